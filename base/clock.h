@@ -1,0 +1,22 @@
+/*
+ * base/clock.h - time and randomness come from here, so that a test can turn them by hand.
+ *
+ * Steady time never jumps and is for durations and timers. Wall time is Unix time and is for dates
+ * that other people read. Thread-safe.
+ */
+#pragma once
+
+#include <stdint.h>
+
+/* Milliseconds and microseconds of a clock that never jumps; the start is arbitrary. */
+uint64_t clock_steady_ms(void);
+uint64_t clock_steady_us(void);
+
+/* Seconds since 1970, UTC. */
+int64_t clock_wall_s(void);
+
+/* CPU time of this process in microseconds. */
+uint64_t clock_cpu_us(void);
+
+/* Tests only: wall time is moved by so many seconds from the system's. */
+void clock_shift_wall_s(int64_t by);

@@ -1,0 +1,73 @@
+#include "base/mem.h"
+#include "tests/lib/law.h"
+
+static void keeps_its_limit(void **state)
+{
+    (void)state;
+    BUF_AUTO b = BUF(8);
+    CHECK_OK(buf_add(&b, BYTES_LIT("12345678")));
+    CHECK_ERR(buf_add(&b, BYTES_LIT("9")), LIMIT);
+    CHECK_BYTES(buf_view(&b), BYTES_LIT("12345678"));
+    CHECK(err_origin()->line > 0);
+}
+
+static void drops_from_the_front_and_wipes_behind(void **state)
+{
+    (void)state;
+    BUF_AUTO b = BUF(64);
+    CHECK_OK(buf_add_str(&b, "secret-rest"));
+    buf_drop(&b, 7);
+    CHECK_BYTES(buf_view(&b), BYTES_LIT("rest"));
+    for (size_t i = b.len; i < 11; i++)
+        CHECK(b.at[i] == 0);
+}
+
+static void formats_up_to_the_limit(void **state)
+{
+    (void)state;
+    BUF_AUTO b = BUF(5);
+    CHECK_OK(buf_addf(&b, "%d-%s", 12, "ab"));
+    CHECK_BYTES(buf_view(&b), BYTES_LIT("12-ab"));
+    CHECK_ERR(buf_addf(&b, "%d", 1), LIMIT);
+    assert_string_equal(buf_str(&b), "12-ab");
+}
+
+static void writes_integers_big_endian(void **state)
+{
+    (void)state;
+    BUF_AUTO b = BUF(64);
+    BUF_AUTO want = BUF(64);
+    CHECK_OK(buf_add_u8(&b, 1));
+    CHECK_OK(buf_add_u16be(&b, 0x0203));
+    CHECK_OK(buf_add_u32be(&b, 0x04050607));
+    CHECK_OK(buf_add_u64be(&b, 0x08090a0b0c0d0e0f));
+    law_hex(&want, "0102030405060708090a0b0c0d0e0f");
+    CHECK_BYTES(buf_view(&b), buf_view(&want));
+}
+
+static err grow_and_clear(void *arg)
+{
+    (void)arg;
+    BUF_AUTO b = BUF(4096);
+    for (int i = 0; i < 300; i++)
+        TRY(buf_add_str(&b, "0123456789"));
+    return OK;
+}
+
+static void survives_every_failing_allocation(void **state)
+{
+    (void)state;
+    law_every_allocation_fails_once(grow_and_clear, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keeps_its_limit),
+        cmocka_unit_test(drops_from_the_front_and_wipes_behind),
+        cmocka_unit_test(formats_up_to_the_limit),
+        cmocka_unit_test(writes_integers_big_endian),
+        cmocka_unit_test(survives_every_failing_allocation),
+    };
+    return cmocka_run_group_tests_name("base/buf", tests, NULL, NULL);
+}
