@@ -1,0 +1,52 @@
+/*
+ * crypto/x509.h - certificate chains of attestation evidence: to a pinned root, at a given time.
+ *
+ * No system store, no network, no clock: the roots are those the caller pins, the time is the one
+ * it passes, so that an old chain can be checked for ever.
+ */
+#pragma once
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "crypto/hash.h"
+#include "crypto/sign.h"
+
+enum { X509_CHAIN_MAX = 10, X509_CERT_MAX = 16 * 1024, X509_ROOTS_MAX = 16 };
+
+/* SHA-256 of the whole certificate in DER. */
+struct x509_root {
+    uint8_t sha256[SHA256_LEN];
+};
+
+struct x509_query {
+    const bytes *certs; /* DER; the leaf first, then in any order, a pinned root among them */
+    size_t certs_n;
+    const struct x509_root *roots;
+    size_t roots_n;
+    int64_t at_s; /* Unix time at which every certificate has to be valid */
+};
+
+/* A chain that was verified, leaf first, the root last. */
+struct x509_chain;
+
+/* Sets *out only when the leaf chains by valid signatures to a pinned, self-signed root that is
+ * among the certificates. ERR_MALFORMED: not a DER certificate, or bytes behind one. ERR_LIMIT:
+ * too many or too large. ERR_STALE: a date. ERR_CONFIG: no root is pinned. ERR_UNTRUSTED: anything
+ * else. */
+err x509_verify(struct x509_chain **out, const struct x509_query *query);
+void x509_free(struct x509_chain *chain);
+
+/* Certificates of the verified path, the root included. */
+size_t x509_len(const struct x509_chain *chain);
+
+/* The public key of the i-th certificate as an uncompressed point, borrowed from the chain.
+ * ERR_UNSUPPORTED: not P-256 or P-384. */
+err x509_key(const struct x509_chain *chain, size_t i, enum ec_curve *curve, bytes *point);
+
+/* The common name of the i-th certificate's subject, as it stands there. ERR_NOT_FOUND: none, or
+ * more than one. */
+err x509_common_name(const struct x509_chain *chain, size_t i, bytes *out);
+
+/* The content of the i-th certificate's extension with that dotted OID. ERR_NOT_FOUND: none, or
+ * more than one. */
+err x509_extension(const struct x509_chain *chain, size_t i, const char *oid, bytes *out);
