@@ -1,0 +1,96 @@
+/*
+ * receipts/air.h - the claims of an Attested Inference Receipt (AIR v1, third generation), written.
+ *
+ * One receipt is one answer: a tagged COSE_Sign1 around a closed CBOR map of claims, Ed25519. What
+ * air_write() emits, the strict reader (air_read.h, check.h) accepts; what that would refuse is not
+ * signed. No I/O, no clock. Texts and registers in struct air_claims are borrowed.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "base/err.h"
+
+struct signing_key;
+
+#define AIR_PROFILE "https://spec.cyntrisec.com/air/v1"
+#define AIR_MEDIA_TYPE "application/eat+cwt"
+
+#define AIR_MODE_PRODUCTION "production"
+#define AIR_MODE_EVALUATION "evaluation"
+#define AIR_TYPE_NITRO "nitro-pcr"
+#define AIR_TYPE_TDX "tdx-mrtd-rtmr"
+#define AIR_SCHEME_SINGLE "sha256-single"
+#define AIR_SCHEME_CONCAT "sha256-concat"
+#define AIR_SCHEME_MANIFEST "sha256-manifest"
+
+enum {
+    AIR_RECEIPT_MAX = 65536, /* a whole receipt */
+    AIR_HASH_LEN = 32,
+    AIR_CTI_LEN = 16,
+    AIR_KEY_LEN = 32,
+    AIR_SIGNATURE_LEN = 64,
+    AIR_REGISTER_LEN = 48,
+    AIR_NONCE_MIN = 8,
+    AIR_NONCE_MAX = 64,
+    /* texts, in bytes of UTF-8; none may be empty */
+    AIR_ISS_MAX = 256,
+    AIR_MODEL_ID_MAX = 256,
+    AIR_MODEL_VERSION_MAX = 128,
+    AIR_POLICY_VERSION_MAX = 256,
+    AIR_SECURITY_MODE_MAX = 64,
+    AIR_MODEL_HASH_SCHEME_MAX = 64,
+    AIR_ID_LEN = 2 * AIR_CTI_LEN /* a receipt id, without its NUL */
+};
+
+/* Names after Nitro; in brackets what a TDX receipt keeps there. */
+enum air_register {
+    AIR_PCR0, /* MRTD, required */
+    AIR_PCR1, /* RTMR0, required */
+    AIR_PCR2, /* RTMR1, required */
+    AIR_PCR3, /* RTMR2 */
+    AIR_PCR4, /* RTMR3 */
+    AIR_PCR8, /* forbidden with TDX */
+    AIR_REGISTERS
+};
+
+struct air_claims {
+    bytes iss;
+    uint64_t iat; /* Unix seconds, not 0 */
+    uint8_t cti[AIR_CTI_LEN];
+    uint8_t nonce[AIR_NONCE_MAX];
+    size_t nonce_len; /* 0: no eat_nonce */
+    bytes model_id;
+    bytes model_version;
+    uint8_t model_hash[AIR_HASH_LEN];
+    uint8_t request_hash[AIR_HASH_LEN];
+    uint8_t response_hash[AIR_HASH_LEN];
+    uint8_t attestation_doc_hash[AIR_HASH_LEN];
+    bytes measurement_type;
+    bytes registers[AIR_REGISTERS]; /* .at NULL: absent; 48 bytes each when present */
+    bytes policy_version;
+    uint64_t sequence_number;
+    uint64_t execution_time_ms;
+    uint64_t memory_peak_mb;
+    bytes security_mode;
+    bytes model_hash_scheme; /* empty: absent */
+};
+
+/* MALFORMED unless every rule of the format holds, so that a strict verifier accepts the result. */
+err air_validate(const struct air_claims *claims);
+
+/* Appends the claims map alone, validated as above. */
+err air_write_payload(struct buf *out, const struct air_claims *claims);
+
+/* Appends a whole signed receipt. MALFORMED as air_validate(). On failure *out is as before. */
+err air_write(struct buf *out, const struct air_claims *claims, const struct signing_key *key);
+
+/* The receipt id: lower-case hex of cti, with a NUL. */
+void air_id(const struct air_claims *claims, char out[static AIR_ID_LEN + 1]);
+
+/* Appends the claims as one JSON object for people; members as in the claims' names, bytes in hex
+ * with names ending in _hex, absent claims null. */
+err air_write_json(struct buf *out, const struct air_claims *claims);

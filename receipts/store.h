@@ -1,0 +1,123 @@
+/*
+ * receipts/store.h - receipts kept on disk, durable before anybody is told so.
+ *
+ * One thread owns the database (SQLite, write-ahead log, synchronous=FULL) and does all reading and
+ * writing. Whatever is queued when it looks becomes one transaction; only when that is on disk are
+ * its records handed back. Callers never wait, except in store_get() and store_close().
+ *
+ * A record or query is handed over whole: from store_put()/store_find() on it belongs to the store,
+ * until its mail is delivered; then it belongs to the receiver again. With .loop set the mail arrives
+ * on that loop's thread; with .loop NULL `deliver` runs on the store's thread and must be brief.
+ * Any failure, a full disk included, arrives in .result: a caller releases an answer only on OK.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/loop.h"
+
+enum {
+    STORE_ID_MAX = 128,               /* bytes of any id, without its NUL */
+    STORE_RECEIPT_MAX = 65536,        /* bytes of one receipt */
+    STORE_EVIDENCE_MAX = 1024 * 1024, /* bytes of one evidence document */
+    STORE_QUEUE_MAX = 16384,          /* records waiting; the next one fails with LIMIT */
+    STORE_QUERIES_MAX = 1024,         /* look-ups waiting; the next one fails with LIMIT */
+    STORE_BATCH_MAX = 512,            /* records in one transaction */
+    STORE_EVIDENCE_GRACE_S = 3600     /* evidence nobody refers to yet is kept that long */
+};
+
+struct store;
+struct store_record;
+
+/* Runs on the store's thread before the record is stored; anything but OK keeps it out and becomes
+ * its .result. May change the record (fill in ids from the receipt). No I/O, no waiting. */
+typedef err store_check_fn(struct store_record *record);
+
+struct store_record {
+    struct loop_mail mail; /* .deliver set by the caller */
+    struct loop *loop;
+    store_check_fn *check; /* NULL: none */
+    void *owner;           /* the caller's; not looked at */
+
+    char receipt_id[STORE_ID_MAX + 1]; /* unique; EXISTS when stored before */
+    char request_id[STORE_ID_MAX + 1]; /* these two may be empty or repeat: the newest is found */
+    char completion_id[STORE_ID_MAX + 1]; /* completion or response id */
+    struct buf receipt;                   /* owned */
+    uint8_t key[32];                      /* the signing key's public half */
+    uint8_t evidence_hash[32];            /* SHA-256 of the evidence document */
+    int64_t created;                      /* Unix seconds; 0: now */
+
+    err result;            /* out: OK = durable */
+    bool refused;          /* out: .result is check's, nothing was tried */
+    bool evidence_missing; /* out, with OK: no such evidence document is stored; put it */
+};
+
+err store_record_new(struct store_record **out);
+void store_record_free(struct store_record *record);
+
+/* Copies id; false, and nothing changed, when it is over STORE_ID_MAX, empty, or holds other than
+ * printable ASCII. */
+bool store_id_set(char to[static STORE_ID_MAX + 1], bytes id);
+
+enum store_query_kind { STORE_BY_ID = 0, STORE_EVIDENCE };
+
+struct store_query {
+    struct loop_mail mail;
+    struct loop *loop;
+    void *owner;
+
+    enum store_query_kind kind;
+    char id[STORE_ID_MAX + 1]; /* STORE_BY_ID: receipt, request, completion or response id */
+    uint8_t evidence_hash[32]; /* STORE_EVIDENCE */
+    bool with_evidence;        /* STORE_BY_ID: look the document up as well */
+
+    err result;                 /* out: OK, NOT_FOUND, SYSTEM, LIMIT, CLOSED */
+    struct store_record *found; /* out, owned by the query: ids, receipt, key, hash, created */
+    struct buf evidence;        /* out: the document; empty when it is not stored */
+};
+
+err store_query_new(struct store_query **out);
+void store_query_free(struct store_query *query);
+
+struct store_settings {
+    const char *path;   /* file, made with mode 0600; ":memory:" keeps nothing */
+    uint64_t max_bytes; /* of the database file in use, oldest go first; 0: no bound */
+    uint64_t max_age_s; /* older ones go; 0: no bound */
+    uint32_t
+        pages_max; /* hard limit of the file in pages of 4096 bytes; 0: none. Reached: SYSTEM */
+};
+
+/* Numbers since the store was opened. */
+struct store_stats {
+    uint64_t stored, failed, refused, batches, evicted, found, missed;
+    uint64_t bytes_used; /* of the database, at the latest commit */
+    uint64_t queued;     /* now */
+    uint64_t cpu_us;     /* of the store's thread */
+};
+
+/* Opens or makes the database and starts the thread. SYSTEM when that fails (another process holding
+ * the file, no permission, not a database), UNSUPPORTED for a newer format. */
+err store_open(struct store **out, const struct store_settings *settings);
+
+/* Everything queued is stored and delivered first; then the thread ends. Later puts are not allowed.
+ * Blocks for as long as that takes. NULL is allowed. */
+void store_close(struct store *store);
+
+/* Takes record. Never blocks, never fails: see .result in the delivered record. Any thread. */
+void store_put(struct store *store, struct store_record *record);
+
+/* Copies the document; kept once by its SHA-256, which is computed here and returned in hash. It goes
+ * when no receipt refers to it any more. Stored before any record that is put later. LIMIT above
+ * STORE_EVIDENCE_MAX. An SQL failure shows in evidence_missing of later records. Any thread. */
+err store_put_evidence(struct store *store, bytes document, uint8_t hash[static 32]);
+
+/* Takes query. Sees every record put before it by the same thread. Any thread. */
+void store_find(struct store *store, struct store_query *query);
+
+/* The same, waiting for the disk: not for a loop's thread. NOT_FOUND, SYSTEM, LIMIT. */
+err store_get(struct store *store, bytes any_id, struct store_record **out);
+
+void store_stats(struct store *store, struct store_stats *out);
