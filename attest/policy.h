@@ -1,0 +1,75 @@
+/*
+ * attest/policy.h - which evidence a user accepts. A YAML file (base/yaml.h):
+ *
+ *     platforms: [simulated]          # required; only these
+ *     measurements:                   # required; each register named must have one of its values
+ *       pcr0: [<hex>, <hex>]          # several: rolling upgrades
+ *       tdx: { mrtd: [<hex>] }        # or by platform, when several are named
+ *     measurements: any               # allowed only when every platform named is `simulated`
+ *     operator_keys: [<hex of 32>]    # optional; then the claims must carry one of them
+ *     model_digests: [<hex of 32>]    # optional; then the manifest digest must be one of them
+ *     worker_names: [w1, w2]          # optional
+ *     minimum_software: 0.1.0         # optional; dotted numbers
+ *     max_age: 10m                    # of the evidence, default 10m; s, m, h or d
+ *     clock_skew: 60s                 # default 60s, at most 5m
+ *
+ * Anything else is refused, with its line. There is no policy that accepts by default: NULL refuses
+ * everything, a platform that is not named is refused, and so is one without any measurement to
+ * compare. `simulated` is never implied.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/buf.h"
+
+enum {
+    POLICY_MAX = 256 * 1024, /* bytes of YAML */
+    POLICY_PLATFORMS_MAX = 8,
+    POLICY_REGISTERS_MAX = 64,
+    POLICY_VALUES_MAX = 256, /* per register, and per list */
+    POLICY_AGE_S_MAX = 30 * 24 * 3600,
+    POLICY_AGE_S_DEFAULT = 600,
+    POLICY_SKEW_S_MAX = 300,
+    POLICY_SKEW_S_DEFAULT = 60
+};
+
+/* A list of acceptable byte strings; n 0 = the policy does not ask. */
+struct policy_list {
+    struct buf *items;
+    size_t n;
+};
+
+struct policy_register {
+    const char *platform; /* static; NULL: every platform of the policy */
+    struct buf name;
+    struct policy_list values; /* never empty */
+};
+
+/* Immutable once read. */
+struct policy {
+    const char *platforms[POLICY_PLATFORMS_MAX]; /* static */
+    size_t platforms_n;
+    bool any_measurements;
+    struct policy_register *registers;
+    size_t registers_n;
+    struct policy_list operator_keys;
+    struct policy_list model_digests;
+    struct policy_list worker_names;
+    struct buf minimum_software; /* empty: not asked */
+    uint32_t max_age_s;
+    uint32_t skew_s;
+};
+
+/* ERR_CONFIG, and a line `LINE: key: what to do` in *message, for a policy that is not right. */
+err policy_read(struct policy **out, bytes yaml, struct buf *message);
+void policy_free(struct policy *p);
+
+bool policy_names_platform(const struct policy *p, bytes platform);
+
+/* True when `have` is the dotted version `least` or a later one. Numbers are compared as numbers;
+ * what follows the numbers (-rc1, +build) is earlier than nothing at all. Anything else: false. */
+bool policy_software_reaches(bytes have, bytes least);
+
+/* Appends in plain words what this policy accepts. */
+err policy_explain(const struct policy *p, struct buf *out);

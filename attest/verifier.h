@@ -1,0 +1,47 @@
+/*
+ * attest/verifier.h - what each platform brings to a verification, and the table of them.
+ *
+ * A verifier is a pure function of bytes and a time. It does not decide: it reports facts and the
+ * outcome of the checks only it can make, and attest/verify.c puts them in their order, stops at
+ * the first failure and applies the policy. What a verifier leaves at zero counts as not checked,
+ * which refuses.
+ */
+#pragma once
+
+#include "attest/binding.h"
+#include "attest/bundle.h"
+#include "attest/reason.h"
+#include "attest/verdict.h"
+
+struct policy;
+
+struct verifier_outcome {
+    enum verdict_status
+        status; /* VERDICT_SKIP only with REASON_NOT_APPLICABLE, and never on hardware */
+    enum reason reason;
+};
+
+struct verifier_facts {
+    struct verifier_outcome form;
+    struct verifier_outcome signature;
+    struct verifier_outcome debug;
+    struct verifier_outcome tcb;
+    uint8_t report_data[BINDING_LEN];
+    struct verdict_register registers[VERDICT_REGISTERS_MAX];
+    size_t registers_n;
+    int64_t evidence_at; /* Unix seconds; 0: the evidence does not say */
+};
+
+struct verifier {
+    const char *platform;
+    enum trust_level trust;
+
+    /* Called with a bundle whose shape is right and whose platform is this one. Fills *facts, which
+     * is zeroed; stops by itself at its first failure. policy is not NULL and is for TCB rules and
+     * the like only. An err is for memory, never for evidence that is wrong. */
+    err (*examine)(const struct bundle *b, const struct policy *policy, int64_t now,
+                   struct verifier_facts *facts);
+};
+
+/* NULL when there is none. */
+const struct verifier *verifier_find(bytes platform);
