@@ -1,47 +1,52 @@
 /*
- * base/yaml.h - a strict, small reading of YAML for files that people write: a tree with line numbers.
+ * base/yaml.h - the part of YAML that settings and policies need, as a tree with line numbers.
  *
- * Lists, maps and scalars only. Anchors, aliases, tags, several documents, keys that are not plain
- * words, and a key that comes twice are refused; so is anything over the limits. Scalars stay text:
- * what `yes` or `010` means is for the caller to say. A borrowed view lives as long as the tree.
+ * Maps, lists and text; one document. Anchors, aliases, tags, merge keys, repeated keys, keys that
+ * are not plain text, and control characters in text are refused with a message. Every scalar is
+ * text: the reader of the tree decides what it means.
  */
 #pragma once
 
+#include <stddef.h>
+
 #include "base/buf.h"
+#include "base/bytes.h"
+#include "base/err.h"
 
-enum { YAML_TEXT_MAX = 1024 * 1024, YAML_DEPTH_MAX = 16, YAML_NODES_MAX = 65536 };
+enum {
+    YAML_INPUT_MAX = 256 * 1024, /* bytes */
+    YAML_DEPTH_MAX = 8,          /* maps and lists inside each other */
+    YAML_NODES_MAX = 16384,
+};
 
-enum yaml_kind { YAML_NONE = 0, YAML_SCALAR, YAML_LIST, YAML_MAP };
+enum yaml_kind {
+    YAML_NOTHING = 0, /* an empty value, `~` or `null`, not quoted */
+    YAML_TEXT,
+    YAML_LIST,
+    YAML_MAP,
+};
 
-struct yaml;      /* a document */
-struct yaml_node; /* a borrow from it */
+struct yaml {
+    enum yaml_kind kind;
+    unsigned line;            /* of its start, from 1 */
+    const char *key;          /* in a map, else NULL */
+    const char *text;         /* YAML_TEXT: UTF-8 without control characters; else "" */
+    size_t n;                 /* items of a list, pairs of a map */
+    const struct yaml *first; /* its first item or pair, in the order written */
+    const struct yaml *next;  /* the next one beside it */
+};
 
-/* An empty document has no root. ERR_CONFIG, and one line `LINE: what is wrong` in *message, for
- * text that is not acceptable; ERR_LIMIT over YAML_TEXT_MAX. */
-err yaml_read(struct yaml **out, bytes text, struct buf *message);
-void yaml_free(struct yaml *y);
+/*
+ * ERR_MALFORMED, with a line "NAME:LINE: what is wrong; what to do" appended to *message (NULL: not
+ * wanted). ERR_LIMIT above a limit, with a message too. An empty document is an empty map. Recursion
+ * over the tree is bounded by YAML_DEPTH_MAX.
+ */
+err yaml_read(struct yaml **out, bytes text, const char *name, struct buf *message);
+void yaml_free(struct yaml *root);
 
-/* NULL for an empty document. */
-const struct yaml_node *yaml_root(const struct yaml *y);
+/* The value of that key, or NULL: also when map is NULL or no map. */
+const struct yaml *yaml_get(const struct yaml *map, const char *key);
 
-/* Of NULL: YAML_NONE, line 0, length 0, empty text, NULL. */
-enum yaml_kind yaml_kind(const struct yaml_node *n);
-unsigned yaml_line(const struct yaml_node *n); /* from 1 */
-
-/* Items of a list, pairs of a map; 0 of a scalar. */
-size_t yaml_len(const struct yaml_node *n);
-
-/* The i-th item of a list, or the value of the i-th pair of a map; NULL out of range. */
-const struct yaml_node *yaml_at(const struct yaml_node *n, size_t i);
-
-/* The key of the i-th pair of a map. */
-bytes yaml_key(const struct yaml_node *n, size_t i);
-
-/* A map's value by key, or NULL. */
-const struct yaml_node *yaml_get(const struct yaml_node *map, const char *key);
-
-/* A scalar's text. */
-bytes yaml_text(const struct yaml_node *n);
-
-/* True for a plain scalar that stands for nothing: empty, `~` or `null`. */
-bool yaml_is_null(const struct yaml_node *n);
+/* Appends `text` as a scalar that yaml_read() reads as the same text; quoted where that is needed.
+ * The text must be UTF-8 without control characters: else ERR_MALFORMED. */
+err yaml_put_text(struct buf *out, bytes text);
