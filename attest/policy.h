@@ -24,7 +24,6 @@
 #include "base/buf.h"
 
 enum {
-    POLICY_MAX = 256 * 1024, /* bytes of YAML */
     POLICY_PLATFORMS_MAX = 8,
     POLICY_REGISTERS_MAX = 64,
     POLICY_VALUES_MAX = 256, /* per register, and per list */
@@ -61,8 +60,9 @@ struct policy {
     uint32_t skew_s;
 };
 
-/* ERR_CONFIG, and a line `LINE: key: what to do` in *message, for a policy that is not right. */
-err policy_read(struct policy **out, bytes yaml, struct buf *message);
+/* ERR_CONFIG, with a line "NAME:LINE: key: what to do" appended to *message (NULL: not wanted), for a
+ * policy that is not right. name is only for that line. */
+err policy_read(struct policy **out, bytes yaml, const char *name, struct buf *message);
 void policy_free(struct policy *p);
 
 bool policy_names_platform(const struct policy *p, bytes platform);

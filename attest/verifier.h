@@ -15,9 +15,9 @@
 
 struct policy;
 
+/* VERDICT_SKIP goes only with REASON_NOT_APPLICABLE, and never for hardware. */
 struct verifier_outcome {
-    enum verdict_status
-        status; /* VERDICT_SKIP only with REASON_NOT_APPLICABLE, and never on hardware */
+    enum verdict_status status;
     enum reason reason;
 };
 
