@@ -1,0 +1,52 @@
+/*
+ * wire/stream.h - what a request and its answer are to those who use a link: fields, bodies with
+ * back-pressure, and the ways in which they end. Shared by h2 (the protocol) and link (the
+ * connection).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+
+enum {
+    LINK_QUEUE_MAX = 1024 * 1024, /* bytes written to one stream and not yet sent */
+    LINK_LOW = 64 * 1024,         /* `writable` when the queue falls under this */
+    LINK_FIELDS_MAX = 64,         /* fields of one head, pseudo-fields not counted */
+    LINK_HEAD_MAX = 16 * 1024,    /* names and values of one head */
+    LINK_WINDOW = 256 * 1024,     /* bytes of one stream that may be received unconsumed */
+    LINK_CONNECTION_WINDOW = 64 * 1024 * 1024,
+    LINK_FRAME_MAX = 64 * 1024,  /* payload of a DATA frame, both ways */
+    LINK_STREAMS_DEFAULT = 2048, /* at once on one connection */
+};
+
+struct link_stream;
+
+/* Names are lower-case. Fields about the connection (te, connection...) are not allowed. */
+struct link_field {
+    bytes name, value;
+};
+
+struct link_request {
+    bytes method, authority, path; /* authority may be empty */
+    const struct link_field *fields;
+    size_t fields_n;
+    bool end; /* no body: the request is complete */
+};
+
+/* Why a stream is over. The zero value promises nothing. */
+enum link_close {
+    LINK_LOST = 0, /* the connection died; the peer may have acted on the request */
+    LINK_RESET,    /* the peer gave it up; its HTTP/2 error code by link_stream_code() */
+    LINK_REFUSED,  /* client: provably not processed, may be sent again elsewhere */
+    LINK_DONE,     /* both sides said all they had to say */
+};
+
+/* Why we give a stream up, as told to the peer. */
+enum link_code {
+    LINK_CANCEL = 0, /* CANCEL: no longer wanted */
+    LINK_INTERNAL,   /* INTERNAL_ERROR: we cannot go on */
+    LINK_REFUSE,     /* REFUSED_STREAM: nothing was done, may be sent again */
+};
