@@ -15,7 +15,7 @@ void secret_wipe(void *at, size_t len);
 
 /* Zeroed memory for keys that live long: locked against swapping where the system lets us, left out
  * of core dumps, with guard pages around it. It costs whole pages and system calls, so keys of one
- * request do not belong here. ERR_NOMEM also when the limit of locked memory is reached. */
+ * request do not belong here. */
 err secret_new(void **out, size_t size);
 
 /* Wipes and releases. NULL is allowed. */
@@ -34,10 +34,14 @@ static inline void secret_guard_end(const struct secret_guard *g)
     secret_wipe(g->at, g->len);
 }
 
+#define SECRET_UNUSED __attribute__((unused)) /* clang 14 does not see the clean-up as a use */
+
 /* A zeroed local variable, or byte array, that is wiped when its scope ends, on every way out. */
 #define SECRET(type, name)                                                                         \
     type name = { 0 };                                                                             \
-    CLEANUP(secret_guard_end) const struct secret_guard name##_guard = { &name, sizeof(name) }
+    CLEANUP(secret_guard_end)                                                                      \
+    SECRET_UNUSED const struct secret_guard name##_guard = { &name, sizeof(name) }
 #define SECRET_BYTES(name, length)                                                                 \
     uint8_t name[length] = { 0 };                                                                  \
-    CLEANUP(secret_guard_end) const struct secret_guard name##_guard = { name, sizeof(name) }
+    CLEANUP(secret_guard_end)                                                                      \
+    SECRET_UNUSED const struct secret_guard name##_guard = { name, sizeof(name) }
