@@ -102,7 +102,7 @@ typedef void loop_task_fn(struct loop_task *t);
 struct loop_task {
     struct loop *loop; /* NULL when not queued */
     loop_task_fn *fn;
-    struct loop_task *next, **prev;
+    struct loop_task *next, *prev;
 };
 
 /* Once, at the end of this turn, before the hooks; in the order of deferring. Nothing happens when
