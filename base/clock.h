@@ -15,6 +15,13 @@ uint64_t clock_steady_us(void);
 /* Seconds since 1970, UTC. */
 int64_t clock_wall_s(void);
 
+/* Milliseconds since 1970, UTC. */
+int64_t clock_wall_ms(void);
+
+/* Wall time as RFC 3339 has it: "2026-11-20T08:51:13.042Z". Years 0 to 9999; others are clamped. */
+enum { CLOCK_UTC_TEXT_LEN = 25 };
+void clock_utc_text(int64_t wall_ms, char out[static CLOCK_UTC_TEXT_LEN]);
+
 /* CPU time of this process in microseconds. */
 uint64_t clock_cpu_us(void);
 

@@ -18,6 +18,7 @@
 
 enum {
     METRICS_MAX = 128,              /* metrics of one set */
+    METRICS_LABEL_MAX = 64,         /* bytes of a label's name, and of each value */
     METRICS_LABELS_MAX = 2,         /* labels of one metric */
     METRICS_BUCKETS_MAX = 32,       /* buckets of one histogram, without +Inf */
     METRICS_CELLS_MAX = 16384,      /* words of one block */

@@ -16,7 +16,7 @@
 enum {
     YAML_INPUT_MAX = 256 * 1024, /* bytes */
     YAML_DEPTH_MAX = 8,          /* maps and lists inside each other */
-    YAML_NODES_MAX = 16384,
+    YAML_NODES_MAX = 4096,
 };
 
 enum yaml_kind {
