@@ -37,7 +37,7 @@ struct air_policy {
     bytes platform;        /* a measurement type; "any" asks nothing */
     bytes nonce;
     bool require_nonce;      /* some nonce must be there, even if `nonce` is empty */
-    bool require_provenance; /* refuse all-zero request and document hashes and registers */
+    bool require_provenance; /* refuse all-zero request and document hashes and first register */
     bool (*seen)(void *owner, const uint8_t cti[static AIR_CTI_LEN]); /* true: a replay */
     void *owner;
 };

@@ -1,0 +1,343 @@
+#include "receipts/air_read.h"
+
+#include <stdio.h>
+
+#include "base/cbor.h"
+#include "receipts/air_rows.h"
+
+static const uint8_t PROTECTED[] = { 0xa2, 0x01, 0x27, 0x03, 0x18, 0x3d };
+static const uint8_t EMPTY_MAP[] = { 0xa0 };
+
+enum { LABEL_ALG = 1, LABEL_CONTENT_TYPE = 3, ALG_EDDSA = -8, CONTENT_TYPE_CWT = 61 };
+
+/* Both arguments are words of this file or names of the table. */
+static bool bad(struct air_reading *r, enum air_part part, const char *what, const char *name)
+{
+    r->state[part] = AIR_PART_BAD;
+    (void)snprintf(r->fault[part], AIR_FAULT_MAX, "%s%s%s", what, name ? ":" : "",
+                   name ? name : "");
+    return false;
+}
+
+static bool bad_claim(struct air_reading *r, const char *what, const char *name)
+{
+    return bad(r, AIR_PART_CLAIMS, what, name);
+}
+
+/* Deterministic order: the shorter encoded key first, equal lengths by their bytes. */
+static bool keys_ascend(bytes before, bytes next)
+{
+    if (before.len != next.len)
+        return before.len < next.len;
+    for (size_t i = 0; i < next.len; i++)
+        if (before.at[i] != next.at[i])
+            return before.at[i] < next.at[i];
+    return false;
+}
+
+/* The encoded key just taken off: what `start` had and `rest` no longer has. */
+static bytes taken(bytes start, bytes rest)
+{
+    return bytes_of(start.at, start.len - rest.len);
+}
+
+/* Keys of one map as they come. */
+struct order {
+    bytes latest;
+};
+
+static void order_add(struct air_reading *r, struct order *o, bytes key, const char *map)
+{
+    if (o->latest.len > 0 && !keys_ascend(o->latest, key))
+        (void)bad(r, AIR_PART_ENCODING, "KEY_ORDER", map);
+    o->latest = key;
+}
+
+/* The member of the claims that a row is about. */
+static void *member(struct air_reading *r, const struct air_row *row)
+{
+    return (char *)&r->claims + row->at;
+}
+
+static bool read_text(struct air_reading *r, const struct air_row *row, const struct cbor_item *v)
+{
+    if (v->body.len < row->least || v->body.len > row->most)
+        return bad_claim(r, "BAD_TEXT_LENGTH", row->name);
+    if (row->at == offsetof(struct air_claims, model_hash_scheme) && !air_scheme_known(v->body))
+        return bad_claim(r, "UNKNOWN_MODEL_HASH_SCHEME", NULL);
+    *(bytes *)member(r, row) = v->body;
+    return true;
+}
+
+static bool read_uint(struct air_reading *r, const struct air_row *row, const struct cbor_item *v)
+{
+    if (v->value < row->least)
+        return bad_claim(r, "ZERO", row->name);
+    *(uint64_t *)member(r, row) = v->value;
+    return true;
+}
+
+static bool read_fixed(struct air_reading *r, const struct air_row *row, const struct cbor_item *v)
+{
+    if (v->body.len != row->most)
+        return row->most == AIR_CTI_LEN ? bad_claim(r, "BAD_CTI_LENGTH", NULL)
+                                        : bad_claim(r, "BAD_HASH_LENGTH", row->name);
+    memcpy(member(r, row), v->body.at, v->body.len);
+    return true;
+}
+
+static bool read_nonce(struct air_reading *r, const struct air_row *row, const struct cbor_item *v)
+{
+    if (v->body.len < row->least || v->body.len > row->most)
+        return bad_claim(r, "BAD_NONCE_LENGTH", NULL);
+    memcpy(r->claims.nonce, v->body.at, v->body.len);
+    r->claims.nonce_len = v->body.len;
+    return true;
+}
+
+static bool read_profile(struct air_reading *r, const struct cbor_item *v)
+{
+    return bytes_equal(v->body, BYTES_LIT(AIR_PROFILE)) || bad_claim(r, "WRONG_PROFILE", NULL);
+}
+
+/* Where the value of a measurement key goes, and its type. NULL: an unknown key. */
+static bytes *measurement_slot(struct air_claims *claims, bytes key, enum cbor_kind *kind)
+{
+    *kind = CBOR_TEXT;
+    if (bytes_equal(key, BYTES_LIT(AIR_MEASUREMENT_TYPE)))
+        return &claims->measurement_type;
+    *kind = CBOR_BYTES;
+    for (unsigned i = 0; i < AIR_REGISTERS; i++)
+        if (bytes_equal(key, bytes_str(AIR_REGISTER_NAMES[i])))
+            return &claims->registers[i];
+    return NULL;
+}
+
+static bool read_measurement(struct air_reading *r, bytes *in, struct order *order)
+{
+    bytes start = *in, key;
+    struct cbor_item value;
+    enum cbor_kind kind;
+    if (!err_is_ok(cbor_take_text(in, &key)))
+        return bad_claim(r, "MEASUREMENT_KEY_NOT_TEXT", NULL);
+    order_add(r, order, taken(start, *in), "enclave_measurements");
+    bytes *slot = measurement_slot(&r->claims, key, &kind);
+    if (slot == NULL)
+        return bad_claim(r, "UNKNOWN_MEASUREMENT_KEY", NULL);
+    if (slot->at != NULL)
+        return bad_claim(r, "DUPLICATE_MEASUREMENT_KEY", NULL);
+    if (!err_is_ok(cbor_take(in, &value)))
+        return bad_claim(r, "BAD_CBOR", "enclave_measurements");
+    if (value.kind != kind)
+        return bad_claim(r, "WRONG_TYPE", "enclave_measurements");
+    *slot = value.body;
+    return true;
+}
+
+static bool measurements_complete(struct air_reading *r)
+{
+    const struct air_claims *c = &r->claims;
+    if (c->measurement_type.at == NULL)
+        return bad_claim(r, "MISSING_CLAIM", AIR_MEASUREMENT_TYPE);
+    for (unsigned i = AIR_PCR0; i <= AIR_PCR2; i++)
+        if (c->registers[i].at == NULL)
+            return bad_claim(r, "MISSING_CLAIM", AIR_REGISTER_NAMES[i]);
+    if (bytes_equal(c->measurement_type, BYTES_LIT(AIR_TYPE_TDX)) &&
+        c->registers[AIR_PCR8].at != NULL)
+        return bad_claim(r, "TDX_PCR8_FORBIDDEN", NULL);
+    return true;
+}
+
+/* The map's head was taken; its pairs follow in *in. */
+static bool read_measurements(struct air_reading *r, bytes *in, uint64_t pairs)
+{
+    struct order order = { 0 };
+    if (pairs > AIR_REGISTERS + 1)
+        return bad_claim(r, "UNKNOWN_MEASUREMENT_KEY", NULL);
+    for (uint64_t i = 0; i < pairs; i++)
+        if (!read_measurement(r, in, &order))
+            return false;
+    return measurements_complete(r);
+}
+
+static enum cbor_kind kind_wanted(enum air_kind kind)
+{
+    switch (kind) {
+    case AIR_KIND_TEXT:
+    case AIR_KIND_PROFILE:
+        return CBOR_TEXT;
+    case AIR_KIND_UINT:
+        return CBOR_UINT;
+    case AIR_KIND_FIXED:
+    case AIR_KIND_NONCE:
+        return CBOR_BYTES;
+    case AIR_KIND_MEASUREMENTS:
+        return CBOR_MAP;
+    }
+    return CBOR_SIMPLE;
+}
+
+static bool read_value(struct air_reading *r, const struct air_row *row, bytes *in)
+{
+    struct cbor_item v;
+    if (!err_is_ok(cbor_take(in, &v)))
+        return bad_claim(r, "BAD_CBOR", row->name);
+    if (v.kind != kind_wanted(row->kind))
+        return bad_claim(r, "WRONG_TYPE", row->name);
+    switch (row->kind) {
+    case AIR_KIND_TEXT:
+        return read_text(r, row, &v);
+    case AIR_KIND_UINT:
+        return read_uint(r, row, &v);
+    case AIR_KIND_FIXED:
+        return read_fixed(r, row, &v);
+    case AIR_KIND_NONCE:
+        return read_nonce(r, row, &v);
+    case AIR_KIND_PROFILE:
+        return read_profile(r, &v);
+    case AIR_KIND_MEASUREMENTS:
+        return read_measurements(r, in, v.value);
+    }
+    return false;
+}
+
+static size_t row_of_key(int64_t key)
+{
+    size_t i = 0;
+    while (i < AIR_ROWS && AIR_TABLE[i].key != key)
+        i++;
+    return i;
+}
+
+static bool read_claim(struct air_reading *r, bytes *in, struct order *order, uint32_t *seen)
+{
+    bytes start = *in;
+    int64_t key;
+    if (!err_is_ok(cbor_take_int(in, &key)))
+        return bad_claim(r, "BAD_KEY", NULL);
+    order_add(r, order, taken(start, *in), "claims");
+    size_t i = row_of_key(key);
+    if (i == AIR_ROWS)
+        return bad_claim(r, "UNKNOWN_CLAIM", NULL);
+    if (*seen & 1U << i)
+        return bad_claim(r, "DUPLICATE_CLAIM", AIR_TABLE[i].name);
+    *seen |= 1U << i;
+    return read_value(r, &AIR_TABLE[i], in);
+}
+
+static bool claims_complete(struct air_reading *r, uint32_t seen)
+{
+    for (size_t i = 0; i < AIR_ROWS; i++)
+        if (!AIR_TABLE[i].optional && !(seen & 1U << i))
+            return bad_claim(r, "MISSING_CLAIM", AIR_TABLE[i].name);
+    return true;
+}
+
+static bool read_claims(struct air_reading *r, bytes payload)
+{
+    struct order order = { 0 };
+    uint64_t pairs;
+    uint32_t seen = 0;
+    if (!err_is_ok(cbor_take_map(&payload, &pairs)))
+        return bad_claim(r, "NOT_A_MAP", NULL);
+    if (pairs > AIR_ROWS)
+        return bad_claim(r, "UNKNOWN_CLAIM", NULL);
+    for (uint64_t i = 0; i < pairs; i++)
+        if (!read_claim(r, &payload, &order, &seen))
+            return false;
+    if (payload.len > 0)
+        return bad_claim(r, "TRAILING_BYTES", NULL);
+    return claims_complete(r, seen);
+}
+
+struct header {
+    bool alg_good;
+    bool content_type_good;
+    bool extra; /* any other label */
+};
+
+/* One label and its value. False: not CBOR of ours. */
+static bool read_label(bytes *in, struct header *h)
+{
+    struct cbor_item label;
+    bytes value;
+    if (!err_is_ok(cbor_take(in, &label)) || !err_is_ok(cbor_take_raw(in, &value)))
+        return false;
+    int64_t v = 0;
+    bool is_int = err_is_ok(cbor_take_int(&value, &v));
+    if (label.kind == CBOR_UINT && label.value == LABEL_ALG)
+        h->alg_good = is_int && v == ALG_EDDSA;
+    else if (label.kind == CBOR_UINT && label.value == LABEL_CONTENT_TYPE)
+        h->content_type_good = is_int && v == CONTENT_TYPE_CWT;
+    else
+        h->extra = true;
+    return true;
+}
+
+/* A header of other bytes than ours is refused in any case; this finds out what to call it. */
+static bool read_header(struct air_reading *r, bytes map)
+{
+    struct header h = { 0 };
+    uint64_t pairs = 0;
+    bool is_ours = bytes_equal(map, BYTES_ARRAY(PROTECTED));
+    if (map.len > 0 && !err_is_ok(cbor_take_map(&map, &pairs)))
+        return bad(r, AIR_PART_COSE, "BAD_HEADER", NULL);
+    for (uint64_t i = 0; i < pairs; i++)
+        if (!read_label(&map, &h))
+            return bad(r, AIR_PART_COSE, "BAD_HEADER", NULL);
+    if (h.extra || map.len > 0)
+        return bad(r, AIR_PART_COSE, "EXTRA_HEADER", NULL);
+    if (h.alg_good && h.content_type_good && !is_ours)
+        return bad(r, AIR_PART_COSE, "HEADER_NOT_DETERMINISTIC", NULL);
+    r->state[AIR_PART_ALG] = AIR_PART_GOOD;
+    r->state[AIR_PART_CONTENT_TYPE] = AIR_PART_GOOD;
+    if (!h.alg_good)
+        (void)bad(r, AIR_PART_ALG, "NOT_EDDSA", NULL);
+    if (!h.content_type_good)
+        (void)bad(r, AIR_PART_CONTENT_TYPE, "NOT_CWT", NULL);
+    return true;
+}
+
+static bool read_envelope(struct air_reading *r, bytes receipt)
+{
+    if (receipt.len > AIR_RECEIPT_MAX)
+        return bad(r, AIR_PART_SIZE, "TOO_LARGE", NULL);
+    r->state[AIR_PART_SIZE] = AIR_PART_GOOD;
+    if (!err_is_ok(cose_sign1_read(receipt, &r->parts)))
+        return bad(r, AIR_PART_COSE, "NOT_COSE_SIGN1", NULL);
+    if (!bytes_equal(r->parts.unprotected_map, BYTES_ARRAY(EMPTY_MAP))) {
+        r->state[AIR_PART_COSE] = AIR_PART_GOOD;
+        return bad(r, AIR_PART_UNPROTECTED, "NOT_EMPTY", NULL);
+    }
+    r->state[AIR_PART_UNPROTECTED] = AIR_PART_GOOD;
+    if (!read_header(r, r->parts.protected_map))
+        return false;
+    r->state[AIR_PART_COSE] = AIR_PART_GOOD;
+    if (r->parts.payload.len == 0)
+        return bad(r, AIR_PART_PAYLOAD, "NONE", NULL);
+    r->state[AIR_PART_PAYLOAD] = AIR_PART_GOOD;
+    return true;
+}
+
+void air_read_parts(bytes receipt, struct air_reading *out)
+{
+    *out = (struct air_reading){ 0 };
+    if (!read_envelope(out, receipt) || !read_claims(out, out->parts.payload)) {
+        out->claims = (struct air_claims){ 0 };
+        return;
+    }
+    out->has_claims = true;
+    out->state[AIR_PART_CLAIMS] = AIR_PART_GOOD;
+    if (out->state[AIR_PART_ENCODING] == AIR_PART_NOT_REACHED)
+        out->state[AIR_PART_ENCODING] = AIR_PART_GOOD;
+}
+
+err air_read(bytes receipt, struct air_claims *out)
+{
+    struct air_reading r;
+    air_read_parts(receipt, &r);
+    for (unsigned i = 0; i < AIR_PARTS; i++)
+        ENSURE(r.state[i] == AIR_PART_GOOD, MALFORMED);
+    *out = r.claims;
+    return OK;
+}

@@ -1,0 +1,46 @@
+/*
+ * receipts/air_rows.h - the closed map of AIR v1 claims as one table, for the writer and the reader.
+ *
+ * Rows stand in the order of the wire (length of the encoded key, then its bytes), so walking the
+ * table writes a deterministic map. Never reuse or renumber a key.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "receipts/air.h"
+
+enum air_kind {
+    AIR_KIND_TEXT,        /* bytes at .at; least..most bytes of UTF-8 */
+    AIR_KIND_UINT,        /* uint64_t at .at, not under .least */
+    AIR_KIND_FIXED,       /* an array of .most bytes at .at */
+    AIR_KIND_NONCE,       /* .nonce and .nonce_len */
+    AIR_KIND_PROFILE,     /* exactly AIR_PROFILE; nothing is kept of it */
+    AIR_KIND_MEASUREMENTS /* .measurement_type and .registers */
+};
+
+struct air_row {
+    int64_t key; /* frozen */
+    const char *name;
+    enum air_kind kind;
+    uint16_t least;
+    uint16_t most;
+    bool optional;
+    size_t at; /* in struct air_claims */
+};
+
+enum { AIR_ROWS = 18, AIR_ROWS_REQUIRED = 16 };
+
+extern const struct air_row AIR_TABLE[AIR_ROWS];
+
+/* Measurement map: the registers' keys, then "measurement_type"; that is also their order. */
+extern const char *const AIR_REGISTER_NAMES[AIR_REGISTERS];
+#define AIR_MEASUREMENT_TYPE "measurement_type"
+
+/* True for an optional claim that is not there. */
+bool air_row_absent(const struct air_row *row, const struct air_claims *claims);
+
+bool air_mode_known(bytes mode);
+bool air_type_known(bytes type);
+bool air_scheme_known(bytes scheme);
+bool air_all_zero(bytes b);
