@@ -64,10 +64,6 @@ err bhttp_write_content_end(struct buf *to);
 err bhttp_write_trailers(struct buf *to, const struct bhttp_field *fields, size_t n,
                          bool known_length);
 
-/* How many bytes an integer takes (1, 2, 4 or 8); and appends one. ERR_LIMIT from 2^62 on. */
-size_t bhttp_varint_size(uint64_t v);
-err bhttp_write_varint(struct buf *to, uint64_t v);
-
 /*
  * What a reader calls, in this order: head (once for each informational response, then once for
  * the message), content (any number of times, never empty), trailers (exactly once, n = 0 when

@@ -95,7 +95,6 @@ struct ohttp_keys;
 
 struct ohttp_key_settings {
     uint8_t id;
-    uint16_t kem;
     struct key_suite suites[KEYLIST_SUITES_MAX];
     size_t suites_n;
     int64_t not_after; /* Unix seconds */
@@ -105,7 +104,7 @@ err ohttp_keys_new(struct ohttp_keys **out);
 
 /*
  * Takes *key on success. ERR_EXISTS when the id is in use, ERR_LIMIT over OHTTP_KEYS_MAX,
- * ERR_UNSUPPORTED when the KEM or one of the suites is not known here.
+ * ERR_UNSUPPORTED when there is no suite or one is not known here.
  */
 err ohttp_keys_add(struct ohttp_keys *keys, const struct ohttp_key_settings *settings,
                    struct hpke_private_key *key);
