@@ -27,9 +27,10 @@ struct map_field {
 };
 
 /*
- * All of in, by a table whose keys stand in encoding order. *into is written only on success; its
- * `bytes` borrow from in. ERR_MALFORMED for anything that is not this map in its one encoding,
- * ERR_TRUNCATED for a part of one, ERR_LIMIT for a length or number out of bounds.
+ * All of in, by a table whose keys stand in encoding order. *into is zeroed first, and is all zero
+ * again on failure; its `bytes` borrow from in. ERR_MALFORMED for anything that is not this map in
+ * its one encoding, ERR_TRUNCATED for a part of one, ERR_LIMIT for a length or number out of
+ * bounds.
  */
 err map_read(bytes in, const struct map_field *fields, size_t n, void *into, size_t into_size);
 

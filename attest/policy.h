@@ -4,7 +4,7 @@
  *     platforms: [simulated]          # required; only these
  *     measurements:                   # required; each register named must have one of its values
  *       pcr0: [<hex>, <hex>]          # several: rolling upgrades
- *       tdx: { mrtd: [<hex>] }        # or by platform, when several are named
+ *       simulated: { pcr1: [<hex>] }  # or by platform, when several are named
  *     measurements: any               # allowed only when every platform named is `simulated`
  *     operator_keys: [<hex of 32>]    # optional; then the claims must carry one of them
  *     model_digests: [<hex of 32>]    # optional; then the manifest digest must be one of them
@@ -16,6 +16,10 @@
  * Anything else is refused, with its line. There is no policy that accepts by default: NULL refuses
  * everything, a platform that is not named is refused, and so is one without any measurement to
  * compare. `simulated` is never implied.
+ *
+ * An operator key in the claims is the word of the measured software. It keeps a stranger's
+ * instance of the same image out only when the image's configuration, and so that key, is measured
+ * too.
  */
 #pragma once
 
@@ -33,16 +37,19 @@ enum {
     POLICY_SKEW_S_DEFAULT = 60
 };
 
-/* A list of acceptable byte strings; n 0 = the policy does not ask. */
+/* A list of acceptable byte strings. */
 struct policy_list {
     struct buf *items;
     size_t n;
 };
 
+/* Not constant time in n; each item is compared in constant time. */
+bool policy_list_has(const struct policy_list *list, bytes value);
+
 struct policy_register {
-    const char *platform; /* static; NULL: every platform of the policy */
-    struct buf name;
-    struct policy_list values; /* never empty */
+    const char *platform; /* static; NULL: every platform that has a register of this name */
+    const char *name;     /* static */
+    struct policy_list values;
 };
 
 /* Immutable once read. */
@@ -52,7 +59,7 @@ struct policy {
     bool any_measurements;
     struct policy_register *registers;
     size_t registers_n;
-    struct policy_list operator_keys;
+    struct policy_list operator_keys; /* n 0: not asked; likewise below */
     struct policy_list model_digests;
     struct policy_list worker_names;
     struct buf minimum_software; /* empty: not asked */
@@ -60,15 +67,16 @@ struct policy {
     uint32_t skew_s;
 };
 
-/* ERR_CONFIG, with a line "NAME:LINE: key: what to do" appended to *message (NULL: not wanted), for a
- * policy that is not right. name is only for that line. */
+/* ERR_CONFIG, with a line "NAME:LINE: key: what to do" appended to *message (NULL: not wanted),
+ * for a policy that is not right. name is only for that line. */
 err policy_read(struct policy **out, bytes yaml, const char *name, struct buf *message);
 void policy_free(struct policy *p);
 
 bool policy_names_platform(const struct policy *p, bytes platform);
 
-/* True when `have` is the dotted version `least` or a later one. Numbers are compared as numbers;
- * what follows the numbers (-rc1, +build) is earlier than nothing at all. Anything else: false. */
+/* True when `have` is the dotted version `least` or a later one. One to four numbers, compared as
+ * numbers, missing ones being 0. `-rc1` behind them is earlier than none and comparable to itself
+ * only; `+build` does not count. Anything else: false. */
 bool policy_software_reaches(bytes have, bytes least);
 
 /* Appends in plain words what this policy accepts. */

@@ -27,19 +27,17 @@ enum { SIMULATED_PCRS = 3, SIMULATED_PCR_LEN = 48 };
 
 #define SIMULATED_PLATFORM "simulated"
 #define SIMULATED_NOTICE "simulated: no protection"
-#define SIMULATED_SEED "sealgate simulated: not a secret" /* 32 bytes; published on purpose */
-
-/* False in a build made without it; both functions below then refuse. */
-extern const bool simulated_built_in;
+#define SIMULATED_SEED "sealgate simulated: not a secret" /* 32 bytes, published on purpose */
 
 struct simulated_registers {
     uint8_t pcr[SIMULATED_PCRS][SIMULATED_PCR_LEN];
 };
 
-/* pcr[i] = SHA-384( "sealgate/simulated/pcr" || digit i || image ). */
+/* pcr[i] = SHA-384( "sealgate/simulated/pcr" || digit i || SHA-384( image ) ). */
 void simulated_measure(bytes image, struct simulated_registers *out);
 
 /* Copies the registers. ERR_UNSUPPORTED in a build without it. */
 err simulated_attester_new(struct attester **out, const struct simulated_registers *registers);
 
-extern const struct verifier simulated_verifier;
+/* NULL in a build without it. */
+extern const struct verifier *const simulated_verifier;

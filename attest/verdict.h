@@ -101,8 +101,9 @@ const struct verdict_check *verdict_failure(const struct verdict *v);
 /* The register of that name, or an empty view. */
 bytes verdict_register(const struct verdict *v, const char *name);
 
-const char *verdict_status_word(enum verdict_status s); /* "skip", "pass", "fail" */
-const char *trust_word(enum trust_level t);             /* "none", "simulated", "hardware" */
+const char *verdict_check_name(enum verdict_check_id id); /* "form" */
+const char *verdict_status_word(enum verdict_status s);   /* "skip", "pass", "fail" */
+const char *trust_word(enum trust_level t);               /* "none", "simulated", "hardware" */
 
 /* Readable text, one line per check with its reason, the registers, and what to do about a failure.
  * Ends with a newline. Loud when simulated. */

@@ -32,9 +32,17 @@ struct verifier_facts {
     int64_t evidence_at; /* Unix seconds; 0: the evidence does not say */
 };
 
+/* A register that evidence of the platform can have, for policies to be read strictly. */
+struct verifier_register {
+    const char *name;
+    size_t len;
+};
+
 struct verifier {
     const char *platform;
     enum trust_level trust;
+    const struct verifier_register *registers;
+    size_t registers_n;
 
     /* Called with a bundle whose shape is right and whose platform is this one. Fills *facts, which
      * is zeroed; stops by itself at its first failure. policy is not NULL and is for TCB rules and
@@ -45,3 +53,6 @@ struct verifier {
 
 /* NULL when there is none. */
 const struct verifier *verifier_find(bytes platform);
+
+/* Its register of that name, or NULL. */
+const struct verifier_register *verifier_register(const struct verifier *v, bytes name);

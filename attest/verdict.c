@@ -1,0 +1,177 @@
+#include "attest/verdict.h"
+
+#include "attest/reason.h"
+#include "base/attr.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "crypto/secret.h"
+
+void verdict_clear(struct verdict *v)
+{
+    buf_clear(&v->key_list);
+    secret_wipe(v, sizeof *v);
+}
+
+const struct verdict_check *verdict_failure(const struct verdict *v)
+{
+    for (size_t i = 0; i < VERDICT_CHECKS; i++) {
+        if (v->checks[i].status == VERDICT_FAIL)
+            return &v->checks[i];
+    }
+    return NULL;
+}
+
+bytes verdict_register(const struct verdict *v, const char *name)
+{
+    for (size_t i = 0; i < v->registers_n; i++) {
+        if (bytes_equal(bytes_str(v->registers[i].name), bytes_str(name)))
+            return bytes_of(v->registers[i].value, v->registers[i].len);
+    }
+    return (bytes){ 0 };
+}
+
+const char *verdict_check_name(enum verdict_check_id id)
+{
+    static const char *const names[VERDICT_CHECKS] = {
+#define X(name, word) [VERDICT_##name] = (word),
+        VERDICT_CHECK_LIST(X)
+#undef X
+    };
+    return id < VERDICT_CHECKS ? names[id] : "none";
+}
+
+const char *verdict_status_word(enum verdict_status s)
+{
+    switch (s) {
+    case VERDICT_SKIP:
+        return "skip";
+    case VERDICT_PASS:
+        return "pass";
+    case VERDICT_FAIL:
+        return "fail";
+    }
+    return "fail";
+}
+
+const char *trust_word(enum trust_level t)
+{
+    switch (t) {
+    case TRUST_NONE:
+        return "none";
+    case TRUST_SIMULATED:
+        return "simulated";
+    case TRUST_HARDWARE:
+        return "hardware";
+    }
+    return "none";
+}
+
+/* A verdict nobody filled has no words in it. */
+static const char *word_or(const char *word, const char *otherwise)
+{
+    return word != NULL ? word : otherwise;
+}
+
+static err explain_check(const struct verdict *v, enum verdict_check_id id, struct buf *out)
+{
+    const struct verdict_check *c = &v->checks[id];
+    TRY(buf_addf(out, "  %s  %-12s", verdict_status_word(c->status), verdict_check_name(id)));
+    if (c->status != VERDICT_PASS) {
+        TRY(buf_addf(out, "  %s", word_or(c->reason, reason_word(REASON_UNCHECKED))));
+        if (c->subject != NULL)
+            TRY(buf_addf(out, " (%s)", c->subject));
+        TRY(buf_addf(out, ": %s", word_or(c->sentence, reason_sentence(REASON_UNCHECKED))));
+    }
+    return buf_add_u8(out, '\n');
+}
+
+static err explain_registers(const struct verdict *v, struct buf *out)
+{
+    for (size_t i = 0; i < v->registers_n; i++) {
+        TRY(buf_addf(out, "  %s ", v->registers[i].name));
+        TRY(text_hex_encode(out, bytes_of(v->registers[i].value, v->registers[i].len)));
+        TRY(buf_add_u8(out, '\n'));
+    }
+    return OK;
+}
+
+static err explain_head(const struct verdict *v, struct buf *out)
+{
+    TRY(buf_addf(out, "%s: platform %s, trust %s\n", v->accepted ? "accepted" : "REFUSED",
+                 word_or(v->platform, "unknown"), trust_word(v->trust)));
+    if (v->accepted && v->trust == TRUST_SIMULATED)
+        TRY(buf_add_str(out, "SIMULATED: NO PROTECTION. Anybody can make this evidence.\n"));
+    return OK;
+}
+
+err verdict_explain(const struct verdict *v, struct buf *out)
+{
+    TRY(explain_head(v, out));
+    for (size_t i = 0; i < VERDICT_CHECKS; i++)
+        TRY(explain_check(v, (enum verdict_check_id)i, out));
+    if (v->registers_n > 0)
+        TRY(buf_add_str(out, "registers by the evidence:\n"));
+    TRY(explain_registers(v, out));
+    const struct verdict_check *failed = verdict_failure(v);
+    if (failed != NULL)
+        TRY(buf_addf(out, "what to do: %s\n", failed->advice));
+    return OK;
+}
+
+static void json_checks(const struct verdict *v, struct json_out *j)
+{
+    json_begin_array(j, "checks");
+    for (size_t i = 0; i < VERDICT_CHECKS; i++) {
+        const struct verdict_check *c = &v->checks[i];
+        json_begin_object(j, NULL);
+        json_put_str(j, "check", verdict_check_name((enum verdict_check_id)i));
+        json_put_str(j, "status", verdict_status_word(c->status));
+        json_put_str(j, "reason", word_or(c->reason, reason_word(REASON_UNCHECKED)));
+        if (c->subject != NULL)
+            json_put_str(j, "subject", c->subject);
+        if (c->status == VERDICT_FAIL) {
+            json_put_str(j, "message", c->sentence);
+            json_put_str(j, "advice", c->advice);
+        }
+        json_close(j);
+    }
+    json_close(j);
+}
+
+static void json_registers(const struct verdict *v, struct json_out *j)
+{
+    json_begin_object(j, "registers");
+    for (size_t i = 0; i < v->registers_n; i++)
+        json_put_hex(j, v->registers[i].name, bytes_of(v->registers[i].value, v->registers[i].len));
+    json_close(j);
+}
+
+static void json_accepted(const struct verdict *v, struct json_out *j)
+{
+    json_put_hex(j, "identity", BYTES_ARRAY(v->identity));
+    json_put_hex(j, "document_sha256", BYTES_ARRAY(v->document_digest));
+    json_put_str(j, "worker", v->worker);
+    json_put_str(j, "software", v->software);
+    if (v->key_list.len == 0)
+        return;
+    json_put_i64(j, "not_before", v->not_before);
+    json_put_i64(j, "not_after", v->not_after);
+    json_put_u64(j, "generation", v->generation);
+}
+
+err verdict_json(const struct verdict *v, struct buf *out)
+{
+    struct json_out j = JSON_OUT(out);
+    json_begin_object(&j, NULL);
+    json_put_bool(&j, "accepted", v->accepted);
+    json_put_str(&j, "trust", trust_word(v->trust));
+    json_put_str(&j, "platform", v->platform);
+    json_checks(v, &j);
+    json_registers(v, &j);
+    if (v->evidence_at != 0)
+        json_put_i64(&j, "evidence_at", v->evidence_at);
+    if (v->accepted)
+        json_accepted(v, &j);
+    json_close(&j);
+    return json_end(&j);
+}

@@ -1,0 +1,27 @@
+#include "attest/verifier.h"
+
+#include "attest/simulated.h"
+
+/* One line per platform. An entry points to NULL when the build leaves that platform out. */
+static const struct verifier *const *const verifiers[] = {
+    &simulated_verifier,
+};
+
+const struct verifier *verifier_find(bytes platform)
+{
+    for (size_t i = 0; i < ARRAY_LEN(verifiers); i++) {
+        const struct verifier *v = *verifiers[i];
+        if (v != NULL && bytes_equal(platform, bytes_str(v->platform)))
+            return v;
+    }
+    return NULL;
+}
+
+const struct verifier_register *verifier_register(const struct verifier *v, bytes name)
+{
+    for (size_t i = 0; i < v->registers_n; i++) {
+        if (bytes_equal(name, bytes_str(v->registers[i].name)))
+            return &v->registers[i];
+    }
+    return NULL;
+}

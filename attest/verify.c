@@ -1,0 +1,478 @@
+/*
+ * One table of steps, in the order of VERDICT_CHECK_LIST. A step looks at one thing and says pass,
+ * skip or fail with a reason; the loop stops at the first failure. The verdict is filled with
+ * anything to act on only after the loop came through, in one place, so that no path can hand out
+ * keys early.
+ */
+#include "attest/verify.h"
+
+#include "attest/claims.h"
+#include "attest/reason.h"
+#include "attest/statement.h"
+#include "attest/verifier.h"
+#include "crypto/secret.h"
+
+struct run {
+    const struct bundle *bundle;
+    const struct verify_settings *settings;
+    const struct policy *policy; /* never NULL */
+    const struct verifier *verifier;
+    bool with_statement;
+    const char *subject; /* what the present step failed on */
+    struct claims claims;
+    struct statement statement;
+    struct verifier_facts facts;
+};
+
+typedef struct verifier_outcome outcome;
+typedef err step(struct run *r, outcome *out);
+
+/* What stands in for a policy that is not there: it names no platform. */
+static const struct policy no_policy = { .max_age_s = POLICY_AGE_S_DEFAULT,
+                                         .skew_s = POLICY_SKEW_S_DEFAULT };
+
+static outcome pass(void)
+{
+    return (outcome){ VERDICT_PASS, REASON_PASSED };
+}
+
+static outcome skip(enum reason why)
+{
+    return (outcome){ VERDICT_SKIP, why };
+}
+
+static outcome refuse(enum reason why)
+{
+    return (outcome){ VERDICT_FAIL, why };
+}
+
+static outcome pass_if(bool holds, enum reason otherwise)
+{
+    return holds ? pass() : refuse(otherwise);
+}
+
+/* Evidence that is wrong is an outcome; memory that ran out, or a fault of ours, is an error. */
+static bool is_evidence_fault(err e)
+{
+    return e.code == ERR_MALFORMED || e.code == ERR_TRUNCATED || e.code == ERR_LIMIT ||
+           e.code == ERR_UNSUPPORTED || e.code == ERR_CRYPTO;
+}
+
+static enum reason form_reason(err e)
+{
+    return e.code == ERR_LIMIT ? REASON_TOO_LARGE : REASON_MALFORMED;
+}
+
+/* --- what the platform's verifier says ------------------------------------------------------- */
+
+static err step_form(struct run *r, outcome *out)
+{
+    err e = claims_read(r->bundle->claims, &r->claims);
+    if (!err_is_ok(e)) {
+        *out = refuse(form_reason(e));
+        return OK;
+    }
+    r->verifier = verifier_find(r->bundle->platform);
+    if (r->verifier == NULL) {
+        *out = refuse(REASON_NO_VERIFIER);
+        return OK;
+    }
+    TRY(r->verifier->examine(r->bundle, r->policy, r->settings->now, &r->facts));
+    *out = r->facts.form;
+    return OK;
+}
+
+static err step_signature(struct run *r, outcome *out)
+{
+    *out = r->facts.signature;
+    return OK;
+}
+
+static err step_debug(struct run *r, outcome *out)
+{
+    *out = r->facts.debug;
+    return OK;
+}
+
+static err step_tcb(struct run *r, outcome *out)
+{
+    *out = r->facts.tcb;
+    return OK;
+}
+
+/* --- binding and freshness ------------------------------------------------------------------- */
+
+static err step_binding(struct run *r, outcome *out)
+{
+    uint8_t expected[BINDING_LEN];
+    binding_digest(&(struct binding){ .platform = bytes_str(r->verifier->platform),
+                                      .identity = r->bundle->identity,
+                                      .nonce = r->bundle->nonce,
+                                      .claims = r->bundle->claims,
+                                      .gpu_evidence = r->bundle->gpu_evidence },
+                   expected);
+    *out = pass_if(secret_equal(BYTES_ARRAY(r->facts.report_data), BYTES_ARRAY(expected)),
+                   REASON_MISMATCH);
+    return OK;
+}
+
+static err step_identity(struct run *r, outcome *out)
+{
+    bytes asked = r->settings->identity;
+    *out = asked.len == 0 ? skip(REASON_NOT_ASKED)
+                          : pass_if(secret_equal(asked, r->bundle->identity), REASON_MISMATCH);
+    return OK;
+}
+
+static err step_nonce(struct run *r, outcome *out)
+{
+    bytes asked = r->settings->nonce;
+    if (asked.len > 0)
+        *out = pass_if(secret_equal(asked, r->bundle->nonce), REASON_MISMATCH);
+    else
+        *out = r->settings->any_nonce ? skip(REASON_NOT_ASKED) : refuse(REASON_NO_EXPECTATION);
+    return OK;
+}
+
+/* No verifier for GPU evidence yet, and evidence nobody looks at must not ride along. */
+static err step_gpu(struct run *r, outcome *out)
+{
+    *out =
+        r->bundle->gpu_evidence.len == 0 ? skip(REASON_NOT_APPLICABLE) : refuse(REASON_NO_VERIFIER);
+    return OK;
+}
+
+/* Evidence without a time of its own is as fresh as the nonce that was sent for it. */
+static outcome timeless(const struct verify_settings *s)
+{
+    if (s->nonce.len > 0)
+        return pass();
+    return s->any_age ? skip(REASON_NOT_ASKED) : refuse(REASON_ABSENT);
+}
+
+static err step_freshness(struct run *r, outcome *out)
+{
+    int64_t age;
+    if (r->facts.evidence_at == 0)
+        *out = timeless(r->settings);
+    else if (__builtin_sub_overflow(r->settings->now, r->facts.evidence_at, &age) ||
+             age < -(int64_t)r->policy->skew_s)
+        *out = refuse(REASON_FROM_THE_FUTURE);
+    else if (r->settings->any_age)
+        *out = skip(REASON_NOT_ASKED);
+    else
+        *out = pass_if(age <= (int64_t)r->policy->max_age_s, REASON_TOO_OLD);
+    return OK;
+}
+
+/* --- policy ---------------------------------------------------------------------------------- */
+
+static err step_platform(struct run *r, outcome *out)
+{
+    if (r->settings->policy == NULL)
+        *out = refuse(REASON_NO_POLICY);
+    else
+        *out = pass_if(policy_names_platform(r->policy, r->bundle->platform),
+                       REASON_PLATFORM_NOT_NAMED);
+    return OK;
+}
+
+static const struct verdict_register *find_register(const struct verifier_facts *f,
+                                                    const char *name)
+{
+    for (size_t i = 0; i < f->registers_n; i++) {
+        if (bytes_equal(bytes_str(f->registers[i].name), bytes_str(name)))
+            return &f->registers[i];
+    }
+    return NULL;
+}
+
+/* A rule without a platform is for every platform that has such a register. */
+static bool rule_applies(const struct policy_register *rule, const struct verifier *v)
+{
+    if (rule->platform != NULL)
+        return bytes_equal(bytes_str(rule->platform), bytes_str(v->platform));
+    return verifier_register(v, bytes_str(rule->name)) != NULL;
+}
+
+static outcome check_register(const struct policy_register *rule, const struct verifier_facts *f)
+{
+    const struct verdict_register *have = find_register(f, rule->name);
+    if (have == NULL)
+        return refuse(REASON_ABSENT);
+    return pass_if(policy_list_has(&rule->values, bytes_of(have->value, have->len)),
+                   REASON_MISMATCH);
+}
+
+static err step_measurements(struct run *r, outcome *out)
+{
+    bool any = r->policy->any_measurements && r->verifier->trust == TRUST_SIMULATED;
+    *out = any ? skip(REASON_ANY_ALLOWED) : refuse(REASON_NO_EXPECTATION);
+    for (size_t i = 0; i < r->policy->registers_n; i++) {
+        const struct policy_register *rule = &r->policy->registers[i];
+        if (!rule_applies(rule, r->verifier))
+            continue;
+        *out = check_register(rule, &r->facts);
+        if (out->status == VERDICT_PASS)
+            continue;
+        r->subject = rule->name;
+        return OK;
+    }
+    return OK;
+}
+
+static outcome check_listed(const struct policy_list *list, bytes value)
+{
+    if (list->n == 0)
+        return skip(REASON_NOT_ASKED);
+    if (value.len == 0)
+        return refuse(REASON_ABSENT);
+    return pass_if(policy_list_has(list, value), REASON_MISMATCH);
+}
+
+static err step_operator(struct run *r, outcome *out)
+{
+    *out = check_listed(&r->policy->operator_keys, r->claims.operator_key);
+    return OK;
+}
+
+static err step_model(struct run *r, outcome *out)
+{
+    *out = check_listed(&r->policy->model_digests, r->claims.manifest_digest);
+    return OK;
+}
+
+static err step_worker(struct run *r, outcome *out)
+{
+    *out = check_listed(&r->policy->worker_names, r->claims.worker);
+    return OK;
+}
+
+static err step_software(struct run *r, outcome *out)
+{
+    bytes least = buf_view(&r->policy->minimum_software);
+    *out = least.len == 0
+               ? skip(REASON_NOT_ASKED)
+               : pass_if(policy_software_reaches(r->claims.software, least), REASON_MISMATCH);
+    return OK;
+}
+
+/* --- key statement --------------------------------------------------------------------------- */
+
+static err step_statement(struct run *r, outcome *out)
+{
+    if (!r->with_statement) {
+        *out = skip(REASON_NO_STATEMENT);
+        return OK;
+    }
+    err e = statement_verify(r->bundle->key_statement, r->bundle->identity, &r->statement);
+    if (!err_is_ok(e) && !is_evidence_fault(e))
+        return e;
+    if (e.code == ERR_CRYPTO)
+        *out = refuse(REASON_BAD_SIGNATURE);
+    else if (!err_is_ok(e))
+        *out = refuse(form_reason(e));
+    else
+        *out = pass_if(bytes_equal(r->statement.worker, r->claims.worker), REASON_MISMATCH);
+    return OK;
+}
+
+static outcome dates_outcome(enum statement_time t)
+{
+    switch (t) {
+    case STATEMENT_EXPIRED:
+        return refuse(REASON_EXPIRED);
+    case STATEMENT_EARLY:
+        return refuse(REASON_NOT_YET_VALID);
+    case STATEMENT_CURRENT:
+        return pass();
+    }
+    return refuse(REASON_UNCHECKED);
+}
+
+static err step_dates(struct run *r, outcome *out)
+{
+    *out = r->with_statement
+               ? dates_outcome(statement_time(&r->statement, r->settings->now, r->policy->skew_s))
+               : skip(REASON_NO_STATEMENT);
+    return OK;
+}
+
+/* --- the order ------------------------------------------------------------------------------- */
+
+/* must_pass: a skip here is never acceptable; hardware_must_pass: not on hardware. */
+static const struct {
+    step *run;
+    bool must_pass;
+    bool hardware_must_pass;
+} steps[VERDICT_CHECKS] = {
+    [VERDICT_FORM] = { step_form, true, true },
+    [VERDICT_SIGNATURE] = { step_signature, true, true },
+    [VERDICT_BINDING] = { step_binding, true, true },
+    [VERDICT_IDENTITY] = { step_identity, false, false },
+    [VERDICT_NONCE] = { step_nonce, false, false },
+    [VERDICT_DEBUG] = { step_debug, false, true },
+    [VERDICT_TCB] = { step_tcb, false, true },
+    [VERDICT_GPU] = { step_gpu, false, false },
+    [VERDICT_FRESHNESS] = { step_freshness, false, false },
+    [VERDICT_PLATFORM] = { step_platform, true, true },
+    [VERDICT_MEASUREMENTS] = { step_measurements, false, true },
+    [VERDICT_OPERATOR] = { step_operator, false, false },
+    [VERDICT_MODEL] = { step_model, false, false },
+    [VERDICT_WORKER] = { step_worker, false, false },
+    [VERDICT_SOFTWARE] = { step_software, false, false },
+    [VERDICT_STATEMENT] = { step_statement, false, false },
+    [VERDICT_DATES] = { step_dates, false, false },
+};
+
+/* A step that was left at zero, or skipped where it may not be, is a failure. */
+static outcome settle(outcome o, size_t at, const struct verifier *v)
+{
+    bool hardware = v == NULL || v->trust != TRUST_SIMULATED;
+    bool needed = steps[at].must_pass || (hardware && steps[at].hardware_must_pass);
+    if (o.status == VERDICT_SKIP && (needed || o.reason == REASON_UNCHECKED))
+        return refuse(REASON_UNCHECKED);
+    return o;
+}
+
+static void list_check(struct verdict *v, size_t at, outcome o, const char *subject)
+{
+    v->checks[at] = (struct verdict_check){ .status = o.status,
+                                            .name = verdict_check_name((enum verdict_check_id)at),
+                                            .reason = reason_word(o.reason),
+                                            .sentence = reason_sentence(o.reason),
+                                            .advice = reason_advice(o.reason),
+                                            .subject = subject };
+}
+
+static void list_failure(struct verdict *v, size_t at, outcome o, const char *subject)
+{
+    list_check(v, at, o, subject);
+    for (at++; at < VERDICT_CHECKS; at++)
+        list_check(v, at, skip(REASON_EARLIER_FAILURE), NULL);
+}
+
+/* For people; nothing here is to be acted on. */
+static void describe(const struct run *r, struct verdict *v)
+{
+    v->platform = r->verifier->platform;
+    v->evidence_at = r->facts.evidence_at;
+    v->registers_n = r->facts.registers_n;
+    memcpy(v->registers, r->facts.registers, sizeof v->registers);
+}
+
+static err run_steps(struct run *r, struct verdict *v, bool *through)
+{
+    for (size_t at = 0; at < VERDICT_CHECKS; at++) {
+        outcome o = { 0 };
+        TRY(steps[at].run(r, &o));
+        o = settle(o, at, r->verifier);
+        if (o.status == VERDICT_FAIL) {
+            list_failure(v, at, o, r->subject);
+            return OK;
+        }
+        list_check(v, at, o, NULL);
+        if (at == VERDICT_SIGNATURE)
+            describe(r, v);
+    }
+    *through = true;
+    return OK;
+}
+
+/* --- handing out ----------------------------------------------------------------------------- */
+
+static void copy_name(char *to, bytes name)
+{
+    memcpy(to, name.at, name.len);
+    to[name.len] = '\0';
+}
+
+static void copy_optional(uint8_t *to, bytes value)
+{
+    if (value.len > 0)
+        memcpy(to, value.at, value.len);
+}
+
+#define FITS(larger, smaller) _Static_assert((int)(larger) >= (int)(smaller), "it fits")
+FITS(VERDICT_NAME_MAX, CLAIMS_WORKER_MAX);
+FITS(VERDICT_NAME_MAX, CLAIMS_SOFTWARE_MAX);
+FITS(VERDICT_DIGEST_LEN, CLAIMS_DIGEST_LEN);
+FITS(VERDICT_DIGEST_LEN, BUNDLE_DIGEST_LEN);
+FITS(VERDICT_KEY_LEN, CLAIMS_KEY_LEN);
+FITS(VERDICT_KEY_LEN, BUNDLE_IDENTITY_LEN);
+
+static err accept(const struct run *r, struct verdict *v)
+{
+    TRY(evidence_document_digest(r->bundle, v->document_digest));
+    if (r->with_statement) {
+        v->key_list = BUF(STATEMENT_KEY_LIST_MAX);
+        TRY(buf_add(&v->key_list, r->statement.key_list));
+        v->not_before = (int64_t)r->statement.not_before;
+        v->not_after = (int64_t)r->statement.not_after;
+        v->generation = r->statement.generation;
+    }
+    memcpy(v->identity, r->bundle->identity.at, sizeof v->identity);
+    copy_optional(v->manifest_digest, r->claims.manifest_digest);
+    copy_optional(v->operator_key, r->claims.operator_key);
+    copy_name(v->worker, r->claims.worker);
+    copy_name(v->software, r->claims.software);
+    v->trust = r->verifier->trust;
+    v->accepted = true;
+    return OK;
+}
+
+static err run_and_accept(struct run *r, struct verdict *v)
+{
+    bool through = false;
+    TRY(run_steps(r, v, &through));
+    return through ? accept(r, v) : OK;
+}
+
+static err verify(const struct bundle *b, bool with_statement,
+                  const struct verify_settings *settings, struct verdict *out)
+{
+    struct run r = { .bundle = b,
+                     .settings = settings,
+                     .policy = settings->policy != NULL ? settings->policy : &no_policy,
+                     .with_statement = with_statement };
+    err e = run_and_accept(&r, out);
+    if (!err_is_ok(e))
+        verdict_clear(out);
+    return e;
+}
+
+static err refuse_form(err e, struct verdict *out)
+{
+    if (!is_evidence_fault(e))
+        return e;
+    list_failure(out, VERDICT_FORM, refuse(form_reason(e)), NULL);
+    return OK;
+}
+
+err attest_verify(bytes bundle, const struct verify_settings *settings, struct verdict *out)
+{
+    struct bundle b;
+    memset(out, 0, sizeof *out);
+    err e = bundle_read(bundle, &b);
+    return err_is_ok(e) ? verify(&b, true, settings, out) : refuse_form(e, out);
+}
+
+err attest_verify_document(bytes document, const struct verify_settings *settings,
+                           struct verdict *out)
+{
+    struct bundle b;
+    memset(out, 0, sizeof *out);
+    err e = evidence_document_read(document, &b);
+    return err_is_ok(e) ? verify(&b, false, settings, out) : refuse_form(e, out);
+}
+
+/* Written and read again, so that parts from anywhere meet the same bounds. */
+err attest_verify_evidence(const struct bundle *parts, const struct verify_settings *settings,
+                           struct verdict *out)
+{
+    BUF_AUTO document = BUF(BUNDLE_MAX);
+    memset(out, 0, sizeof *out);
+    err e = evidence_document_write(&document, parts);
+    return err_is_ok(e) ? attest_verify_document(buf_view(&document), settings, out)
+                        : refuse_form(e, out);
+}
