@@ -8,7 +8,6 @@ err crypto_init(void)
 {
     ENSURE(sodium_init() >= 0, INTERNAL);
     TRY(aead_setup());
-    TRY(sign_setup());
     hpke_setup();
     return OK;
 }

@@ -6,7 +6,6 @@
 #include "base/err.h"
 
 err aead_setup(void);
-err sign_setup(void);
 void hpke_setup(void);
 
 void aead_thread_end(void);
