@@ -10,8 +10,9 @@
  *   NOT_FOUND   the server has no such key, or does not offer that suite for it; found out before
  *               anything is decrypted
  *   TRUNCATED   the outer body ended, cleanly, before the sealed message did
- *   CRYPTO, MALFORMED, LIMIT   all else that is the peer's fault. One answer for all of these.
- *   NOMEM, INTERNAL            ours
+ *   LIMIT       *plain_out is full, or the message longer than what is allowed
+ *   CRYPTO, MALFORMED   all else that is the peer's fault: one answer for both
+ *   NOMEM, INTERNAL     ours
  */
 #pragma once
 
