@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/err.h"
+#include "base/log.h"
 
 enum {
     ERROR_ABOUT_MAX = 200,      /* bytes of `about` and `param` that are shown */
@@ -79,8 +80,9 @@ struct error_field {
 
 unsigned error_status(enum error_cause cause);
 const char *error_type(enum error_cause cause);
-/* The "code", also the word for logs and metrics. Never NULL. */
 const char *error_code(enum error_cause cause);
+/* The code for logs and metrics. */
+struct word error_word(enum error_cause cause);
 
 /* The cause that fits a failure of ours or of an engine; `started` says that the model was already
  * asked, so that a client should not ask again by itself. */

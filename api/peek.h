@@ -59,18 +59,19 @@ struct api_error peek_error(const struct peek *p);
 bool peek_is_json(bytes text);
 
 /*
- * What is worth knowing of an answer (a chat completion, a completion, a Responses object, a list of
- * embeddings, or a chunk of one): read as far as `body` goes, so that the first part of a long
- * answer will do.
+ * What is worth knowing of an answer (a chat completion, a completion, a Responses object, a list
+ * of embeddings, or a chunk or event of one). Read as far as `body` goes, so that the first part of a
+ * long answer will do.
  */
 struct peek_answer {
-    bool whole;       /* body was exactly one JSON object */
-    bool has_error;   /* top-level "error" that is not null */
-    bool has_finish;  /* choices[].finish_reason that is not null */
-    bool has_usage;   /* top-level or response.usage that is an object */
-    bool has_choices; /* "choices" with something in it */
-    size_t id_len;    /* top-level "id", or response.id; 0 when absent, not text or too long */
-    uint8_t id[PEEK_ID_MAX];
+    bool whole;             /* body was exactly one JSON object */
+    bool has_error;         /* top-level "error" that is not null */
+    bool has_finish;        /* choices[].finish_reason that is not null */
+    bool has_usage;         /* top-level or response.usage that is an object */
+    bool no_choices;        /* "choices" is there and empty: a usage chunk */
+    bool terminal;          /* "type" is response.completed, .failed or .incomplete */
+    bytes id;               /* top-level "id", or response.id; borrowed from body; empty when
+                               absent, over PEEK_ID_MAX or written with escapes */
     uint64_t prompt_tokens; /* usage.prompt_tokens or usage.input_tokens; 0 when absent */
     uint64_t answer_tokens; /* usage.completion_tokens or usage.output_tokens; 0 when absent */
 };

@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/err.h"
+#include "base/log.h"
 
 enum {
     ROUTE_TARGET_MAX = 8192, /* bytes of a request target, with query */
@@ -46,7 +47,7 @@ enum route_verdict {
 struct route_match {
     enum route_verdict verdict;
     enum route_kind kind; /* also set for ROUTE_WRONG_METHOD */
-    const char *word;     /* the kind as a static word for logs and metrics, "none" if unknown */
+    struct word word;     /* the kind for logs and metrics; "none" if unknown */
     const char *allow;    /* value of the Allow field, static; NULL if unknown */
     const char *path;     /* canonical path when the route has only one, else NULL */
     bytes id;             /* of ROUTE_MODEL and ROUTE_RECEIPT: as in the target, still encoded */

@@ -8,13 +8,13 @@
  *
  *   - LF only, `event: NAME` first if there was one, then exactly one `data: ...` line, an empty line;
  *   - an event of several data lines becomes one line (joined with a space: a line end inside JSON is
- *     white space), unless each of its lines is a JSON text or [DONE] by itself: then they are
+ *     white space), unless each of its lines is a JSON object or [DONE] by itself: then they are
  *     events that a server forgot to separate, and are given out one by one. The same holds for
  *     `data: {...}data: {...}` on one line;
  *   - `id:`, `retry:`, unknown fields and events without data are dropped: SDKs fail on them;
  *   - comments are dropped, or with `comments` set given out as `:text` and an empty line, ahead of the
  *     event they stood in;
- *   - data that is neither JSON nor [DONE] is given out with SSE_NOT_JSON: a client must not see it
+ *   - data that is neither a JSON object nor [DONE] is given out with SSE_NOT_JSON: a client must not see it
  *     as an event, since every SDK throws on it. The owner turns it into an error.
  *
  * An event that already has this form is handed out as a view of the input, without a copy.
@@ -25,6 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "api/peek.h"
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/err.h"
@@ -37,7 +38,7 @@ enum {
     SSE_FINISH = 1U << 2, /* choices[] with a finish_reason that is not null */
     SSE_TERMINAL = 1U << 3,   /* response.completed, response.failed or response.incomplete */
     SSE_COMMENT = 1U << 4,    /* no event but a comment */
-    SSE_NOT_JSON = 1U << 5,   /* data is neither JSON nor [DONE] */
+    SSE_NOT_JSON = 1U << 5,   /* data is neither a JSON object nor [DONE] */
     SSE_USAGE = 1U << 6,      /* "usage" (top-level or in "response") is an object */
     SSE_NO_CHOICES = 1U << 7, /* "choices" is there and empty: a usage chunk */
 };
@@ -48,6 +49,7 @@ struct sse_event {
     bytes name; /* of the `event:` line, or empty */
     bytes data; /* without "data: "; empty for a comment */
     unsigned flags;
+    const struct peek_answer *answer; /* what its JSON says; NULL for a comment and for [DONE] */
 };
 
 /* An err is passed on by sse_put() and sse_end(), and ends the reading. */
@@ -57,12 +59,15 @@ struct sse {
     sse_fn *fn;
     void *owner;
     bool comments;
-    bool failed;
     bool begun;      /* past the place of a byte order mark */
-    bool after_cr;   /* a LF that comes next belongs to the last line */
-    struct buf held; /* the event that is not complete yet, as it came in */
-    struct buf out;  /* an event that had to be rewritten */
-    size_t scanned;  /* bytes of held that were looked at */
+    bool after_cr;   /* a LF that comes next belongs to the last line end */
+    bool has_data;   /* the event in hand has had a data line */
+    err failed;      /* what ended the reading */
+    size_t taken;    /* bytes of the event in hand, as they came in */
+    struct buf line; /* a line that is not complete yet */
+    struct buf name; /* of the event in hand */
+    struct buf data; /* its data lines, with LF between them */
+    struct buf wire; /* an event that had to be rewritten */
 };
 
 /* Zeroed storage is a reader that refuses everything. */
