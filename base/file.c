@@ -1,0 +1,81 @@
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+enum { PART = 64 * 1024 };
+
+static err read_all(struct buf *out, int fd)
+{
+    for (;;) {
+        uint8_t *room;
+        size_t want = out->max - out->len < PART ? out->max - out->len : PART;
+        uint8_t one;
+        if (want == 0) {
+            ENSURE(read(fd, &one, 1) == 0, LIMIT);
+            return OK;
+        }
+        TRY(buf_reserve(out, want, &room));
+        ssize_t n = read(fd, room, want);
+        ENSURE(n >= 0, SYSTEM);
+        if (n == 0)
+            return OK;
+        buf_commit(out, (size_t)n);
+    }
+}
+
+err file_read(struct buf *out, const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        FAIL(NOT_FOUND);
+    if (fd < 0 && errno == EACCES)
+        FAIL(DENIED);
+    ENSURE(fd >= 0, SYSTEM);
+    err e = read_all(out, fd);
+    (void)close(fd);
+    return e;
+}
+
+err file_read_line(struct buf *out, const char *path)
+{
+    BUF_AUTO file = BUF(out->max);
+    TRY(file_read(&file, path));
+    bytes line = bytes_slice(buf_view(&file), 0, text_find(buf_view(&file), BYTES_LIT("\n")));
+    if (bytes_ends(line, BYTES_LIT("\r")))
+        line.len--;
+    return buf_add(out, text_trim(line));
+}
+
+static bool write_all(int fd, bytes content)
+{
+    while (content.len > 0) {
+        ssize_t n = write(fd, content.at, content.len);
+        if (n < 0)
+            return false;
+        content = bytes_slice(content, (size_t)n, content.len);
+    }
+    return true;
+}
+
+err file_write(const char *path, bytes content)
+{
+    BUF_AUTO beside = BUF(4096);
+    TRY(buf_addf(&beside, "%s.%ld.new", path, (long)getpid()));
+    const char *temporary = buf_str(&beside);
+    int fd =
+        open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR);
+    ENSURE(fd >= 0, SYSTEM);
+    bool written = write_all(fd, content) && fsync(fd) == 0;
+    written = close(fd) == 0 && written;
+    if (!written || rename(temporary, path) != 0) {
+        (void)unlink(temporary);
+        FAIL(SYSTEM);
+    }
+    return OK;
+}

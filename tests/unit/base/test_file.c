@@ -1,0 +1,70 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "tests/lib/law.h"
+
+static char folder[] = "/tmp/sealgate-file-XXXXXX";
+static char path[64];
+
+static int make_folder(void **state)
+{
+    (void)state;
+    if (mkdtemp(folder) == NULL)
+        return -1;
+    (void)snprintf(path, sizeof path, "%s/f", folder);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    (void)unlink(path);
+    return rmdir(folder);
+}
+
+static void reads_back_what_it_wrote(void **state)
+{
+    (void)state;
+    BUF_AUTO b = BUF(64);
+    struct stat st;
+    CHECK_OK(file_write(path, BYTES_LIT("old, longer content")));
+    CHECK_OK(file_write(path, BYTES_LIT(" token \r\nrest")));
+    CHECK_OK(file_read(&b, path));
+    CHECK_BYTES(buf_view(&b), BYTES_LIT(" token \r\nrest"));
+    CHECK(stat(path, &st) == 0 && (st.st_mode & 0777) == 0600);
+    buf_truncate(&b, 0);
+    CHECK_OK(file_read_line(&b, path));
+    CHECK_BYTES(buf_view(&b), BYTES_LIT("token"));
+}
+
+static void keeps_the_limit(void **state)
+{
+    (void)state;
+    BUF_AUTO b = BUF(4);
+    CHECK_OK(file_write(path, BYTES_LIT("1234")));
+    CHECK_OK(file_read(&b, path));
+    CHECK_OK(file_write(path, BYTES_LIT("12345")));
+    buf_truncate(&b, 0);
+    CHECK_ERR(file_read(&b, path), LIMIT);
+}
+
+static void says_that_a_file_is_not_there(void **state)
+{
+    (void)state;
+    BUF_AUTO b = BUF(4);
+    CHECK_ERR(file_read(&b, "/nonexistent/file"), NOT_FOUND);
+    CHECK_ERR(file_write("/nonexistent/file", BYTES_LIT("x")), SYSTEM);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_back_what_it_wrote),
+        cmocka_unit_test(keeps_the_limit),
+        cmocka_unit_test(says_that_a_file_is_not_there),
+    };
+    return cmocka_run_group_tests_name("base/file", tests, make_folder, remove_folder);
+}
