@@ -1,0 +1,216 @@
+#include "enclave-worker/answer.h"
+
+#include "base/text.h"
+#include "wire/names.h"
+#include "wire/padding.h"
+
+static const char DONE_EVENT[] = "data: [DONE]\n\n";
+
+static err add_event(struct answer *a, bytes wire)
+{
+    transcript_add(&a->transcript, wire);
+    return buf_add(&a->pending, wire);
+}
+
+static bool is_unasked_usage(const struct answer *a, unsigned flags)
+{
+    return a->settings.chat && !a->settings.include_usage && (flags & SSE_NO_CHOICES) &&
+           (flags & SSE_USAGE);
+}
+
+static err on_event(void *owner, const struct sse_event *event)
+{
+    struct answer *a = owner;
+    if (a->state != ANSWER_RUNNING || is_unasked_usage(a, event->flags))
+        return OK;
+    if (event->flags & SSE_NOT_JSON) {
+        a->state = ANSWER_BROKEN;
+        return OK;
+    }
+    if (event->flags & (SSE_FINISH | SSE_TERMINAL))
+        a->finish_seen = true;
+    TRY(add_event(a, event->wire));
+    if (event->flags & SSE_DONE)
+        a->state = ANSWER_COMPLETE;
+    else if ((event->flags & SSE_ERROR) && a->settings.chat)
+        a->state = ANSWER_BROKEN;
+    return OK;
+}
+
+void answer_init(struct answer *a, const struct answer_settings *settings)
+{
+    *a = (struct answer){ .settings = *settings,
+                          .head = BUF(2 * BHTTP_HEAD_MAX),
+                          .pending = BUF(ANSWER_PENDING_MAX) };
+    sse_init(&a->events, false, on_event, a);
+}
+
+void answer_clear(struct answer *a)
+{
+    sse_clear(&a->events);
+    buf_clear(&a->head);
+    buf_clear(&a->pending);
+}
+
+static bool is_event_stream(const struct engine_field *fields, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (text_equal_nocase(fields[i].name, BYTES_LIT(FIELD_CONTENT_TYPE)))
+            return text_equal_nocase(bytes_slice(fields[i].value, 0, sizeof MEDIA_SSE - 1),
+                                     BYTES_LIT(MEDIA_SSE));
+    }
+    return false;
+}
+
+static err write_head(struct answer *a, unsigned status, const struct engine_field *fields,
+                      size_t n)
+{
+    struct bhttp_field all[ENGINE_FIELDS_MAX + 1];
+    size_t k = 0;
+    for (size_t i = 0; i < n && i < ENGINE_FIELDS_MAX; i++)
+        all[k++] = (struct bhttp_field){ fields[i].name, fields[i].value };
+    if (a->settings.receipt_id != NULL)
+        all[k++] =
+            (struct bhttp_field){ BYTES_LIT(FIELD_RECEIPT_ID), bytes_str(a->settings.receipt_id) };
+    const struct bhttp_head head = { .status = status, .fields = all, .fields_n = k };
+    TRY(bhttp_write_response_head(&a->head, &head, a->known));
+    return a->known ? bhttp_write_content_len(&a->head, a->left) : OK;
+}
+
+err answer_head(struct answer *a, unsigned status, const struct engine_field *fields, size_t n,
+                int64_t content_length)
+{
+    ENSURE(a->state == ANSWER_WAITING, INTERNAL);
+    a->sse = is_event_stream(fields, n);
+    a->known = !a->sse && content_length >= 0;
+    a->left = a->known ? (uint64_t)content_length : 0;
+    transcript_init(&a->transcript, a->sse);
+    a->state = ANSWER_RUNNING;
+    return write_head(a, status, fields, n);
+}
+
+err answer_add(struct answer *a, bytes content)
+{
+    if (a->known) {
+        ENSURE(content.len <= a->left, MALFORMED);
+        a->left -= content.len;
+    }
+    transcript_add(&a->transcript, content);
+    return buf_add(&a->pending, content);
+}
+
+err answer_body(struct answer *a, bytes piece)
+{
+    ENSURE(a->state != ANSWER_WAITING, INTERNAL);
+    if (a->state != ANSWER_RUNNING)
+        return OK;
+    return a->sse ? sse_put(&a->events, piece) : answer_add(a, piece);
+}
+
+/* An engine that closes after a finish_reason has said all there is: the [DONE] it forgot is ours
+ * to add. One that closes before has been cut. Streams of other routes have their own last events,
+ * which we do not judge. */
+static err end_stream(struct answer *a)
+{
+    TRY(sse_end(&a->events));
+    if (a->state != ANSWER_RUNNING)
+        return OK;
+    if (a->settings.chat && !a->finish_seen) {
+        a->state = ANSWER_BROKEN;
+        return OK;
+    }
+    a->state = ANSWER_COMPLETE;
+    return a->settings.chat ? add_event(a, bytes_str(DONE_EVENT)) : OK;
+}
+
+err answer_end(struct answer *a)
+{
+    if (a->state != ANSWER_RUNNING)
+        return OK;
+    if (a->sse)
+        return end_stream(a);
+    a->state = a->known && a->left > 0 ? ANSWER_BROKEN : ANSWER_COMPLETE;
+    return OK;
+}
+
+bool answer_has_output(const struct answer *a)
+{
+    return a->head.len > 0 || a->pending.len > 0;
+}
+
+static err write_content(struct answer *a, struct buf *plain)
+{
+    bytes content = bytes_slice(buf_view(&a->pending), a->taken, ANSWER_FLUSH_MAX);
+    if (content.len == 0)
+        return OK;
+    a->taken += content.len;
+    if (a->known)
+        return buf_add(plain, content);
+    size_t filler = 0;
+    bool whole = a->taken == a->pending.len;
+    if (a->sse && whole && a->settings.padding == PADDING_SIZE)
+        filler = padding_line_len(a->head.len, content.len, PADDING_Q_DEFAULT);
+    TRY(bhttp_write_chunk_len(plain, content.len + filler));
+    TRY(buf_add(plain, content));
+    return padding_line_write(plain, filler);
+}
+
+/* A small buffer is kept for the next event, a big one is given back. */
+static void drop_pending(struct answer *a)
+{
+    a->taken = 0;
+    if (a->pending.cap > ANSWER_KEEP_MAX)
+        buf_clear(&a->pending);
+    else
+        buf_truncate(&a->pending, 0);
+}
+
+err answer_flush(struct answer *a, struct buf *plain)
+{
+    size_t before = plain->len;
+    TRY(buf_add(plain, buf_view(&a->head)));
+    TRY(write_content(a, plain));
+    a->plain_len += plain->len - before;
+    buf_clear(&a->head);
+    if (a->taken == a->pending.len)
+        drop_pending(a);
+    return OK;
+}
+
+static err write_receipt(bytes receipt, struct buf *value)
+{
+    TRY(buf_add_u8(value, ':'));
+    TRY(text_base64_encode(value, receipt));
+    return buf_add_u8(value, ':');
+}
+
+/* Whole answers are filled up to a bucket, the tail of a stream to the streams' multiple. */
+static size_t tail_padding(const struct answer *a, size_t tail_len)
+{
+    if (a->settings.padding == PADDING_OFF)
+        return 0;
+    if (a->sse)
+        return (PADDING_Q_DEFAULT - tail_len % PADDING_Q_DEFAULT) % PADDING_Q_DEFAULT;
+    uint64_t len = a->plain_len + tail_len;
+    return padding_bucket((size_t)len) - (size_t)len;
+}
+
+err answer_tail(struct answer *a, bytes receipt, struct buf *plain)
+{
+    size_t before = plain->len;
+    BUF_AUTO value = BUF(2 * BHTTP_HEAD_MAX);
+    struct bhttp_field field = { .name = BYTES_LIT(TRAILER_RECEIPT) };
+    if (receipt.len > 0) {
+        TRY(write_receipt(receipt, &value));
+        field.value = buf_view(&value);
+    }
+    if (!a->known)
+        TRY(bhttp_write_content_end(plain));
+    TRY(bhttp_write_trailers(plain, &field, receipt.len > 0 ? 1 : 0, a->known));
+    return buf_add_zeros(plain, tail_padding(a, plain->len - before));
+}
+
+void answer_hash(struct answer *a, uint8_t out[static TRANSCRIPT_LEN])
+{
+    transcript_end(&a->transcript, out);
+}

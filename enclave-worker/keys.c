@@ -1,0 +1,199 @@
+/*
+ * The list that is published holds the newest key first, and behind it the one before, as long as
+ * that is still current. So a client that takes the first never seals to a key in its last minutes.
+ *
+ *     key 1  |------------------ life ------------------|-- grace --|
+ *     key 2                                  |- ahead ---|---------- life ------ ...
+ *     list    1 . . . . . . . . . . . . . . . 2,1 . . . . 2 . . .
+ */
+#include "enclave-worker/keys.h"
+
+#include "attest/statement.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "crypto/hpke.h"
+#include "crypto/secret.h"
+
+enum { LIST_MAX = 1024, STATEMENT_MAX = 4096, BACKDATE_S = 60 };
+
+struct keys {
+    struct loop *loop;
+    struct keys_settings settings;
+    struct signing_key *identity;
+    struct ohttp_keys *ohttp;
+    struct loop_timer timer;
+    struct buf list;
+    struct buf bare;
+    struct buf statement;
+    uint8_t newest_id;
+    int64_t newest_until; /* Unix seconds: the end of its life, without grace */
+    bool has_previous;
+    uint8_t previous_id;
+    int64_t previous_until;
+    uint64_t generation;
+};
+
+static const struct key_suite SUITES[] = {
+    { HPKE_KDF_HKDF_SHA256, AEAD_AES_256_GCM },
+    { HPKE_KDF_HKDF_SHA256, AEAD_AES_128_GCM },
+    { HPKE_KDF_HKDF_SHA256, AEAD_CHACHA20_POLY1305 },
+};
+
+static err add_key(struct keys *k, int64_t from)
+{
+    struct hpke_private_key *key = NULL;
+    int64_t until = from + (int64_t)k->settings.life_s;
+    struct ohttp_key_settings settings = {
+        .id = (uint8_t)(k->newest_id + 1),
+        .suites_n = ARRAY_LEN(SUITES),
+        .not_after = until + (int64_t)k->settings.grace_s,
+    };
+    memcpy(settings.suites, SUITES, sizeof SUITES);
+
+    (void)ohttp_keys_retire(k->ohttp, clock_wall_s());
+    TRY(hpke_key_generate(&key, KEM_X25519_HKDF_SHA256));
+    err e = ohttp_keys_add(k->ohttp, &settings, key);
+    if (e.code != ERR_OK) {
+        hpke_key_free(key);
+        return e;
+    }
+    k->has_previous = k->generation > 0;
+    k->previous_id = k->newest_id;
+    k->previous_until = k->newest_until;
+    k->newest_id = settings.id;
+    k->newest_until = until;
+    return OK;
+}
+
+static err write_statement(struct keys *k, int64_t now)
+{
+    const struct statement s = {
+        .worker = bytes_str(k->settings.worker_name),
+        .key_list = buf_view(&k->list),
+        .not_before = (uint64_t)(now - BACKDATE_S),
+        .not_after = (uint64_t)k->newest_until,
+        .generation = k->generation + 1,
+    };
+    buf_truncate(&k->statement, 0);
+    TRY(statement_write(&k->statement, &s, k->identity));
+    k->generation++;
+    return OK;
+}
+
+/* Writes the list, its bare form and the statement anew. */
+static err publish(struct keys *k, int64_t now)
+{
+    struct key_config configs[2];
+    size_t n = 0;
+    ENSURE(ohttp_keys_find(k->ohttp, k->newest_id, &configs[n++]), INTERNAL);
+    if (k->has_previous && now < k->previous_until &&
+        ohttp_keys_find(k->ohttp, k->previous_id, &configs[n]))
+        n++;
+    buf_truncate(&k->list, 0);
+    buf_truncate(&k->bare, 0);
+    TRY(keylist_write(&k->list, configs, n, KEYLIST_PREFIXED));
+    TRY(keylist_write(&k->bare, configs, 1, KEYLIST_BARE));
+    return write_statement(k, now);
+}
+
+static void on_timer(struct loop_timer *t);
+
+/* Wakes for whichever comes first: the next key's turn to be published, the end of the one before,
+ * a key to wipe. A second of slack is nothing against lives of minutes. */
+static void schedule(struct keys *k)
+{
+    int64_t now = clock_wall_s();
+    int64_t next = k->newest_until - (int64_t)k->settings.ahead_s;
+    if (k->has_previous && k->previous_until < next && k->previous_until > now)
+        next = k->previous_until;
+    int64_t wait_s = next > now ? next - now : 0;
+    if (wait_s > 30)
+        wait_s = 30;
+    loop_timer_start(k->loop, &k->timer, wait_s > 0 ? (uint64_t)wait_s * 1000 : 100, on_timer);
+}
+
+static void on_timer(struct loop_timer *t)
+{
+    struct keys *k = CONTAINER_OF(t, struct keys, timer);
+    int64_t now = clock_wall_s();
+    bool due = now >= k->newest_until - (int64_t)k->settings.ahead_s;
+    bool over = k->has_previous && now >= k->previous_until;
+    if (due)
+        (void)add_key(k, k->newest_until > now ? k->newest_until : now);
+    if (over)
+        k->has_previous = false;
+    if (due || over)
+        (void)publish(k, now);
+    (void)ohttp_keys_retire(k->ohttp, now);
+    schedule(k);
+}
+
+err keys_new(struct keys **out, struct loop *loop, const struct keys_settings *settings)
+{
+    struct keys *k;
+    TRY(mem_new(&k));
+    k->loop = loop;
+    k->settings = *settings;
+    k->list = k->bare = BUF(LIST_MAX);
+    k->statement = BUF(STATEMENT_MAX);
+    err e = crypto_random(&k->newest_id, 1);
+    if (e.code == ERR_OK)
+        e = signing_key_generate(&k->identity);
+    if (e.code == ERR_OK)
+        e = ohttp_keys_new(&k->ohttp);
+    int64_t now = clock_wall_s();
+    if (e.code == ERR_OK)
+        e = add_key(k, now);
+    if (e.code == ERR_OK)
+        e = publish(k, now);
+    if (e.code != ERR_OK) {
+        keys_free(k);
+        return e;
+    }
+    schedule(k);
+    *out = k;
+    return OK;
+}
+
+void keys_free(struct keys *k)
+{
+    if (k == NULL)
+        return;
+    loop_timer_stop(&k->timer);
+    ohttp_keys_free(k->ohttp);
+    signing_key_free(k->identity);
+    buf_clear(&k->list);
+    buf_clear(&k->bare);
+    buf_clear(&k->statement);
+    mem_free(k);
+}
+
+const struct signing_key *keys_identity(const struct keys *k)
+{
+    return k->identity;
+}
+
+const struct ohttp_keys *keys_ohttp(const struct keys *k)
+{
+    return k->ohttp;
+}
+
+bytes keys_list(const struct keys *k)
+{
+    return buf_view(&k->list);
+}
+
+bytes keys_list_bare(const struct keys *k)
+{
+    return buf_view(&k->bare);
+}
+
+bytes keys_statement(const struct keys *k)
+{
+    return buf_view(&k->statement);
+}
+
+uint64_t keys_generation(const struct keys *k)
+{
+    return k->generation;
+}

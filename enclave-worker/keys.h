@@ -1,0 +1,40 @@
+/*
+ * enclave-worker/keys.h - the worker's keys: the identity that signs, and the HPKE keys that open.
+ *
+ * The identity is made at boot and lives as long as the process. HPKE keys live `life_s`; the next
+ * one is published `ahead_s` before the present one expires (first in the list, so that whoever
+ * fetches the list picks it), and an expired one is still accepted for `grace_s`, then wiped. Key
+ * ids start at a random value per boot and count up. None of them ever leaves the process.
+ */
+#pragma once
+
+#include "base/loop.h"
+#include "crypto/sign.h"
+#include "wire/ohttp.h"
+
+struct keys;
+
+struct keys_settings {
+    const char *worker_name; /* borrowed for the life of the keys */
+    uint32_t life_s;
+    uint32_t ahead_s;
+    uint32_t grace_s;
+};
+
+/* Makes an identity and the first HPKE key, and rotates by itself on the loop. */
+err keys_new(struct keys **out, struct loop *loop, const struct keys_settings *settings);
+void keys_free(struct keys *k);
+
+const struct signing_key *keys_identity(const struct keys *k);
+
+/* What requests may be sealed to now; borrowed, valid until the next turn of the loop. */
+const struct ohttp_keys *keys_ohttp(const struct keys *k);
+
+/* application/ohttp-keys, both forms; the COSE_Sign1 statement over the prefixed form. Borrowed,
+ * valid until the next turn of the loop. */
+bytes keys_list(const struct keys *k);
+bytes keys_list_bare(const struct keys *k);
+bytes keys_statement(const struct keys *k);
+
+/* Counts the statements signed since boot. */
+uint64_t keys_generation(const struct keys *k);

@@ -1,0 +1,263 @@
+#include "enclave-worker/page.h"
+
+#include "api/error.h"
+#include "attest/bundle.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "wire/names.h"
+
+enum { ANSWER_MAX = 2 * 1024 * 1024, NONCE_DEPTH_MAX = 4, DIGEST_HEX_LEN = 64 };
+
+struct page {
+    struct visit visit;
+    struct buf body;
+    struct prove_job *job;
+    bool wants_body;
+};
+
+static struct page *page_of(struct visit *v)
+{
+    return CONTAINER_OF(v, struct page, visit);
+}
+
+static void page_free(struct page *p)
+{
+    if (p->job != NULL)
+        prove_forget(p->job);
+    buf_clear(&p->body);
+    mem_free(p);
+}
+
+static err answer(struct link_stream *s, unsigned status, const char *media, bytes body)
+{
+    const struct link_field fields[] = {
+        { BYTES_LIT(FIELD_CONTENT_TYPE), bytes_str(media) },
+        { BYTES_LIT(FIELD_CACHE_CONTROL), BYTES_LIT(CACHE_CONTROL_NO_STORE) },
+    };
+    TRY(link_respond(s, status, fields, ARRAY_LEN(fields), false));
+    struct buf copy = BUF(ANSWER_MAX);
+    err e = buf_add(&copy, body);
+    if (e.code == ERR_OK)
+        e = link_stream_take(s, &copy, true);
+    buf_clear(&copy);
+    return e;
+}
+
+err worker_refuse(struct link_stream *s, unsigned status, const char *type, const char *title)
+{
+    BUF_AUTO body = BUF(1024);
+    struct json_out j = JSON_OUT(&body);
+    json_begin_object(&j, NULL);
+    json_put_str(&j, "type", type);
+    json_put_str(&j, "title", title);
+    json_put_u64(&j, "status", status);
+    json_close(&j);
+    TRY(json_end(&j));
+    return answer(s, status, MEDIA_PROBLEM_JSON, buf_view(&body));
+}
+
+static err answer_error(struct link_stream *s, enum error_cause cause, bytes about)
+{
+    BUF_AUTO body = BUF(ERROR_BODY_MAX);
+    const struct api_error error = { .cause = cause, .about = about, .retry_after_s = 1 };
+    TRY(error_write_body(&body, &error));
+    return answer(s, error_status(cause), MEDIA_JSON, buf_view(&body));
+}
+
+/* ---- POST /attestation ---- */
+
+static err send_bundle(struct page *p, bytes document)
+{
+    BUF_AUTO bundle = BUF(BUNDLE_MAX);
+    struct worker *w = p->visit.worker;
+    TRY(bundle_join(&bundle, document, keys_statement(w->keys)));
+    metrics_add(w->metrics.block, w->metrics.attestations, 0, 0, 1);
+    return answer(p->visit.stream, 200, MEDIA_CBOR, buf_view(&bundle));
+}
+
+static void give_up(struct page *p)
+{
+    link_stream_reset(p->visit.stream, LINK_INTERNAL);
+    page_free(p);
+}
+
+static void on_document(void *owner, err e, bytes document)
+{
+    struct page *p = owner;
+    p->job = NULL;
+    e = e.code == ERR_OK ? send_bundle(p, document)
+                         : worker_refuse(p->visit.stream, 503, "about:blank",
+                                         "the platform gives no evidence now");
+    if (e.code != ERR_OK)
+        give_up(p);
+}
+
+/* {"nonce": base64url of 16 to 64 bytes} */
+static err read_nonce(bytes body, struct buf *nonce)
+{
+    struct json *root = NULL;
+    bytes text = { 0 };
+    TRY(json_read(&root, body, NONCE_DEPTH_MAX));
+    (void)json_text(json_get(root, "nonce"), &text);
+    err e = text_base64url_decode(nonce, text);
+    json_free(root);
+    return e;
+}
+
+static err prove(struct page *p)
+{
+    BUF_AUTO nonce = BUF(BUNDLE_NONCE_MAX);
+    err e = read_nonce(buf_view(&p->body), &nonce);
+    if (e.code == ERR_OK)
+        e = prove_ask(p->visit.worker->prove, buf_view(&nonce), on_document, p, &p->job);
+    if (e.code == ERR_OK)
+        return OK;
+    if (e.code == ERR_LIMIT)
+        return worker_refuse(p->visit.stream, 429, "about:blank", "too many questions; ask later");
+    return worker_refuse(p->visit.stream, 400, "about:blank",
+                         "send {\"nonce\": base64url of 16 to 64 bytes}");
+}
+
+/* ---- what needs no body ---- */
+
+static err keys_page(struct page *p, bytes rest)
+{
+    const struct keys *k = p->visit.worker->keys;
+    bool bare = bytes_equal(rest, BYTES_LIT("?" QUERY_FORMAT_BARE));
+    return answer(p->visit.stream, 200, MEDIA_OHTTP_KEYS, bare ? keys_list_bare(k) : keys_list(k));
+}
+
+static err document_page(struct page *p, bytes rest)
+{
+    BUF_AUTO hex = BUF(DIGEST_HEX_LEN);
+    const struct prove *prove = p->visit.worker->prove;
+    TRY(text_hex_encode(&hex, bytes_of(prove_digest(prove), VERDICT_DIGEST_LEN)));
+    if (!bytes_equal(bytes_slice(rest, 1, rest.len), buf_view(&hex)))
+        return answer_error(p->visit.stream, ERROR_NOT_FOUND, rest);
+    return answer(p->visit.stream, 200, MEDIA_CBOR, prove_document(prove));
+}
+
+/* The digest of the document that receipts refer to, for whoever wants to fetch it ahead. */
+static err digest_page(struct page *p, bytes rest)
+{
+    BUF_AUTO body = BUF(256);
+    struct json_out j = JSON_OUT(&body);
+    (void)rest;
+    json_begin_object(&j, NULL);
+    json_put_hex(&j, "document",
+                 bytes_of(prove_digest(p->visit.worker->prove), VERDICT_DIGEST_LEN));
+    json_close(&j);
+    TRY(json_end(&j));
+    return answer(p->visit.stream, 200, MEDIA_JSON, buf_view(&body));
+}
+
+static err health_page(struct page *p, bytes rest)
+{
+    (void)rest;
+    return answer(p->visit.stream, 200, MEDIA_JSON, BYTES_LIT("{\"status\":\"ok\"}"));
+}
+
+static err ready_page(struct page *p, bytes rest)
+{
+    (void)rest;
+    if (p->visit.worker->draining)
+        return answer(p->visit.stream, 503, MEDIA_JSON, BYTES_LIT("{\"ready\":false}"));
+    return answer(p->visit.stream, 200, MEDIA_JSON, BYTES_LIT("{\"ready\":true}"));
+}
+
+static err metrics_page(struct page *p, bytes rest)
+{
+    BUF_AUTO body = BUF(METRICS_TEXT_MAX);
+    (void)rest;
+    TRY(metrics_render(p->visit.worker->metrics.set, &body));
+    return answer(p->visit.stream, 200, METRICS_MEDIA_TYPE, buf_view(&body));
+}
+
+struct page_row {
+    const char *path;
+    char next; /* what may follow the path: nothing (0), a query ('?') or a segment ('/') */
+    err (*answer)(struct page *p, bytes rest);
+};
+
+static const struct page_row PAGES[] = {
+    { PATH_OHTTP_GATEWAY, '?', keys_page }, { PATH_ATTESTATION, '/', document_page },
+    { PATH_ATTESTATION, 0, digest_page },   { PATH_HEALTHZ, 0, health_page },
+    { PATH_READYZ, 0, ready_page },         { PATH_METRICS, 0, metrics_page },
+};
+
+static err get(struct page *p, bytes path)
+{
+    for (size_t i = 0; i < ARRAY_LEN(PAGES); i++) {
+        bytes rest = bytes_slice(path, strlen(PAGES[i].path), path.len);
+        if (!bytes_starts(path, bytes_str(PAGES[i].path)))
+            continue;
+        if (rest.len == 0 ? PAGES[i].next != '/' : (char)rest.at[0] == PAGES[i].next)
+            return PAGES[i].answer(p, rest);
+    }
+    if (bytes_starts(path, BYTES_LIT("/v1/")))
+        return answer_error(p->visit.stream, ERROR_SEAL_REQUIRED, path);
+    return answer_error(p->visit.stream, ERROR_UNKNOWN_URL, path);
+}
+
+static void on_data(struct visit *v, bytes in)
+{
+    struct page *p = page_of(v);
+    link_stream_consume(v->stream, in.len);
+    if (p->wants_body && buf_add(&p->body, in).code != ERR_OK) {
+        p->wants_body = false;
+        if (worker_refuse(v->stream, 413, "about:blank", "the question is too long").code != ERR_OK)
+            give_up(p);
+    }
+}
+
+static void on_end(struct visit *v)
+{
+    struct page *p = page_of(v);
+    if (!p->wants_body)
+        return;
+    p->wants_body = false;
+    if (prove(p).code != ERR_OK)
+        give_up(p);
+}
+
+static void on_writable(struct visit *v)
+{
+    (void)v;
+}
+
+static void on_closed(struct visit *v, enum link_close why)
+{
+    (void)why;
+    page_free(page_of(v));
+}
+
+static const struct visit_ops OPS = {
+    .data = on_data, .end = on_end, .writable = on_writable, .closed = on_closed
+};
+
+static err start(struct page *p, const struct link_request *req)
+{
+    if (bytes_equal(req->method, BYTES_LIT("GET")))
+        return get(p, req->path);
+    p->wants_body = bytes_equal(req->method, BYTES_LIT("POST")) &&
+                    bytes_equal(req->path, BYTES_LIT(PATH_ATTESTATION));
+    if (p->wants_body)
+        return OK;
+    if (bytes_starts(req->path, BYTES_LIT("/v1/")))
+        return answer_error(p->visit.stream, ERROR_SEAL_REQUIRED, req->path);
+    return answer_error(p->visit.stream, ERROR_UNKNOWN_URL, req->path);
+}
+
+err page_start(struct worker *w, struct link_stream *s, const struct link_request *req)
+{
+    struct page *p;
+    TRY(mem_new(&p));
+    p->visit = (struct visit){ .ops = &OPS, .worker = w, .stream = s };
+    p->body = BUF(PAGE_BODY_MAX);
+    link_stream_set_owner(s, &p->visit);
+    err e = start(p, req);
+    if (e.code != ERR_OK)
+        page_free(p);
+    return e;
+}

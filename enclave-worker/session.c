@@ -1,0 +1,828 @@
+/*
+ * What may be said in the clear, and to whom. Until a chunk has opened, whoever sends is a stranger
+ * and gets one outer answer for all causes (422 only for a key that is not ours, which is decided
+ * before any decryption). From then on every answer is sealed, the refusals too.
+ *
+ * An answer that breaks off gets no final chunk: the client's side cannot take it for complete. The
+ * HTTP/2 stream itself is ended, not reset, so that the error event in front is sure to arrive.
+ */
+#include "enclave-worker/session.h"
+
+#include "api/error.h"
+#include "api/peek.h"
+#include "api/route.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "enclave-worker/answer.h"
+#include "enclave-worker/inner.h"
+#include "wire/names.h"
+
+enum {
+    PLAIN_SLACK = 256 * 1024,
+    COLLECT_MAX = 1024 * 1024, /* of an answer that is looked at before it is passed on */
+    TARGET_MAX = 16 * 1024
+};
+
+enum session_state { OPENING = 0, ASKING, ANSWERING, LINGERING };
+
+struct session {
+    struct visit visit;
+    enum session_state state;
+    enum ohttp_variant variant;
+    enum worker_outcome outcome;
+    struct ohttp_server *ohttp;
+    struct bhttp_reader *reader;
+    bool replay_checked;
+    struct kept request;
+    struct buf content;
+    uint64_t held; /* what we count against the worker's budget */
+    struct route_match route;
+    struct peek peek;
+
+    struct engine_call *call;
+    bool paused;
+    struct kept engine_head; /* kept while the answer is collected */
+    unsigned engine_status;
+    bool collecting;
+    struct buf collected;
+
+    struct answer answer;
+    uint8_t cti[AIR_CTI_LEN];
+    char receipt_id[AIR_ID_LEN + 1];
+    bool responded; /* outer head sent */
+    bool has_receipt;
+    struct buf whole; /* unchunked: the plaintext so far */
+
+    struct loop_task flush;
+    struct loop_timer timer;
+    uint64_t opened_ms;
+    uint64_t sent; /* sealed bytes */
+};
+
+static struct session *session_of(struct visit *v)
+{
+    return CONTAINER_OF(v, struct session, visit);
+}
+
+static struct worker *worker_of(const struct session *s)
+{
+    return s->visit.worker;
+}
+
+/* ---- the end ---- */
+
+static const struct word OUTCOMES[WORKER_OUTCOMES] = { WORD_INIT("answered"), WORD_INIT("refused"),
+                                                       WORD_INIT("engine_failed"),
+                                                       WORD_INIT("client_gone") };
+
+static void settle(struct session *s)
+{
+    struct worker *w = worker_of(s);
+    uint64_t ms = loop_now_ms(w->loop) - s->opened_ms;
+    struct log_id id = { 0 };
+    (void)log_id_set(&id, kept_field(&s->request, FIELD_REQUEST_ID));
+    metrics_add(w->metrics.block, w->metrics.sessions, s->outcome, 0, 1);
+    metrics_observe_us(w->metrics.block, w->metrics.duration, 0, 0, ms * 1000);
+    LOG_INFO(w->log, "session settled", F_WORD_OF("outcome", OUTCOMES[s->outcome]),
+             F_ID("request", &id), F_U64("ms", ms), F_U64("status", s->engine_status),
+             F_U64("request_bytes", s->content.len), F_U64("sealed_bytes", s->sent));
+}
+
+static void session_free(struct session *s)
+{
+    struct worker *w = worker_of(s);
+    settle(s);
+    loop_timer_stop(&s->timer);
+    loop_defer_cancel(&s->flush);
+    engine_cancel(s->call);
+    ohttp_server_free(s->ohttp);
+    bhttp_reader_free(s->reader);
+    kept_clear(&s->request);
+    kept_clear(&s->engine_head);
+    answer_clear(&s->answer);
+    buf_clear(&s->content);
+    buf_clear(&s->collected);
+    buf_clear(&s->whole);
+    w->held -= s->held;
+    w->sessions_n--;
+    metrics_gauge_add(w->metrics.block, w->metrics.in_flight, 0, 0, -1);
+    mem_free(s);
+}
+
+/* The stream is dead or done with; the engine's call may go on for a moment. */
+static void leave(struct session *s)
+{
+    s->visit.stream = NULL;
+    loop_defer_cancel(&s->flush);
+    if (s->call == NULL || s->state != LINGERING)
+        session_free(s);
+}
+
+static void drop_stream(struct session *s, enum link_code code)
+{
+    link_stream_reset(s->visit.stream, code);
+    leave(s);
+}
+
+/* ---- sealing ---- */
+
+static err respond_outer(struct session *s)
+{
+    if (s->responded)
+        return OK;
+    bool chunked = s->variant == OHTTP_CHUNKED;
+    const struct link_field fields[] = {
+        { BYTES_LIT(FIELD_CONTENT_TYPE),
+          chunked ? BYTES_LIT(MEDIA_OHTTP_CHUNKED_RES) : BYTES_LIT(MEDIA_OHTTP_RES) },
+        { BYTES_LIT(FIELD_CACHE_CONTROL), BYTES_LIT(CACHE_CONTROL_NO_STORE) },
+        { BYTES_LIT(FIELD_INCREMENTAL), BYTES_LIT(INCREMENTAL_YES) },
+        { BYTES_LIT(FIELD_ACCEL_BUFFERING), BYTES_LIT(ACCEL_BUFFERING_NO) },
+    };
+    s->responded = true;
+    return link_respond(s->visit.stream, 200, fields, chunked ? ARRAY_LEN(fields) : 2, false);
+}
+
+/* How an answer is closed: with the authentic end, without it, or not yet. */
+enum ending { NOT_YET, FINAL, CUT };
+
+static err send_chunked(struct session *s, bytes plain, enum ending ending)
+{
+    struct buf sealed = BUF(LINK_QUEUE_MAX);
+    err e = ohttp_server_seal(s->ohttp, plain, false, &sealed);
+    if (e.code == ERR_OK && ending == FINAL)
+        e = ohttp_server_seal(s->ohttp, (bytes){ 0 }, true, &sealed);
+    s->sent += sealed.len;
+    if (e.code == ERR_OK)
+        e = link_stream_take(s->visit.stream, &sealed, ending != NOT_YET);
+    buf_clear(&sealed);
+    return e;
+}
+
+/* Unchunked answers are one sealed piece, or nothing that anybody could open. */
+static err send_plain(struct session *s, bytes plain, enum ending ending)
+{
+    TRY(buf_add(&s->whole, plain));
+    if (ending == NOT_YET)
+        return OK;
+    struct buf sealed = BUF(s->whole.len + PLAIN_SLACK);
+    err e = ending == FINAL ? ohttp_server_seal(s->ohttp, buf_view(&s->whole), true, &sealed) : OK;
+    if (e.code == ERR_OK)
+        e = link_stream_take(s->visit.stream, &sealed, true);
+    buf_clear(&sealed);
+    return e;
+}
+
+static err send(struct session *s, bytes plain, enum ending ending)
+{
+    TRY(respond_outer(s));
+    if (plain.len == 0 && ending == NOT_YET)
+        return OK;
+    return s->variant == OHTTP_CHUNKED ? send_chunked(s, plain, ending)
+                                       : send_plain(s, plain, ending);
+}
+
+static err issue(struct session *s, struct buf *receipt)
+{
+    struct worker *w = worker_of(s);
+    uint8_t request_hash[SHA256_LEN];
+    uint8_t response_hash[TRANSCRIPT_LEN];
+    uint8_t raw[AIR_NONCE_MAX];
+    struct buf nonce = { .at = NULL, .max = sizeof raw };
+    sha256_of(buf_view(&s->content), request_hash);
+    answer_hash(&s->answer, response_hash);
+    (void)text_base64url_decode(&nonce, kept_field(&s->request, FIELD_RECEIPT_NONCE));
+    const struct issue_facts facts = {
+        .cti = s->cti,
+        .model = peek_model(&s->peek),
+        .request_hash = request_hash,
+        .response_hash = response_hash,
+        .nonce = buf_view(&nonce),
+        .execution_ms = loop_now_ms(w->loop) - s->opened_ms,
+        .now = clock_wall_s(),
+    };
+    err e = issue_receipt(w->issuer, &facts, receipt);
+    buf_clear(&nonce);
+    TRY(e);
+    metrics_add(w->metrics.block, w->metrics.receipts, 0, 0, 1);
+    return OK;
+}
+
+/* The last content, the receipt and the authentic end leave together. */
+static err send_end(struct session *s, struct buf *plain)
+{
+    BUF_AUTO receipt = BUF(AIR_RECEIPT_MAX);
+    if (s->has_receipt)
+        TRY(issue(s, &receipt));
+    TRY(answer_tail(&s->answer, buf_view(&receipt), plain));
+    TRY(send(s, buf_view(plain), FINAL));
+    s->state = LINGERING;
+    return OK;
+}
+
+static err flush_once(struct session *s)
+{
+    BUF_AUTO plain = BUF(ANSWER_FLUSH_MAX + 4 * BHTTP_HEAD_MAX);
+    TRY(answer_flush(&s->answer, &plain));
+    if (answer_has_output(&s->answer))
+        return send(s, buf_view(&plain), NOT_YET);
+    if (s->answer.state == ANSWER_COMPLETE)
+        return send_end(s, &plain);
+    if (s->answer.state == ANSWER_BROKEN) {
+        TRY(send(s, buf_view(&plain), CUT));
+        s->state = LINGERING;
+        return OK;
+    }
+    return send(s, buf_view(&plain), NOT_YET);
+}
+
+static bool is_congested(const struct session *s)
+{
+    return link_stream_queued(s->visit.stream) >= SESSION_QUEUE_HIGH;
+}
+
+static void hold_back(struct session *s, bool hold)
+{
+    if (s->call == NULL || s->paused == hold)
+        return;
+    s->paused = hold;
+    if (hold)
+        engine_pause(s->call);
+    else
+        engine_resume(s->call);
+}
+
+static void linger(struct session *s);
+
+static void on_flush(struct loop_task *t)
+{
+    struct session *s = CONTAINER_OF(t, struct session, flush);
+    bool ended = s->answer.state == ANSWER_COMPLETE || s->answer.state == ANSWER_BROKEN;
+    while (s->state != LINGERING && !is_congested(s) && (answer_has_output(&s->answer) || ended)) {
+        if (flush_once(s).code != ERR_OK) {
+            s->outcome = WORKER_ENGINE_FAILED;
+            drop_stream(s, LINK_INTERNAL);
+            return;
+        }
+    }
+    if (s->state == LINGERING)
+        linger(s);
+    else
+        hold_back(s, is_congested(s));
+}
+
+static void flush_later(struct session *s)
+{
+    if (s->visit.stream != NULL && s->state != LINGERING)
+        loop_defer(worker_of(s)->loop, &s->flush, on_flush);
+}
+
+static void on_linger_over(struct loop_timer *t)
+{
+    struct session *s = CONTAINER_OF(t, struct session, timer);
+    engine_cancel(s->call);
+    s->call = NULL;
+    if (s->visit.stream == NULL)
+        session_free(s);
+}
+
+/* All was said; an engine that closes cleanly in a moment leaves a connection to use again. */
+static void linger(struct session *s)
+{
+    if (s->call == NULL)
+        return;
+    if (s->answer.state == ANSWER_BROKEN) {
+        engine_cancel(s->call);
+        s->call = NULL;
+        return;
+    }
+    hold_back(s, false);
+    loop_timer_start(worker_of(s)->loop, &s->timer, SESSION_LINGER_MS, on_linger_over);
+}
+
+/* ---- refusals and failures ---- */
+
+/* A whole answer of our own, without a receipt: nothing was inferred. */
+static err answer_with_error(struct session *s, const struct api_error *error)
+{
+    BUF_AUTO body = BUF(ERROR_BODY_MAX);
+    struct error_field list[ERROR_FIELDS_MAX];
+    struct engine_field fields[ERROR_FIELDS_MAX];
+    size_t n = error_fields(error, list);
+    for (size_t i = 0; i < n; i++)
+        fields[i] = (struct engine_field){ bytes_str(list[i].name), bytes_str(list[i].value) };
+    TRY(error_write_body(&body, error));
+
+    const struct answer_settings settings = {
+        .padding = (enum padding_mode)worker_of(s)->settings->padding
+    };
+    answer_clear(&s->answer);
+    answer_init(&s->answer, &settings);
+    s->has_receipt = false;
+    s->engine_status = error_status(error->cause);
+    TRY(answer_head(&s->answer, s->engine_status, fields, n, (int64_t)body.len));
+    TRY(answer_add(&s->answer, buf_view(&body)));
+    return answer_end(&s->answer);
+}
+
+static void stop_asking(struct session *s)
+{
+    engine_cancel(s->call);
+    s->call = NULL;
+    loop_timer_stop(&s->timer);
+    bhttp_reader_free(s->reader);
+    s->reader = NULL;
+}
+
+static void refuse_with(struct session *s, const struct api_error *error)
+{
+    stop_asking(s);
+    s->state = ANSWERING;
+    if (answer_with_error(s, error).code == ERR_OK)
+        flush_later(s);
+    else
+        drop_stream(s, LINK_INTERNAL);
+}
+
+static void refuse_sealed(struct session *s, enum error_cause cause, bytes about)
+{
+    const struct api_error error = { .cause = cause, .about = about, .retry_after_s = 1 };
+    s->outcome = WORKER_REFUSED;
+    refuse_with(s, &error);
+}
+
+/* The engine failed: an error answer if nothing was sent yet, else an error event and a cut. */
+static void fail(struct session *s, enum error_cause cause)
+{
+    const struct api_error error = { .cause = cause, .retry_after_s = 1 };
+    s->outcome = WORKER_ENGINE_FAILED;
+    if (!s->responded) {
+        refuse_with(s, &error);
+        return;
+    }
+    stop_asking(s);
+    s->answer.state = ANSWER_BROKEN;
+    BUF_AUTO event = BUF(ERROR_BODY_MAX);
+    if (s->answer.sse && error_write_event(&event, &error).code == ERR_OK)
+        (void)answer_add(&s->answer, buf_view(&event));
+    flush_later(s);
+}
+
+/* One answer for all that could not be opened, whatever the reason. */
+static void refuse_unopened(struct session *s, err why)
+{
+    s->outcome = WORKER_REFUSED;
+    err e = why.code == ERR_NOT_FOUND ? worker_refuse(s->visit.stream, 422, PROBLEM_OHTTP_KEY,
+                                                      "the key configuration is not in use")
+                                      : worker_refuse(s->visit.stream, 400, "about:blank",
+                                                      "the sealed request cannot be opened");
+    s->responded = true;
+    s->state = LINGERING;
+    loop_timer_stop(&s->timer);
+    if (e.code != ERR_OK)
+        drop_stream(s, LINK_INTERNAL);
+}
+
+/* ---- the engine's answer ---- */
+
+static void on_answer_state(struct session *s)
+{
+    if (s->answer.state == ANSWER_BROKEN && !s->responded && !answer_has_output(&s->answer))
+        fail(s, ERROR_UPSTREAM_MALFORMED);
+    else
+        flush_later(s);
+}
+
+static bool has_media(const struct session *s, const char *media)
+{
+    bytes type = kept_field(&s->engine_head, FIELD_CONTENT_TYPE);
+    bytes want = bytes_str(media);
+    return text_equal_nocase(bytes_slice(type, 0, want.len), want);
+}
+
+static bool is_known_api(const struct session *s)
+{
+    return s->route.kind != ROUTE_PASS;
+}
+
+static err begin_answer(struct session *s, int64_t content_length)
+{
+    struct engine_field fields[ENGINE_FIELDS_MAX];
+    size_t n = 0;
+    for (; n < s->engine_head.head.fields_n && n < ENGINE_FIELDS_MAX; n++)
+        fields[n] = (struct engine_field){ s->engine_head.head.fields[n].name,
+                                           s->engine_head.head.fields[n].value };
+    s->state = ANSWERING;
+    s->has_receipt = true;
+    return answer_head(&s->answer, s->engine_status, fields, n, content_length);
+}
+
+static err keep_engine_head(struct session *s, unsigned status, const struct engine_field *fields,
+                            size_t n)
+{
+    struct bhttp_field copy[ENGINE_FIELDS_MAX];
+    struct bhttp_head head = { .status = status, .fields = copy };
+    for (; head.fields_n < n && head.fields_n < ENGINE_FIELDS_MAX; head.fields_n++)
+        copy[head.fields_n] =
+            (struct bhttp_field){ fields[head.fields_n].name, fields[head.fields_n].value };
+    s->engine_status = status;
+    return kept_head(&s->engine_head, &head);
+}
+
+/* Answers that are not streams are looked at whole, if they are not too big for that: errors must
+ * have the form that SDKs read, and half a JSON must not pass for an answer. */
+static void on_engine_head(void *owner, unsigned status, const struct engine_field *fields,
+                           size_t n, int64_t content_length)
+{
+    struct session *s = owner;
+    struct worker *w = worker_of(s);
+    metrics_observe_us(w->metrics.block, w->metrics.first_byte, 0, 0,
+                       (loop_now_ms(w->loop) - s->opened_ms) * 1000);
+    if (keep_engine_head(s, status, fields, n).code != ERR_OK) {
+        fail(s, ERROR_INTERNAL);
+        return;
+    }
+    s->collecting = status >= 400 ||
+                    (is_known_api(s) && !has_media(s, MEDIA_SSE) && content_length <= COLLECT_MAX);
+    if (s->collecting)
+        return;
+    if (begin_answer(s, content_length).code != ERR_OK)
+        fail(s, ERROR_UPSTREAM_MALFORMED);
+    else
+        flush_later(s);
+}
+
+/* More than we look at: it is passed on as it comes. */
+static void stop_collecting(struct session *s)
+{
+    s->collecting = false;
+    err e = begin_answer(s, -1);
+    if (e.code == ERR_OK)
+        e = answer_body(&s->answer, buf_view(&s->collected));
+    buf_clear(&s->collected);
+    if (e.code != ERR_OK)
+        fail(s, ERROR_UPSTREAM_MALFORMED);
+}
+
+static void on_engine_body(void *owner, bytes piece)
+{
+    struct session *s = owner;
+    if (s->state == LINGERING)
+        return;
+    if (s->collecting && s->collected.len + piece.len > COLLECT_MAX) {
+        if (s->engine_status >= 400) {
+            fail(s, ERROR_UPSTREAM_MALFORMED);
+            return;
+        }
+        stop_collecting(s);
+    }
+    if (s->collecting) {
+        if (buf_add(&s->collected, piece).code != ERR_OK)
+            fail(s, ERROR_INTERNAL);
+        return;
+    }
+    if (s->state != ANSWERING)
+        return;
+    if (answer_body(&s->answer, piece).code != ERR_OK)
+        fail(s, ERROR_UPSTREAM_MALFORMED);
+    else
+        on_answer_state(s);
+}
+
+static enum error_cause cause_of_status(const struct session *s)
+{
+    switch (s->engine_status) {
+    case 401:
+        return ERROR_BAD_API_KEY;
+    case 404:
+    case 405:
+    case 501:
+        return ERROR_UNKNOWN_URL;
+    case 408:
+    case 504:
+        return ERROR_UPSTREAM_TIMEOUT;
+    case 413:
+        return ERROR_TOO_LARGE;
+    case 415:
+        return ERROR_MEDIA_TYPE;
+    case 429:
+        return ERROR_RATE_LIMIT;
+    case 503:
+        return ERROR_OVERLOADED;
+    default:
+        return s->engine_status < 500 ? ERROR_INVALID_VALUE : ERROR_UPSTREAM_MALFORMED;
+    }
+}
+
+static void refuse_for_engine(struct session *s)
+{
+    BUF_AUTO about = BUF(TARGET_MAX);
+    (void)buf_add(&about, s->request.head.method);
+    (void)buf_add_u8(&about, ' ');
+    (void)buf_add(&about, s->request.head.path);
+    const struct api_error error = { .cause = cause_of_status(s),
+                                     .about = buf_view(&about),
+                                     .retry_after_s = 1 };
+    s->outcome = WORKER_ENGINE_FAILED;
+    refuse_with(s, &error);
+}
+
+static void pass_collected(struct session *s)
+{
+    struct peek_answer seen;
+    s->collecting = false;
+    peek_answer(buf_view(&s->collected), &seen);
+    if (s->engine_status >= 400 && !(seen.whole && seen.has_error)) {
+        refuse_for_engine(s);
+        return;
+    }
+    if (s->engine_status < 400 && s->collected.len > 0 && !peek_is_json(buf_view(&s->collected))) {
+        fail(s, ERROR_UPSTREAM_MALFORMED);
+        return;
+    }
+    err e = begin_answer(s, (int64_t)s->collected.len);
+    if (e.code == ERR_OK)
+        e = answer_add(&s->answer, buf_view(&s->collected));
+    if (e.code == ERR_OK)
+        e = answer_end(&s->answer);
+    buf_clear(&s->collected);
+    if (e.code != ERR_OK)
+        fail(s, ERROR_INTERNAL);
+    else
+        flush_later(s);
+}
+
+static void on_engine_end(void *owner, err why)
+{
+    struct session *s = owner;
+    s->call = NULL;
+    if (s->state == LINGERING || s->answer.state >= ANSWER_COMPLETE) {
+        loop_timer_stop(&s->timer);
+        if (s->visit.stream == NULL)
+            session_free(s);
+        return;
+    }
+    if (why.code != ERR_OK) {
+        fail(s, error_from(why, s->engine_status != 0));
+        return;
+    }
+    if (s->collecting) {
+        pass_collected(s);
+        return;
+    }
+    err e = s->state == ANSWERING ? answer_end(&s->answer)
+                                  : err_raise(ERR_MALFORMED, __FILE__, __func__, __LINE__);
+    if (e.code != ERR_OK || (s->answer.state == ANSWER_BROKEN))
+        fail(s, e.code != ERR_OK ? ERROR_UPSTREAM_MALFORMED : ERROR_UPSTREAM_BROKEN);
+    else
+        flush_later(s);
+}
+
+static const struct engine_events ENGINE_EVENTS = { .head = on_engine_head,
+                                                    .body = on_engine_body,
+                                                    .end = on_engine_end };
+
+/* ---- asking ---- */
+
+static err ask_engine(struct session *s)
+{
+    struct worker *w = worker_of(s);
+    BUF_AUTO target = BUF(TARGET_MAX);
+    struct engine_field fields[ENGINE_FIELDS_MAX];
+    TRY(route_write_target(&target, s->request.head.path));
+    const struct engine_request request = {
+        .method = s->request.head.method,
+        .path = buf_view(&target),
+        .fields = fields,
+        .fields_n = inner_engine_fields(&s->request, buf_view(&w->engine_authorization),
+                                        w->tokens.n == 0, fields),
+        .body = buf_view(&s->content),
+    };
+    return engine_start(w->engine, &request, &ENGINE_EVENTS, s, &s->call);
+}
+
+static err prepare_answer(struct session *s)
+{
+    struct air_claims id = { 0 };
+    TRY(issue_cti(s->cti));
+    memcpy(id.cti, s->cti, AIR_CTI_LEN);
+    air_id(&id, s->receipt_id);
+    bool chat = s->route.kind == ROUTE_CHAT_COMPLETIONS || s->route.kind == ROUTE_COMPLETIONS;
+    if (s->content.len > 0)
+        peek_request(buf_view(&s->content), &s->peek);
+    const struct answer_settings settings = {
+        .chat = chat,
+        .include_usage = s->peek.include_usage,
+        .padding = (enum padding_mode)worker_of(s)->settings->padding,
+        .receipt_id = s->receipt_id,
+    };
+    answer_clear(&s->answer);
+    answer_init(&s->answer, &settings);
+    return OK;
+}
+
+static bool is_for_engine(const struct route_match *m)
+{
+    switch (m->kind) {
+    case ROUTE_CHAT_COMPLETIONS:
+    case ROUTE_COMPLETIONS:
+    case ROUTE_EMBEDDINGS:
+    case ROUTE_MODELS:
+    case ROUTE_MODEL:
+    case ROUTE_PASS:
+        return m->verdict == ROUTE_FOUND;
+    case ROUTE_NONE:
+    case ROUTE_RECEIPT:
+    case ROUTE_ATTESTATION:
+    case ROUTE_HEALTHZ:
+    case ROUTE_READYZ:
+    case ROUTE_METRICS:
+    case ROUTE_KINDS:
+        break;
+    }
+    return false;
+}
+
+/* ERROR_CAUSES when it may go to the engine. */
+static enum error_cause objection(const struct session *s)
+{
+    const struct worker *w = worker_of(s);
+    enum inner_date date = inner_date(&s->request, clock_wall_s(), w->settings->date_window);
+    if (date == INNER_DATE_STALE || (date == INNER_DATE_NONE && w->settings->date_required))
+        return ERROR_STALE_DATE;
+    bytes authorization = kept_field(&s->request, FIELD_AUTHORIZATION);
+    if (w->tokens.n > 0 &&
+        token_set_find(&w->tokens, token_of_authorization(authorization)) == NULL)
+        return authorization.len > 0 ? ERROR_BAD_API_KEY : ERROR_NO_API_KEY;
+    if (!is_for_engine(&s->route))
+        return ERROR_UNKNOWN_URL;
+    return ERROR_CAUSES;
+}
+
+static void ask(struct session *s)
+{
+    loop_timer_stop(&s->timer);
+    bhttp_reader_free(s->reader);
+    s->reader = NULL;
+    route_find(s->request.head.method, s->request.head.path, &s->route);
+    enum error_cause cause = objection(s);
+    if (cause != ERROR_CAUSES) {
+        refuse_sealed(s, cause, s->request.head.path);
+        return;
+    }
+    s->state = ASKING;
+    err e = prepare_answer(s);
+    if (e.code == ERR_OK)
+        e = ask_engine(s);
+    if (e.code != ERR_OK)
+        fail(s, e.code == ERR_LIMIT ? ERROR_OVERLOADED : error_from(e, false));
+}
+
+/* ---- opening ---- */
+
+static err on_inner_head(void *owner, const struct bhttp_head *head)
+{
+    struct session *s = owner;
+    return kept_head(&s->request, head);
+}
+
+static err on_inner_content(void *owner, bytes piece)
+{
+    struct session *s = owner;
+    struct worker *w = worker_of(s);
+    if (s->content.cap == 0 && s->request.head.content_known) {
+        uint8_t *room;
+        ENSURE(s->request.head.content_len <= s->content.max, LIMIT);
+        TRY(buf_reserve(&s->content, (size_t)s->request.head.content_len, &room));
+    }
+    ENSURE(w->held + piece.len <= w->settings->held_max, UNAVAILABLE);
+    TRY(buf_add(&s->content, piece));
+    s->held += piece.len;
+    w->held += piece.len;
+    return OK;
+}
+
+static err on_inner_trailers(void *owner, const struct bhttp_field *fields, size_t n)
+{
+    (void)owner;
+    (void)fields;
+    (void)n;
+    return OK;
+}
+
+static const struct bhttp_events INNER_EVENTS = { .head = on_inner_head,
+                                                  .content = on_inner_content,
+                                                  .trailers = on_inner_trailers };
+
+/* Before the request acts, and only once it is known to come from someone who has our key. */
+static bool is_replay(struct session *s)
+{
+    struct worker *w = worker_of(s);
+    if (s->replay_checked || !ohttp_server_verified(s->ohttp))
+        return false;
+    s->replay_checked = true;
+    return replay_check_insert(w->replay, ohttp_server_enc(s->ohttp),
+                               (int64_t)(loop_now_ms(w->loop) / 1000)) != REPLAY_FRESH;
+}
+
+static enum error_cause cause_of_reading(err e)
+{
+    if (e.code == ERR_LIMIT)
+        return ERROR_TOO_LARGE;
+    return e.code == ERR_UNAVAILABLE ? ERROR_OVERLOADED : ERROR_BAD_REQUEST;
+}
+
+static void open_more(struct session *s, bytes in, bool end)
+{
+    BUF_AUTO plain = BUF(s->content.max + PLAIN_SLACK);
+    enum ohttp_step step = OHTTP_MORE;
+    err e = ohttp_server_open(s->ohttp, in, end, &plain, &step);
+    if (e.code != ERR_OK) {
+        refuse_unopened(s, e);
+        return;
+    }
+    if (is_replay(s)) {
+        refuse_sealed(s, ERROR_REPLAYED, (bytes){ 0 });
+        return;
+    }
+    e = bhttp_reader_put(s->reader, buf_view(&plain));
+    if (e.code == ERR_OK && step == OHTTP_DONE)
+        e = bhttp_reader_end(s->reader);
+    if (e.code != ERR_OK)
+        refuse_sealed(s, cause_of_reading(e), (bytes){ 0 });
+    else if (step == OHTTP_DONE)
+        ask(s);
+}
+
+static void on_data(struct visit *v, bytes in)
+{
+    struct session *s = session_of(v);
+    link_stream_consume(v->stream, in.len);
+    if (s->state == OPENING)
+        open_more(s, in, false);
+}
+
+static void on_end(struct visit *v)
+{
+    struct session *s = session_of(v);
+    if (s->state == OPENING)
+        open_more(s, (bytes){ 0 }, true);
+}
+
+static void on_writable(struct visit *v)
+{
+    flush_later(session_of(v));
+}
+
+static void on_closed(struct visit *v, enum link_close why)
+{
+    struct session *s = session_of(v);
+    if (why != LINK_DONE && s->state != LINGERING) {
+        s->outcome = WORKER_CLIENT_GONE;
+        engine_cancel(s->call);
+        s->call = NULL;
+    }
+    leave(s);
+}
+
+static const struct visit_ops OPS = {
+    .data = on_data, .end = on_end, .writable = on_writable, .closed = on_closed
+};
+
+static void on_too_slow(struct loop_timer *t)
+{
+    struct session *s = CONTAINER_OF(t, struct session, timer);
+    s->outcome = WORKER_REFUSED;
+    s->state = LINGERING;
+    if (worker_refuse(s->visit.stream, 408, "about:blank", "the request did not arrive in time")
+            .code != ERR_OK)
+        drop_stream(s, LINK_INTERNAL);
+}
+
+err session_start(struct worker *w, struct link_stream *stream, enum ohttp_variant variant)
+{
+    struct session *s;
+    const struct ohttp_limits limits = { .chunk_max = OHTTP_ACCEPT_MAX,
+                                         .plain_max = w->settings->body_max + PLAIN_SLACK };
+    TRY(mem_new(&s));
+    s->visit = (struct visit){ .ops = &OPS, .worker = w, .stream = stream };
+    s->variant = variant;
+    s->content = BUF(w->settings->body_max);
+    s->collected = BUF(COLLECT_MAX);
+    s->whole = BUF(ANSWER_PENDING_MAX);
+    s->opened_ms = loop_now_ms(w->loop);
+    err e = ohttp_server_new(&s->ohttp, variant, keys_ohttp(w->keys));
+    if (e.code == ERR_OK)
+        e = bhttp_reader_new(&s->reader, true, &INNER_EVENTS, s);
+    if (e.code != ERR_OK) {
+        ohttp_server_free(s->ohttp);
+        mem_free(s);
+        return e;
+    }
+    ohttp_server_limit(s->ohttp, &limits);
+    link_stream_set_owner(stream, &s->visit);
+    loop_timer_start(w->loop, &s->timer, w->settings->request_timeout, on_too_slow);
+    w->sessions_n++;
+    metrics_gauge_add(w->metrics.block, w->metrics.in_flight, 0, 0, 1);
+    return OK;
+}

@@ -1,0 +1,20 @@
+/*
+ * enclave-worker/session.h - one sealed request's life: open, ask, seal, sign, wipe.
+ *
+ *     OPENING    sealed bytes arrive; nothing acts before the final chunk has opened
+ *     ASKING     the engine was asked
+ *     ANSWERING  its answer is being sealed
+ *     LINGERING  the answer is complete; the engine may still close its side cleanly
+ */
+#pragma once
+
+#include "enclave-worker/worker.h"
+#include "wire/ohttp.h"
+
+enum {
+    SESSION_LINGER_MS = 1000,       /* then the engine's connection is closed */
+    SESSION_QUEUE_HIGH = 256 * 1024 /* bytes waiting for the gateway: the engine is held back */
+};
+
+/* Becomes the stream's owner. ERR_NOMEM: the stream is still the caller's. */
+err session_start(struct worker *w, struct link_stream *s, enum ohttp_variant variant);

@@ -1,0 +1,152 @@
+#include "enclave-worker/settings.h"
+
+#include "base/attr.h"
+#include "base/sock.h"
+#include "wire/ohttp.h"
+
+static const char *const PLATFORMS[] = { "simulated", NULL };
+static const char *const PADDINGS[] = { "off", "size", NULL };
+
+#define ROW(field) .name = #field, .offset = offsetof(struct worker_settings, field)
+
+static const struct config_row ROWS[] = {
+    { .group = "Address",
+      ROW(listen),
+      .type = CONFIG_LIST,
+      .fallback = "127.0.0.1:8443",
+      .min = 1,
+      .max = 8,
+      .value = "ADDRESS",
+      .help = "Where gateways and relays connect: HOST:PORT, tls://HOST:PORT, unix:PATH or "
+              "vsock:CID:PORT (vsock:*:PORT for any). Speaks HTTP/2 only." },
+    { ROW(name), .type = CONFIG_TEXT, .fallback = "worker",
+      .help = "The worker's name: in its key statements, receipts and the authority of sealed "
+              "requests." },
+    { ROW(tls_cert), .type = CONFIG_PATH,
+      .help = "Certificate chain (PEM) for tls:// addresses. Requests are sealed with or without "
+              "it." },
+    { ROW(tls_key), .type = CONFIG_PATH, .help = "Private key (PEM) of that certificate." },
+    { ROW(tokens_file), .type = CONFIG_PATH,
+      .help = "If set, a sealed request must carry one of these bearer tokens inside. One "
+              "SHA-256 in hex per line, optionally followed by a name." },
+
+    { .group = "Engine",
+      ROW(engine),
+      .type = CONFIG_TEXT,
+      .fallback = "demo",
+      .value = "URL",
+      .help = "The model server: http://HOST:PORT, https://HOST:PORT or unix:PATH of anything that "
+              "speaks /v1/chat/completions; or demo for the built-in one, which needs no model." },
+    { ROW(engine_ca), .type = CONFIG_PATH,
+      .help = "Roots (PEM) to trust for an https:// engine; without it the system's." },
+    { ROW(engine_token_file), .type = CONFIG_PATH,
+      .help = "File with a bearer token for the engine. Without it the client's own "
+              "authorization is passed on, unless tokens_file uses it up." },
+    { ROW(engine_connect_timeout), .type = CONFIG_MILLIS, .fallback = "5s", .min = 1,
+      .help = "How long connecting to the engine may take." },
+    { ROW(engine_first_byte_timeout), .type = CONFIG_MILLIS, .fallback = "10m", .min = 1,
+      .help = "How long the engine may take until its answer begins." },
+    { ROW(engine_idle_timeout), .type = CONFIG_MILLIS, .fallback = "2m", .min = 1,
+      .help = "How long the engine may be silent within an answer." },
+    { ROW(engine_calls_max), .type = CONFIG_U64, .fallback = "2048", .min = 1, .max = 65536,
+      .help = "Requests at the engine at a time; more are answered 503." },
+    { ROW(demo_pace), .type = CONFIG_MILLIS, .fallback = "15ms",
+      .help = "Pace of the demo engine, per token." },
+
+    { .group = "Attestation and receipts",
+      ROW(platform),
+      .type = CONFIG_WORD,
+      .words = PLATFORMS,
+      .fallback = "simulated",
+      .help = "The TEE that proves what runs here. simulated proves nothing and says so: receipts "
+              "carry security_mode evaluation, and gateways refuse it unless their policy names "
+              "it." },
+    { ROW(image), .type = CONFIG_TEXT, .fallback = "sealgate-demo",
+      .help = "simulated only: the text whose digests stand for the measured image." },
+    { ROW(manifest), .type = CONFIG_PATH,
+      .help = "The model's manifest: a JSON file with model_id, model_version, model_hash (SHA-256 "
+              "in hex) and model_hash_scheme. Without it receipts say model_version "
+              "unmanifested." },
+    { ROW(issuer), .type = CONFIG_TEXT,
+      .help = "Who issues the receipts (iss); without it the worker's name." },
+
+    { .group = "Sealing keys",
+      ROW(key_life),
+      .type = CONFIG_SECONDS,
+      .fallback = "1h",
+      .min = 2,
+      .max = 86400,
+      .help = "How long requests are sealed to one key. There is no forward secrecy within that "
+              "time." },
+    { ROW(key_ahead), .type = CONFIG_SECONDS, .fallback = "5m", .min = 1, .max = 43200,
+      .help = "How long before its turn the next key is published." },
+    { ROW(key_grace), .type = CONFIG_SECONDS, .fallback = "2m", .max = 86400,
+      .help = "How long an expired key still opens requests; then it is wiped." },
+    { ROW(date_window), .type = CONFIG_SECONDS, .fallback = "2m", .min = 1, .max = 3600,
+      .help = "How far the date inside a request may be from ours." },
+    { ROW(date_required), .type = CONFIG_BOOL, .fallback = "true",
+      .help = "Refuse requests without a date inside." },
+    { ROW(replay_max), .type = CONFIG_U64, .fallback = "262144", .min = 1024, .max = 16777216,
+      .help = "Requests remembered against replay, per window. When full, new ones are refused." },
+
+    { .group = "Limits",
+      ROW(body_max),
+      .type = CONFIG_SIZE,
+      .fallback = "64MiB",
+      .min = 1024,
+      .max = 1UL << 30,
+      .help = "Largest request content." },
+    { ROW(held_max), .type = CONFIG_SIZE, .fallback = "1GiB", .min = 1024,
+      .help = "Request contents held at a time, all together; more are answered 503." },
+    { ROW(streams_max), .type = CONFIG_U64, .fallback = "4096", .min = 1, .max = 65536,
+      .help = "Requests at a time, per connection and in all." },
+    { ROW(connections_max), .type = CONFIG_U64, .fallback = "256", .min = 1, .max = 65536,
+      .help = "Connections at a time." },
+    { ROW(request_timeout), .type = CONFIG_MILLIS, .fallback = "30s", .min = 100,
+      .help = "How long a sealed request may take to arrive." },
+    { ROW(padding), .type = CONFIG_WORD, .words = PADDINGS, .fallback = "size",
+      .help = "Padding of answers against analysis of lengths: size fills every sealed chunk of a "
+              "stream to a multiple of 512 bytes and whole answers to a bucket. It does not hide "
+              "timing." },
+    { ROW(drain_timeout), .type = CONFIG_MILLIS, .fallback = "30s",
+      .help = "On SIGTERM: how long running answers may take to finish." },
+    { ROW(log_level), .type = CONFIG_WORD, .words = LOG_LEVEL_WORDS, .fallback = "info",
+      .help = "Least level of log lines (JSON on standard error). Content is never logged." },
+};
+
+const struct config_program worker_program = {
+    .name = "sealgate-worker",
+    .summary =
+        "Opens sealed requests inside a TEE, asks the model server beside it, seals the "
+        "answers and signs a receipt for each.",
+    .env_prefix = "SEALGATE_WORKER_",
+    .rows = ROWS,
+    .rows_n = ARRAY_LEN(ROWS),
+};
+
+err worker_settings_check(const struct config *c, const struct worker_settings *s,
+                          struct buf *message)
+{
+    for (size_t i = 0; i < s->listen.n; i++) {
+        struct sock_addr addr;
+        if (sock_addr_read(bytes_str(s->listen.at[i]), &addr).code != ERR_OK)
+            return config_refuse(c, &worker_program, "listen", message,
+                                 "\"%s\" is not an address; write HOST:PORT, tls://HOST:PORT, "
+                                 "unix:PATH or vsock:CID:PORT",
+                                 s->listen.at[i]);
+        if (addr.tls && (s->tls_cert == NULL || s->tls_key == NULL))
+            return config_refuse(c, &worker_program, "listen", message,
+                                 "a tls:// address needs tls_cert and tls_key");
+    }
+    if (s->name == NULL || strlen(s->name) > 64)
+        return config_refuse(c, &worker_program, "name", message,
+                             "must be 1 to 64 characters long");
+    if (s->key_ahead >= s->key_life)
+        return config_refuse(c, &worker_program, "key_ahead", message,
+                             "must be shorter than key_life");
+    if (s->key_grace / (s->key_life - s->key_ahead) > OHTTP_KEYS_MAX - 3)
+        return config_refuse(c, &worker_program, "key_grace", message,
+                             "is too long for so short a key_life: at most %d keys are kept",
+                             OHTTP_KEYS_MAX);
+    return OK;
+}

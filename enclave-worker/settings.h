@@ -1,0 +1,56 @@
+/*
+ * enclave-worker/settings.h - what an operator can set for a worker.
+ *
+ * The table in settings.c is the only list of settings: flags, environment, file, --help and the
+ * example in deploy/ come from it. The digest of the effective settings goes into every receipt.
+ */
+#pragma once
+
+#include "base/config.h"
+#include "base/log.h"
+
+enum padding_mode { PADDING_OFF = 0, PADDING_SIZE };
+
+struct worker_settings {
+    struct config_list listen;
+    const char *name;
+    const char *tls_cert;
+    const char *tls_key;
+    const char *tokens_file;
+
+    const char *engine;
+    const char *engine_ca;
+    const char *engine_token_file;
+    uint64_t engine_connect_timeout;
+    uint64_t engine_first_byte_timeout;
+    uint64_t engine_idle_timeout;
+    uint64_t engine_calls_max;
+    uint64_t demo_pace;
+
+    unsigned platform;
+    const char *image;
+    const char *manifest;
+    const char *issuer;
+
+    uint64_t key_life;
+    uint64_t key_ahead;
+    uint64_t key_grace;
+    uint64_t date_window;
+    bool date_required;
+    uint64_t replay_max;
+
+    uint64_t body_max;
+    uint64_t held_max;
+    uint64_t streams_max;
+    uint64_t connections_max;
+    uint64_t request_timeout;
+    unsigned padding;
+    uint64_t drain_timeout;
+    unsigned log_level;
+};
+
+extern const struct config_program worker_program;
+
+/* What the table cannot check by itself. */
+err worker_settings_check(const struct config *c, const struct worker_settings *s,
+                          struct buf *message);
