@@ -10,8 +10,8 @@
 enum retry { RETRY_AS_USUAL, RETRY_NEVER, RETRY_LATER };
 
 /*
- * In a message, '@' is the place of `about`, and '#' that of `param`, each put in quotes. Without one,
- * the word and the blank behind it are left out.
+ * In a message, '@' is the place of `about`, and '#' that of `param`, each put in quotes. Without
+ * one, the word and the blank behind it are left out.
  */
 struct row {
     unsigned status;

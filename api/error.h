@@ -1,12 +1,12 @@
 /*
  * api/error.h - every way a request can go wrong, as OpenAI's clients are told about it.
  *
- * The only place where a cause becomes a status, an error object and hints for retrying. Messages are
- * fixed; at most one checked word (a path, a parameter's name, a model) is put into them, quoted and
- * shortened. Pure; safe from any thread.
+ * The only place where a cause becomes a status, an error object and hints for retrying. Messages
+ * are fixed; at most one checked word (a path, a parameter's name, a model) is put into them,
+ * quoted and shortened. Pure; safe from any thread.
  *
- * The body is always {"error":{"message":...,"type":...,"param":...,"code":...}} with all four members,
- * because the SDKs read nothing else.
+ * The body is always {"error":{"message":...,"type":...,"param":...,"code":...}} with all four
+ * members, because the SDKs read nothing else.
  */
 #pragma once
 

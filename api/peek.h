@@ -1,10 +1,10 @@
 /*
  * api/peek.h - one look at a request's body: is it JSON, and what must we know of it?
  *
- * One pass, no tree, no allocation, no recursion. Everything is checked (RFC 8259: exactly one value,
- * UTF-8 without lone surrogates, nesting of at most PEEK_DEPTH_MAX), and of the top-level members only
- * those named below are taken out; of members that come twice the last one counts, as in the common
- * parsers. Pure; safe from any thread.
+ * One pass, no tree, no allocation, no recursion. Everything is checked (RFC 8259: exactly one
+ * value, UTF-8 without lone surrogates, nesting of at most PEEK_DEPTH_MAX), and of the top-level
+ * members only those named below are taken out; of members that come twice the last one counts, as
+ * in the common parsers. Pure; safe from any thread.
  */
 #pragma once
 
@@ -60,8 +60,8 @@ bool peek_is_json(bytes text);
 
 /*
  * What is worth knowing of an answer (a chat completion, a completion, a Responses object, a list
- * of embeddings, or a chunk or event of one). Read as far as `body` goes, so that the first part of a
- * long answer will do.
+ * of embeddings, or a chunk or event of one). Read as far as `body` goes, so that the first part of
+ * a long answer will do.
  */
 struct peek_answer {
     bool whole;             /* body was exactly one JSON object */

@@ -58,13 +58,13 @@ struct route_match {
 void route_find(bytes method, bytes target, struct route_match *out);
 
 /*
- * Appends the target as it may be sent on: one slash where there were several, none at the end, query
- * kept. Only for a target that route_find() found.
+ * Appends the target as it may be sent on: one slash where there were several, none at the end,
+ * query kept. Only for a target that route_find() found.
  */
 err route_write_target(struct buf *out, bytes target);
 
-/* Appends the id with its percent-encoding undone. ERR_MALFORMED for a bad escape, a NUL, or what is
- * not UTF-8; ERR_LIMIT over ROUTE_ID_MAX. */
+/* Appends the id with its percent-encoding undone. ERR_MALFORMED for a bad escape, a NUL, or what
+ * is not UTF-8; ERR_LIMIT over ROUTE_ID_MAX. */
 err route_decode_id(struct buf *out, bytes id);
 
 /* The value of a query's parameter, undecoded; false when it is not there. The first one counts. */

@@ -5,8 +5,8 @@
 #endif
 
 /*
- * What may come next. A container's end is possible in NEXT_ITEM_OR_END, NEXT_KEY_OR_END and NEXT_COMMA;
- * after the top-level value only white space is.
+ * What may come next. A container's end is possible in NEXT_ITEM_OR_END, NEXT_KEY_OR_END and
+ * NEXT_COMMA; after the top-level value only white space is.
  */
 enum {
     NEXT_VALUE,
@@ -112,6 +112,18 @@ static size_t wide_char(const uint8_t *p, const uint8_t *end)
     return overlong || too_high ? 0 : 4;
 }
 
+/* Behind the last whole character that is not ASCII; one that is none stays in front. */
+static const uint8_t *wide_end(const uint8_t *p, const uint8_t *end)
+{
+    while (p < end && *p >= 0x80) {
+        size_t n = wide_char(p, end);
+        if (n == 0)
+            return p;
+        p += n;
+    }
+    return p;
+}
+
 static int hex_digit(uint8_t c)
 {
     if (c >= '0' && c <= '9')
@@ -166,15 +178,17 @@ static size_t escape(const uint8_t *p, const uint8_t *end, uint32_t *c)
 static enum scan_token string(struct scan *s, enum scan_token kind)
 {
     const uint8_t *p = s->at + 1;
-    uint32_t c;
     s->escaped = false;
     for (;;) {
         p = plain_end(p, s->end);
+        if (p < s->end && *p >= 0x80)
+            p = wide_end(p, s->end);
         if (p == s->end)
             return bad(s, p);
         if (*p == '"')
             break;
-        size_t n = *p == '\\' ? escape(p, s->end, &c) : *p >= 0x80 ? wide_char(p, s->end) : 0;
+        uint32_t c;
+        size_t n = *p == '\\' ? escape(p, s->end, &c) : is_plain(*p);
         if (n == 0)
             return bad(s, p);
         s->escaped |= *p == '\\';

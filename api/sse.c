@@ -5,10 +5,10 @@
 #include "api/scan.h"
 
 /*
- * Two ways lead to the same output. An event that lies whole in the input, in the form we write, and
- * whose data is good, is handed out where it lies (whole_event). Everything else goes line by line into
- * `name` and `data` and is written anew when its empty line comes. The first way is only tried when
- * nothing is in hand, so it cannot see half an event.
+ * Two ways lead to the same output. An event that lies whole in the input, in the form we write,
+ * and whose data is good, is handed out where it lies (whole_event). Everything else goes line by
+ * line into `name` and `data` and is written anew when its empty line comes. The first way is only
+ * tried when nothing is in hand, so it cannot see half an event.
  */
 
 #define DONE BYTES_LIT("[DONE]")
@@ -97,14 +97,21 @@ static bool whole_event(bytes in, struct sse_event *event, struct peek_answer *a
         return false;
     if (has_cr(event->name) || has_cr(event->data))
         return false;
-    if (bytes_equal(event->data, DONE)) {
-        event->flags = SSE_DONE;
-    } else {
-        event->flags = judge(event->name, event->data, answer);
-        event->answer = answer;
-    }
+    event->flags = judge(event->name, event->data, answer);
+    event->answer = event->flags & SSE_DONE ? NULL : answer;
     event->wire = bytes_slice(in, 0, in.len - rest.len + 1);
-    return (event->flags & SSE_NOT_JSON) == 0 && trim(event->data).len > 0;
+    if (event->flags & SSE_DONE)
+        return bytes_equal(event->data, DONE);
+    return (event->flags & SSE_NOT_JSON) == 0;
+}
+
+/* LF between the tokens of JSON is white space; one line is what every parser can read. */
+static void join_lines(uint8_t *at, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (at[i] == '\n')
+            at[i] = ' ';
+    }
 }
 
 /* Writes one event anew and hands it out. */
@@ -125,10 +132,13 @@ static err emit(struct sse *s, bytes name, bytes data)
     TRY(buf_add_str(&s->wire, "data: "));
     size_t head = s->wire.len;
     TRY(buf_add(&s->wire, data));
+    join_lines(s->wire.at + head, data.len);
     TRY(buf_add_str(&s->wire, "\n\n"));
     event.wire = buf_view(&s->wire);
     event.name = bytes_slice(event.wire, sizeof "event: " - 1, name.len);
     event.data = bytes_slice(event.wire, head, data.len);
+    if (event.flags & SSE_NOT_JSON)
+        event.wire = (bytes){ 0 };
     return s->fn(s->owner, &event);
 }
 
@@ -142,8 +152,8 @@ static err emit_comment(struct sse *s, bytes line)
 }
 
 /*
- * Cuts the next event's data off what a server forgot to separate: a JSON object or [DONE], behind it
- * the end, a line end, or another "data:". False when that is not what is there.
+ * Cuts the next event's data off what a server forgot to separate: a JSON object or [DONE], behind
+ * it the end, a line end, or another "data:". False when that is not what is there.
  */
 static bool cut_glued(bytes *rest, bytes *piece)
 {
@@ -186,13 +196,6 @@ static err emit_glued(struct sse *s, bytes name, bytes data)
     return OK;
 }
 
-/* LF inside JSON is white space; one line is what every parser can read. */
-static void join_lines(struct buf *data)
-{
-    for (uint8_t *lf = data->at; (lf = memchr(lf, '\n', data->len - (size_t)(lf - data->at)));)
-        *lf = ' ';
-}
-
 /* The empty line came: gives out the event in hand, if it has any data. */
 static err finish_event(struct sse *s)
 {
@@ -201,7 +204,6 @@ static err finish_event(struct sse *s)
     if (trim(data).len > 0 && is_glued(data)) {
         e = emit_glued(s, buf_view(&s->name), data);
     } else if (trim(data).len > 0) {
-        join_lines(&s->data);
         e = emit(s, buf_view(&s->name), buf_view(&s->data));
     }
     buf_truncate(&s->name, 0);

@@ -2,20 +2,22 @@
  * api/sse.h - a stream of server-sent events, cut into whole events in the one form that every
  * client can read.
  *
- * Takes the bytes in any split (the result never depends on it), by the rules of WHATWG HTML section
- * 9.2: lines end with LF, CRLF or CR; "data:" with or without a space; a byte order mark at the head is
- * skipped. What comes out, one call per event:
+ * Takes the bytes in any split (the result never depends on it), by the rules of WHATWG HTML
+ * section 9.2: lines end with LF, CRLF or CR; "data:" with or without a space; a byte order mark at
+ * the head is skipped. What comes out, one call per event:
  *
- *   - LF only, `event: NAME` first if there was one, then exactly one `data: ...` line, an empty line;
- *   - an event of several data lines becomes one line (joined with a space: a line end inside JSON is
- *     white space), unless each of its lines is a JSON object or [DONE] by itself: then they are
+ *   - LF only, `event: NAME` first if there was one, then exactly one `data: ...` line, an empty
+ *     line;
+ *   - an event of several data lines becomes one line (joined with a space: a line end inside JSON
+ *     is white space), unless each of its lines is a JSON object or [DONE] by itself: then they are
  *     events that a server forgot to separate, and are given out one by one. The same holds for
  *     `data: {...}data: {...}` on one line;
  *   - `id:`, `retry:`, unknown fields and events without data are dropped: SDKs fail on them;
- *   - comments are dropped, or with `comments` set given out as `:text` and an empty line, ahead of the
- *     event they stood in;
- *   - data that is neither a JSON object nor [DONE] is given out with SSE_NOT_JSON: a client must not see it
- *     as an event, since every SDK throws on it. The owner turns it into an error.
+ *   - comments are dropped, or with `comments` set given out as `:text` and an empty line, ahead of
+ *     the event they stood in;
+ *   - data that is neither a JSON object nor [DONE] is reported with SSE_NOT_JSON and without a
+ *     wire: a client must not see it, since every SDK throws on it. The owner turns it into an
+ *     error.
  *
  * An event that already has this form is handed out as a view of the input, without a copy.
  */
@@ -45,7 +47,7 @@ enum {
 
 /* Borrowed for the time of the call. */
 struct sse_event {
-    bytes wire; /* the whole event with its empty line */
+    bytes wire; /* the whole event with its empty line; empty with SSE_NOT_JSON */
     bytes name; /* of the `event:` line, or empty */
     bytes data; /* without "data: "; empty for a comment */
     unsigned flags;

@@ -1,17 +1,17 @@
 /*
  * enclave-worker/engine.h - what a worker asks of whatever really runs the model.
  *
- * An engine answers HTTP-shaped requests: over a socket (engine_http) or by itself (engine_demo). It
- * knows nothing of sealing, receipts or sessions. Everything here happens on the thread of the loop
- * the engine was made with, and nothing blocks.
+ * An engine answers HTTP-shaped requests: over a socket (engine_http) or by itself (engine_demo).
+ * It knows nothing of sealing, receipts or sessions. Everything here happens on the thread of the
+ * loop the engine was made with, and nothing blocks.
  *
  * The life of one call: start; then head once; then body any number of times; then end once. `end`
- * may come without a head. After `end` was called or cancel() was called, the call is gone: the owner
- * keeps no pointer to it. From start() until then the owner keeps the request's body in place; method,
- * path and fields are copied by start().
+ * may come without a head. After `end` was called or cancel() was called, the call is gone: the
+ * owner keeps no pointer to it. From start() until then the owner keeps the request's body in
+ * place; method, path and fields are copied by start().
  *
- * No callback happens inside start(), pause() or resume(). Each of cancel(), pause() and resume() may be
- * called from inside head() and body(); none of them from inside end().
+ * No callback happens inside start(), pause() or resume(). Each of cancel(), pause() and resume()
+ * may be called from inside head() and body(); none of them from inside end().
  */
 #pragma once
 
@@ -47,12 +47,14 @@ struct engine_events {
      */
     void (*head)(void *owner, unsigned status, const struct engine_field *fields, size_t n,
                  int64_t content_length);
-    /* Never empty; borrowed for the time of the call; does not come between pause() and resume(). */
+    /* Never empty; borrowed for the time of the call; does not come between pause() and
+     * resume(). */
     void (*body)(void *owner, bytes piece);
     /*
-     * OK only for a complete answer: as many bytes as its length said, or a clean end of its framing.
-     * Else ERR_UNAVAILABLE (no connection), ERR_TIMEOUT, ERR_CLOSED (broken off), ERR_MALFORMED (not
-     * HTTP), ERR_LIMIT (head too large), ERR_NOMEM. Does not come between pause() and resume().
+     * OK only for a complete answer: as many bytes as its length said, or a clean end of its
+     * framing. Else ERR_UNAVAILABLE (no connection), ERR_TIMEOUT, ERR_CLOSED (broken off),
+     * ERR_MALFORMED (not HTTP), ERR_LIMIT (head too large), ERR_NOMEM. Does not come between
+     * pause() and resume().
      */
     void (*end)(void *owner, err why);
 };
@@ -68,12 +70,11 @@ struct engine_ops {
     void (*resume)(struct engine_call *call);
     /* Takes the call: no further callback. The engine sees its connection closed at once. */
     void (*cancel)(struct engine_call *call);
-    /* One line that says which engine this is and how it is set, the same for every run with the same
-     * settings and without secrets; it is what gets hashed when there is no model manifest. Lives as
-     * long as the engine. */
+    /* One line that says which engine this is and how it is set, the same for every run with the
+     * same settings and without secrets; it is what gets hashed when there is no model manifest.
+     * Lives as long as the engine. */
     bytes (*describe)(struct engine *e);
-    /* Every call must have ended or been cancelled before, unless their owners are gone too: those left
-     * are cancelled. */
+    /* Calls that are left are cancelled. */
     void (*free)(struct engine *e);
 };
 

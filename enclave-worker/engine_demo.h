@@ -2,9 +2,9 @@
  * enclave-worker/engine_demo.h - the built-in engine: no model, no I/O, always there.
  *
  * It answers /v1/chat/completions, /v1/completions, /v1/embeddings and /v1/models for the models
- * `demo` and `demo/slash` the way an OpenAI-compatible server would, token by token when streaming, so
- * that a first try, a test and a bench need nothing else. The same request always gets the same answer,
- * but for its id and date.
+ * `demo` and `demo/slash` the way an OpenAI-compatible server would, token by token when streaming,
+ * so that a first try, a test and a bench need nothing else. The same request always gets the same
+ * answer, but for its id and date.
  */
 #pragma once
 

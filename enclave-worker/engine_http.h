@@ -2,9 +2,9 @@
  * enclave-worker/engine_http.h - an engine that is a server speaking HTTP/1.1 beside us: llama.cpp,
  * vLLM, Ollama, anything that knows /v1/chat/completions.
  *
- * libcurl's multi interface on the loop. Connections are kept and used again. It follows no redirect,
- * keeps no cookie, reads no proxy from the environment and asks for no compression, so that what the
- * engine sent is what gets hashed.
+ * libcurl's multi interface on the loop. Connections are kept and used again. It follows no
+ * redirect, keeps no cookie, reads no proxy from the environment and asks for no compression, so
+ * that what the engine sent is what gets hashed.
  */
 #pragma once
 
@@ -22,8 +22,8 @@ enum {
 };
 
 struct engine_http_settings {
-    /* http://host:port, https://host:port, either with a path in front of /v1, or unix:/path. A base
-     * that ends in /v1 is taken as the one without it. */
+    /* http://host:port, https://host:port, either with a path in front of /v1, or unix:/path. A
+     * base that ends in /v1 is taken as the one without it. */
     const char *url;
     const char *ca_path;    /* https: the file of roots to trust; NULL = the system's */
     const char *token_path; /* a file whose first line is sent as the bearer token; NULL = none */
@@ -33,6 +33,7 @@ struct engine_http_settings {
     size_t calls_max;       /* at the same time; 0 = 1024 */
 };
 
-/* Copies the settings; borrows the loop. ERR_CONFIG for a base URL or token file that cannot be used. */
+/* Copies the settings; borrows the loop. ERR_CONFIG for a base URL or token file that cannot be
+ * used. */
 err engine_http_new(struct engine **out, struct loop *loop,
                     const struct engine_http_settings *settings);

@@ -84,6 +84,7 @@ static void brings_every_writing_into_one_form(void **state)
           "01 data: [DONE]||\n");
     check("data: {}\nevent: late\n\n", "00 event: late|data: {}||\n");
     check("event: a\nevent: b\ndata: {}\n\n", "00 event: b|data: {}||\n");
+    check("data:  [DONE]\n\n", "01 data: [DONE]||\n");
     check("data:  {}\n\n", "00 data:  {}||\n");
     check("\n\n\ndata: {}\n\n\n", "00 data: {}||\n");
     check("data: {\"a\":\"\xe2\x82\xac\xf0\x9f\x98\x80\\u00e9\\n\"}\n\n",
@@ -94,6 +95,7 @@ static void joins_data_of_several_lines(void **state)
 {
     (void)state;
     check("data: {\"a\":\ndata: 1}\n\n", "00 data: {\"a\": 1}||\n");
+    check("data: {\"a\":\"x\ndata: y\"}\n\n", "20 \n");
     check("data: {\r\ndata:\r\ndata: }\r\n\r\n", "00 data: {  }||\n");
 }
 
@@ -120,7 +122,7 @@ static void flushes_an_event_without_its_empty_line(void **state)
     check("data: {}", "00 data: {}||\n");
     check("data: {}\n", "00 data: {}||\n");
     check("data: {}\r", "00 data: {}||\n");
-    check("data: {\"a", "20 data: {\"a||\n");
+    check("data: {\"a", "20 \n");
 }
 
 static void separates_events_that_were_glued(void **state)
@@ -131,8 +133,9 @@ static void separates_events_that_were_glued(void **state)
     check("data: {\"a\":1}data: {\"b\":2}\n\n", "00 data: {\"a\":1}||\n00 data: {\"b\":2}||\n");
     check("event: x\ndata: {\"a\":1}\ndata: [DONE]\n\n",
           "00 event: x|data: {\"a\":1}||\n01 data: [DONE]||\n");
-    check("data: {\"a\":1}{\"b\":2}\n\n", "20 data: {\"a\":1}{\"b\":2}||\n");
-    check("data: {\"a\":1}\ndata: oops\n\n", "20 data: {\"a\":1} oops||\n");
+    check("data: {\"a\":\ndata: 1}\ndata: {}\n\n", "00 data: {\"a\": 1}||\n00 data: {}||\n");
+    check("data: {\"a\":1}{\"b\":2}\n\n", "20 \n");
+    check("data: {\"a\":1}\ndata: oops\n\n", "20 \n");
 }
 
 static void flags_what_an_event_says(void **state)
