@@ -53,7 +53,7 @@ static err refuse(struct reader *r, size_t line, const char *why)
 }
 
 /* No characters below space, no DEL, none of the C1 set (U+0080 to U+009F). */
-static bool is_clean(bytes text)
+bool yaml_is_text(bytes text)
 {
     for (size_t i = 0; i < text.len; i++) {
         uint8_t c = text.at[i];
@@ -92,6 +92,8 @@ static err make(struct reader *r, enum yaml_kind kind, bytes text, size_t line, 
     if (text.len > 0)
         memcpy(copy, text.at, text.len);
     *node = (struct yaml){ .kind = kind, .line = (unsigned)line, .key = r->key, .text = copy };
+    if (r->key != NULL)
+        node->line = r->key_line;
     r->key = NULL;
     r->nodes_n++;
     *out = node;
@@ -120,13 +122,14 @@ static bool wants_key(const struct reader *r)
 
 static err take_key(struct reader *r, bytes text, size_t line)
 {
-    if (text.len == 0 || !is_clean(text))
+    if (text.len == 0 || !yaml_is_text(text))
         return refuse(r, line, "a key must be a word; write `key: value`");
     if (bytes_equal(text, BYTES_LIT("<<")))
         return refuse(r, line, "merge keys are not supported; write the settings out");
     r->key = mem_alloc(text.len + 1);
     ENSURE(r->key != NULL, NOMEM);
     memcpy(r->key, text.at, text.len);
+    r->key_line = (unsigned)line;
     const struct yaml *before = yaml_get(r->open[r->depth - 1].node, r->key);
     if (before == NULL)
         return OK;
@@ -145,7 +148,7 @@ static err take_scalar(struct reader *r, const yaml_event_t *event)
     if (plain && is_nothing(text)) {
         TRY(make(r, YAML_NOTHING, (bytes){ 0 }, line, &node));
     } else {
-        if (!is_clean(text))
+        if (!yaml_is_text(text))
             return refuse(r, line, "text with a control character; write it on one line");
         TRY(make(r, YAML_TEXT, text, line, &node));
     }
@@ -323,7 +326,7 @@ static bool is_odd(bytes text)
 
 err yaml_put_text(struct buf *out, bytes text)
 {
-    ENSURE(is_clean(text), MALFORMED);
+    ENSURE(yaml_is_text(text), MALFORMED);
     if (is_plain(text))
         return buf_add(out, text);
     TRY(buf_add_u8(out, '"'));

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/buf.h"
@@ -28,7 +29,7 @@ enum yaml_kind {
 
 struct yaml {
     enum yaml_kind kind;
-    unsigned line;            /* of its start, from 1 */
+    unsigned line;            /* of its key, or of its start; from 1 */
     const char *key;          /* in a map, else NULL */
     const char *text;         /* YAML_TEXT: UTF-8 without control characters; else "" */
     size_t n;                 /* items of a list, pairs of a map */
@@ -46,6 +47,9 @@ void yaml_free(struct yaml *root);
 
 /* The value of that key, or NULL: also when map is NULL or no map. */
 const struct yaml *yaml_get(const struct yaml *map, const char *key);
+
+/* True for what a scalar may hold: UTF-8 without control characters. */
+bool yaml_is_text(bytes text);
 
 /* Appends `text` as a scalar that yaml_read() reads as the same text; quoted where that is needed.
  * The text must be UTF-8 without control characters: else ERR_MALFORMED. */
