@@ -10,6 +10,7 @@
 #include "attest/reason.h"
 #include "attest/statement.h"
 #include "attest/verifier.h"
+#include "attest/verify_test.h"
 #include "crypto/secret.h"
 
 struct run {
@@ -72,7 +73,8 @@ static err step_form(struct run *r, outcome *out)
         *out = refuse(form_reason(e));
         return OK;
     }
-    r->verifier = verifier_find(r->bundle->platform);
+    if (r->verifier == NULL)
+        r->verifier = verifier_find(r->bundle->platform);
     if (r->verifier == NULL) {
         *out = refuse(REASON_NO_VERIFIER);
         return OK;
@@ -428,13 +430,9 @@ static err run_and_accept(struct run *r, struct verdict *v)
     return through ? accept(r, v) : OK;
 }
 
-static err verify(const struct bundle *b, bool with_statement,
-                  const struct verify_settings *settings, struct verdict *out)
+static err verify(struct run r, struct verdict *out)
 {
-    struct run r = { .bundle = b,
-                     .settings = settings,
-                     .policy = settings->policy != NULL ? settings->policy : &no_policy,
-                     .with_statement = with_statement };
+    r.policy = r.settings->policy != NULL ? r.settings->policy : &no_policy;
     err e = run_and_accept(&r, out);
     if (!err_is_ok(e))
         verdict_clear(out);
@@ -449,12 +447,21 @@ static err refuse_form(err e, struct verdict *out)
     return OK;
 }
 
-err attest_verify(bytes bundle, const struct verify_settings *settings, struct verdict *out)
+err attest_verify_with(const struct verifier *v, bytes bundle,
+                       const struct verify_settings *settings, struct verdict *out)
 {
     struct bundle b;
     memset(out, 0, sizeof *out);
     err e = bundle_read(bundle, &b);
-    return err_is_ok(e) ? verify(&b, true, settings, out) : refuse_form(e, out);
+    if (!err_is_ok(e))
+        return refuse_form(e, out);
+    struct run r = { .bundle = &b, .settings = settings, .verifier = v, .with_statement = true };
+    return verify(r, out);
+}
+
+err attest_verify(bytes bundle, const struct verify_settings *settings, struct verdict *out)
+{
+    return attest_verify_with(NULL, bundle, settings, out);
 }
 
 err attest_verify_document(bytes document, const struct verify_settings *settings,
@@ -463,7 +470,8 @@ err attest_verify_document(bytes document, const struct verify_settings *setting
     struct bundle b;
     memset(out, 0, sizeof *out);
     err e = evidence_document_read(document, &b);
-    return err_is_ok(e) ? verify(&b, false, settings, out) : refuse_form(e, out);
+    return err_is_ok(e) ? verify((struct run){ .bundle = &b, .settings = settings }, out)
+                        : refuse_form(e, out);
 }
 
 /* Written and read again, so that parts from anywhere meet the same bounds. */
