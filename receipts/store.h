@@ -26,7 +26,9 @@ enum {
     STORE_QUEUE_MAX = 16384,          /* records waiting; the next one fails with LIMIT */
     STORE_QUERIES_MAX = 1024,         /* look-ups waiting; the next one fails with LIMIT */
     STORE_BATCH_MAX = 512,            /* records in one transaction */
-    STORE_EVIDENCE_GRACE_S = 3600     /* evidence nobody refers to yet is kept that long */
+    STORE_EVIDENCE_QUEUE_MAX = 64,    /* documents waiting; the next one fails with LIMIT */
+    STORE_EVIDENCE_GRACE_S = 3600,    /* evidence nobody refers to yet is kept that long */
+    STORE_BYTES_MIN = 1024 * 1024     /* the least max_bytes that is accepted */
 };
 
 struct store;
@@ -92,13 +94,20 @@ struct store_settings {
 
 /* Numbers since the store was opened. */
 struct store_stats {
-    uint64_t stored, failed, refused, batches, evicted, found, missed;
-    uint64_t bytes_used; /* of the database, at the latest commit */
-    uint64_t queued;     /* now */
-    uint64_t cpu_us;     /* of the store's thread */
+    uint64_t stored;     /* records made durable */
+    uint64_t failed;     /* records that the disk or the database refused */
+    uint64_t refused;    /* records that their check refused */
+    uint64_t batches;    /* transactions */
+    uint64_t evicted;    /* records removed by age or size */
+    uint64_t found;      /* look-ups with an answer */
+    uint64_t missed;     /* look-ups without one */
+    uint64_t bytes_used; /* of the database file, at the latest commit */
+    uint64_t queued;     /* records waiting now */
+    int last_error;      /* SQLite's extended result code of the latest failure; 0: none */
 };
 
-/* Opens or makes the database and starts the thread. SYSTEM when that fails (another process holding
+/* Opens or makes the database and starts the thread. CONFIG for a max_bytes under STORE_BYTES_MIN,
+ * SYSTEM when the file cannot be had (another process holding
  * the file, no permission, not a database), UNSUPPORTED for a newer format. */
 err store_open(struct store **out, const struct store_settings *settings);
 
@@ -106,7 +115,8 @@ err store_open(struct store **out, const struct store_settings *settings);
  * Blocks for as long as that takes. NULL is allowed. */
 void store_close(struct store *store);
 
-/* Takes record. Never blocks, never fails: see .result in the delivered record. Any thread. */
+/* Takes record. Never waits, never fails: see .result in the delivered record. Any thread; with
+ * .loop NULL and a full queue `deliver` runs on the caller's. */
 void store_put(struct store *store, struct store_record *record);
 
 /* Copies the document; kept once by its SHA-256, which is computed here and returned in hash. It goes
