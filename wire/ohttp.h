@@ -17,9 +17,9 @@
 #pragma once
 
 #include "wire/keylist.h"
+#include "wire/ohttp_keys.h"
 
 struct hpke_ephemeral;
-struct hpke_private_key;
 
 enum {
     /* Plaintext of a chunk: what is sent, and what is accepted unless the caller allows more. */
@@ -29,7 +29,6 @@ enum {
     OHTTP_PLAIN_MAX = 64 * 1024 * 1024 + 128 * 1024,
     /* Plaintext of one chunked message, either way: the bound of AES-128-GCM for one key. */
     OHTTP_MESSAGE_MAX = 1 << 30,
-    OHTTP_KEYS_MAX = 8, /* keys a server holds at a time */
     OHTTP_HEADER_LEN = 7,
     OHTTP_NONCE_LEN_MAX = 32, /* of a response */
 };
@@ -90,35 +89,6 @@ bytes ohttp_client_response_nonce(const struct ohttp_client *c);
 err ohttp_client_export(const struct ohttp_client *c, bytes label, uint8_t *out, size_t len);
 
 void ohttp_client_free(struct ohttp_client *c);
-
-/* The server's private keys: the present one and those still accepted. One thread. */
-struct ohttp_keys;
-
-struct ohttp_key_settings {
-    uint8_t id;
-    struct key_suite suites[KEYLIST_SUITES_MAX];
-    size_t suites_n;
-    int64_t not_after; /* Unix seconds */
-};
-
-err ohttp_keys_new(struct ohttp_keys **out);
-
-/*
- * Takes *key on success. ERR_EXISTS when the id is in use, ERR_LIMIT over OHTTP_KEYS_MAX,
- * ERR_UNSUPPORTED when there is no suite or one is not known here.
- */
-err ohttp_keys_add(struct ohttp_keys *keys, const struct ohttp_key_settings *settings,
-                   struct hpke_private_key *key);
-
-/* Wipes every key whose not_after is before now; the number of those. */
-size_t ohttp_keys_retire(struct ohttp_keys *keys, int64_t now);
-
-/* The public side of one key, for publishing; public_key borrows from the key. False: no such id. */
-bool ohttp_keys_find(const struct ohttp_keys *keys, uint8_t id, struct key_config *out);
-
-size_t ohttp_keys_count(const struct ohttp_keys *keys);
-
-void ohttp_keys_free(struct ohttp_keys *keys);
 
 struct ohttp_server;
 
