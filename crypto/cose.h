@@ -20,8 +20,8 @@ struct cose_sign1 {
 };
 
 /* Tag 18 in its one-byte form is mandatory; array of four; nothing behind; the CBOR of base/cbor
- * only. ERR_MALFORMED also when a header label comes twice or is neither integer nor text.
- * ERR_LIMIT: over COSE_HEADERS_MAX. Checks no signature. */
+ * only. ERR_MALFORMED, also when a header label comes twice or is neither integer nor text, or
+ * ERR_TRUNCATED. ERR_LIMIT: over COSE_HEADERS_MAX, or nested too deeply. Checks no signature. */
 err cose_sign1_read(bytes in, struct cose_sign1 *out);
 
 /* The same for the form without a tag, as enclave hardware writes it. */
