@@ -18,7 +18,7 @@ struct reading {
 static err refuse(const struct reading *r, const struct yaml *at, const char *key, const char *what)
 {
     if (r->message != NULL)
-        (void)buf_addf(r->message, "%s:%u: %s: %s\n", r->name, at->line, key, what);
+        (void)buf_addf(r->message, "%s:%u: %s: %s", r->name, at->line, key, what);
     FAIL(CONFIG);
 }
 

@@ -67,8 +67,8 @@ struct policy {
     uint32_t skew_s;
 };
 
-/* ERR_CONFIG, with a line "NAME:LINE: key: what to do" appended to *message (NULL: not wanted),
- * for a policy that is not right. name is only for that line. */
+/* ERR_CONFIG, with "NAME:LINE: key: what to do" (no line feed) appended to *message (NULL: not
+ * wanted), for a policy that is not right. name is only for that line. */
 err policy_read(struct policy **out, bytes yaml, const char *name, struct buf *message);
 void policy_free(struct policy *p);
 

@@ -75,14 +75,14 @@ static const char *word_or(const char *word, const char *otherwise)
 static err explain_check(const struct verdict *v, enum verdict_check_id id, struct buf *out)
 {
     const struct verdict_check *c = &v->checks[id];
-    TRY(buf_addf(out, "  %s  %-12s", verdict_status_word(c->status), verdict_check_name(id)));
-    if (c->status != VERDICT_PASS) {
-        TRY(buf_addf(out, "  %s", word_or(c->reason, reason_word(REASON_UNCHECKED))));
-        if (c->subject != NULL)
-            TRY(buf_addf(out, " (%s)", c->subject));
-        TRY(buf_addf(out, ": %s", word_or(c->sentence, reason_sentence(REASON_UNCHECKED))));
-    }
-    return buf_add_u8(out, '\n');
+    const char *name = verdict_check_name(id);
+    if (c->status == VERDICT_PASS)
+        return buf_addf(out, "  pass  %s\n", name);
+    TRY(buf_addf(out, "  %s  %-12s  %s", verdict_status_word(c->status), name,
+                 word_or(c->reason, reason_word(REASON_UNCHECKED))));
+    if (c->subject != NULL)
+        TRY(buf_addf(out, " (%s)", c->subject));
+    return buf_addf(out, ": %s\n", word_or(c->sentence, reason_sentence(REASON_UNCHECKED)));
 }
 
 static err explain_registers(const struct verdict *v, struct buf *out)
