@@ -194,6 +194,8 @@ static err read_measurements(const struct reading *r, const struct yaml *node, c
         else
             TRY(read_register(r, pair, NULL));
     }
+    if (r->policy->registers_n == 0)
+        return refuse(r, node, key, "name at least one register");
     return OK;
 }
 

@@ -92,6 +92,7 @@ static const struct {
     { HEAD "measurements:\n  pcr0: ['']\n", "p:3: pcr0: give the register" },
     { HEAD "measurements:\n  other: { pcr0: [" A96 "] }\n", "p:3: measurements: name this" },
     { HEAD "measurements:\n  simulated:\n    pcr9: [" A96 "]\n", "p:4: measurements: no plat" },
+    { HEAD "measurements:\n  simulated: {}\n", "p:2: measurements: name at least" },
     { HEAD TAIL "operator_keys: [" A16 "]\n", "p:3: operator_keys: give each" },
     { HEAD TAIL "operator_keys: []\n", "p:3: operator_keys: give a list" },
     { HEAD TAIL "model_digests: [x]\n", "p:3: model_digests: give each" },
