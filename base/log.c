@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/sock.h"
 #include "base/text.h"
 
 enum { WRITE_MAX = 4096, LINE_TAIL_MAX = 16, DROP_LINE_MAX = 128 };
@@ -212,6 +213,15 @@ static err put_hex(struct buf *out, const uint8_t *at, size_t len)
     return buf_add_u8(out, '"');
 }
 
+static err put_addr(struct buf *out, const struct sock_addr *addr)
+{
+    BUF_AUTO text = BUF(SOCK_TEXT_MAX);
+    if (addr == NULL)
+        return buf_add_str(out, "null");
+    TRY(sock_addr_write(addr, &text));
+    return text_json_quote(out, buf_view(&text));
+}
+
 static err put_value(struct buf *out, const struct log_field *f)
 {
     switch (f->kind) {
@@ -232,6 +242,7 @@ static err put_value(struct buf *out, const struct log_field *f)
     case LOG_KIND_ERRNO:
         return put_quoted(out, strerrorname_np(f->as.number));
     case LOG_KIND_ADDR:
+        return put_addr(out, f->as.addr);
     case LOG_KIND_NONE:
         return buf_add_str(out, "null");
     }

@@ -23,7 +23,10 @@ void *mem_alloc(size_t size)
 
 void *mem_alloc_array(size_t n, size_t size)
 {
-    return must_fail() ? NULL : calloc(n, size > 0 ? size : 1);
+    size_t all;
+    if (must_fail() || __builtin_mul_overflow(n, size, &all))
+        return NULL;
+    return calloc(1, all > 0 ? all : 1);
 }
 
 /* Not realloc(): it may move the block and leave the old bytes behind in the heap. */
