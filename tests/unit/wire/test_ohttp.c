@@ -72,7 +72,7 @@ static void carries_messages_of_any_length_both_ways(void **state)
     (void)state;
     const size_t lens[] = { 0, 1, 1000, OHTTP_CHUNK_MAX, OHTTP_CHUNK_MAX + 1, 50000 };
     const size_t steps[] = { 1 << 20, 1000, 16384 };
-    for (int variant = OHTTP_PLAIN; variant <= OHTTP_CHUNKED; variant++) {
+    for (enum ohttp_variant variant = OHTTP_PLAIN; variant <= OHTTP_CHUNKED; variant++) {
         for (uint16_t aead = 1; aead <= 3; aead++) {
             for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
                 PAIR_AUTO p;
@@ -153,7 +153,7 @@ static void answer_short(struct pair *p, enum ohttp_variant variant)
 static void opens_the_same_at_every_split(void **state)
 {
     (void)state;
-    for (int variant = OHTTP_PLAIN; variant <= OHTTP_CHUNKED; variant++) {
+    for (enum ohttp_variant variant = OHTTP_PLAIN; variant <= OHTTP_CHUNKED; variant++) {
         size_t total = 1;
         for (size_t first = 0; first <= total; first++) {
             PAIR_AUTO p;
@@ -172,7 +172,7 @@ static void opens_the_same_at_every_split(void **state)
 static void refuses_any_flipped_bit(void **state)
 {
     (void)state;
-    for (int variant = OHTTP_PLAIN; variant <= OHTTP_CHUNKED; variant++) {
+    for (enum ohttp_variant variant = OHTTP_PLAIN; variant <= OHTTP_CHUNKED; variant++) {
         size_t bits = 1;
         for (size_t bit = 0; bit < bits; bit++) {
             PAIR_AUTO p;
@@ -277,7 +277,7 @@ static void does_not_use_a_key_retired_in_between(void **state)
 static void does_not_open_one_variant_as_the_other(void **state)
 {
     (void)state;
-    for (int variant = OHTTP_PLAIN; variant <= OHTTP_CHUNKED; variant++) {
+    for (enum ohttp_variant variant = OHTTP_PLAIN; variant <= OHTTP_CHUNKED; variant++) {
         PAIR_AUTO p;
         begin_short(&p, variant);
         ohttp_server_free(p.server);
