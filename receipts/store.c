@@ -22,7 +22,7 @@
 enum {
     IDLE_S = 30,         /* with nothing to do, what is too old is looked for that often */
     EVICT_GAP_MS = 1000, /* and at most that often otherwise */
-    QUERIES_AT_ONCE = 64 /* look-ups between two batches */
+    QUERIES_AT_ONCE = 8  /* look-ups between two batches */
 };
 
 struct queue {

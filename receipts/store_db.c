@@ -1,8 +1,15 @@
 /*
- * Two tables. `receipts` is in the order of arrival: `seq` only grows, the oldest go first. `evidence`
- * holds each document once, with the latest seq that refers to it: a document may go when that is
- * below the oldest receipt left. So neither storing nor removing a receipt has to count references.
- * Ids of receipts are unique; engines and clients choose the other two, so those may repeat.
+ * Three tables. `receipts` is in the order of arrival: `seq` only grows, the oldest go first.
+ *
+ * `ids` finds them: for each id of a record 64 bits of its SHA-256, grouped by BUCKET_LEN consecutive
+ * records. Ids are random, so one big index would touch a page of its own for each of them, read it,
+ * and write it twice; within the latest bucket all of them meet on a few hot pages. The price is paid
+ * by look-ups, which ask one bucket after the other, and that is the rare case. Whole buckets go when
+ * the last of their records has gone.
+ *
+ * `evidence` holds each document once, with the latest seq that refers to it: a document may go when
+ * that is below the oldest receipt left. So neither storing nor removing a receipt has to count
+ * references.
  *
  * The file belongs to this connection alone (locking_mode=EXCLUSIVE): no shared memory, no lock calls
  * per transaction, and a second process is told at once. Checkpoints are run by the owner after it
@@ -17,6 +24,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "crypto/hash.h"
 
 enum {
     FORMAT = 1, /* user_version of the file */
@@ -24,26 +32,32 @@ enum {
     CHECKPOINT_PAGES = 1000,
     EVICT_MAX = 512,      /* records in one removal */
     EVICT_ROUNDS_MAX = 8, /* removals in one go */
-    KNOWN_MAX = 8         /* evidence documents remembered to be there */
+    KNOWN_MAX = 8,        /* evidence documents remembered to be there */
+    BUCKET_LEN = 4096     /* records; frozen with FORMAT */
 };
 
 static const char SCHEMA[] =
-    "CREATE TABLE receipts(seq INTEGER PRIMARY KEY, receipt_id TEXT NOT NULL UNIQUE,"
+    "CREATE TABLE receipts(seq INTEGER PRIMARY KEY, receipt_id TEXT NOT NULL,"
     " request_id TEXT NOT NULL, completion_id TEXT NOT NULL, created INTEGER NOT NULL,"
     " key BLOB NOT NULL, evidence_hash BLOB NOT NULL, receipt BLOB NOT NULL) STRICT;"
-    "CREATE INDEX by_request ON receipts(request_id) WHERE request_id <> '';"
-    "CREATE INDEX by_completion ON receipts(completion_id) WHERE completion_id <> '';"
+    "CREATE TABLE ids(bucket INTEGER NOT NULL, hash INTEGER NOT NULL, seq INTEGER NOT NULL,"
+    " PRIMARY KEY(bucket, hash, seq)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE evidence(id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE,"
     " last_seq INTEGER NOT NULL, put_at INTEGER NOT NULL, document BLOB NOT NULL) STRICT;"
     "PRAGMA user_version=1;";
 
 #define RECORD "receipt_id, request_id, completion_id, created, key, evidence_hash, receipt"
+/* The records of bucket ?1 with an id of hash ?2 that is really ?3. */
+#define IN_BUCKET                                                                                  \
+    " FROM ids JOIN receipts ON receipts.seq = ids.seq WHERE ids.bucket=?1 AND ids.hash=?2"
 
 enum query {
     BEGIN,
     COMMIT,
     ROLLBACK,
     PUT,
+    PUT_ID,
+    HAS_RECEIPT,
     PUT_EVIDENCE,
     HAS_EVIDENCE,
     TOUCH_EVIDENCE,
@@ -54,6 +68,7 @@ enum query {
     OLDEST,
     EVICT_AGED,
     EVICT_OLDEST,
+    EVICT_IDS,
     EVICT_EVIDENCE,
     PAGES,
     FREE_PAGES,
@@ -65,26 +80,26 @@ static const char *const SQL[QUERIES] = {
     [COMMIT] = "COMMIT",
     [ROLLBACK] = "ROLLBACK",
     [PUT] = "INSERT INTO receipts(" RECORD ", seq) VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
+    [PUT_ID] = "INSERT OR IGNORE INTO ids(bucket, hash, seq) VALUES(?1,?2,?3)",
+    [HAS_RECEIPT] = "SELECT 1" IN_BUCKET " AND receipt_id=?3",
     [PUT_EVIDENCE] =
         "INSERT INTO evidence(hash, last_seq, put_at, document) VALUES(?1,?2,?3,?4)"
         " ON CONFLICT(hash) DO UPDATE SET put_at=?3, last_seq=?2",
     [HAS_EVIDENCE] = "SELECT 1 FROM evidence WHERE hash=?1",
     [TOUCH_EVIDENCE] = "UPDATE evidence SET last_seq=?2 WHERE hash=?1",
-    [FIND_RECEIPT] = "SELECT " RECORD " FROM receipts WHERE receipt_id=?1",
-    [FIND_COMPLETION] = "SELECT " RECORD
-                        " FROM receipts WHERE completion_id=?1"
-                        " AND completion_id <> '' ORDER BY seq DESC LIMIT 1",
-    [FIND_REQUEST] = "SELECT " RECORD
-                     " FROM receipts WHERE request_id=?1"
-                     " AND request_id <> '' ORDER BY seq DESC LIMIT 1",
+    [FIND_RECEIPT] = "SELECT " RECORD IN_BUCKET " AND receipt_id=?3 ORDER BY ids.seq LIMIT 1",
+    [FIND_COMPLETION] =
+        "SELECT " RECORD IN_BUCKET " AND completion_id=?3 ORDER BY ids.seq DESC LIMIT 1",
+    [FIND_REQUEST] = "SELECT " RECORD IN_BUCKET " AND request_id=?3 ORDER BY ids.seq DESC LIMIT 1",
     [FIND_EVIDENCE] = "SELECT document FROM evidence WHERE hash=?1",
-    [OLDEST] = "SELECT created FROM receipts ORDER BY seq LIMIT 1",
+    [OLDEST] = "SELECT seq, created FROM receipts ORDER BY seq LIMIT 1",
     [EVICT_AGED] =
         "DELETE FROM receipts WHERE created < ?2 AND seq IN"
         " (SELECT seq FROM receipts ORDER BY seq LIMIT ?1)",
     [EVICT_OLDEST] =
         "DELETE FROM receipts WHERE seq IN"
         " (SELECT seq FROM receipts ORDER BY seq LIMIT ?1)",
+    [EVICT_IDS] = "DELETE FROM ids WHERE bucket < ?1",
     [EVICT_EVIDENCE] =
         "DELETE FROM evidence WHERE put_at < ?1 AND last_seq <"
         " (SELECT coalesce(min(seq), ?2) FROM receipts)",
@@ -116,10 +131,7 @@ static err judge(struct store_db *db, int code)
 {
     if (code == SQLITE_OK || code == SQLITE_ROW || code == SQLITE_DONE)
         return OK;
-    int extended = sqlite3_extended_errcode(db->handle);
-    if (extended == SQLITE_CONSTRAINT_UNIQUE)
-        FAIL(EXISTS);
-    db->last_error = extended;
+    db->last_error = sqlite3_extended_errcode(db->handle);
     ENSURE(code != SQLITE_NOMEM, NOMEM);
     FAIL(SYSTEM);
 }
@@ -360,6 +372,52 @@ static err know(struct store_db *db, const uint8_t hash[static 32], struct known
     return OK;
 }
 
+/* 64 bits of the id's SHA-256, each kind of id in a space of its own. */
+static int64_t id_hash(char kind, const char *id)
+{
+    struct sha256 h;
+    uint8_t digest[SHA256_LEN];
+    int64_t out;
+    sha256_init(&h);
+    sha256_add(&h, bytes_of(&kind, 1));
+    sha256_add(&h, bytes_str(id));
+    sha256_end(&h, digest);
+    memcpy(&out, digest, sizeof out);
+    return out;
+}
+
+enum { RECEIPT_KIND = 'r', COMPLETION_KIND = 'c', REQUEST_KIND = 'q' };
+
+static void bind_bucket(struct store_db *db, enum query q, int64_t bucket, int64_t hash,
+                        const char *id)
+{
+    bind_number(db, q, 1, bucket);
+    bind_number(db, q, 2, hash);
+    bind_text(db, q, 3, id);
+}
+
+/* In the latest two buckets only: enough against a slip, and receipt ids are random. An older record
+ * with the same id cannot be hidden by a new one, since look-ups by receipt id find the oldest. */
+static err refuse_repeated(struct store_db *db, const char *receipt_id, int64_t hash)
+{
+    int64_t latest = db->next_seq / BUCKET_LEN;
+    for (int64_t bucket = latest; bucket >= 0 && bucket >= latest - 1; bucket--) {
+        int64_t there;
+        bind_bucket(db, HAS_RECEIPT, bucket, hash, receipt_id);
+        TRY(number(db, HAS_RECEIPT, &there));
+        ENSURE(there == 0, EXISTS);
+    }
+    return OK;
+}
+
+static err insert_id(struct store_db *db, int64_t hash)
+{
+    bind_number(db, PUT_ID, 1, db->next_seq / BUCKET_LEN);
+    bind_number(db, PUT_ID, 2, hash);
+    bind_number(db, PUT_ID, 3, db->next_seq);
+    return run(db, PUT_ID);
+}
+
 static err insert(struct store_db *db, const struct store_record *r)
 {
     bind_text(db, PUT, 1, r->receipt_id);
@@ -373,12 +431,25 @@ static err insert(struct store_db *db, const struct store_record *r)
     return run(db, PUT);
 }
 
+static err insert_with_ids(struct store_db *db, const struct store_record *r)
+{
+    int64_t hash = id_hash(RECEIPT_KIND, r->receipt_id);
+    TRY(refuse_repeated(db, r->receipt_id, hash));
+    TRY(insert(db, r));
+    TRY(insert_id(db, hash));
+    if (r->request_id[0] != '\0')
+        TRY(insert_id(db, id_hash(REQUEST_KIND, r->request_id)));
+    if (r->completion_id[0] != '\0')
+        TRY(insert_id(db, id_hash(COMPLETION_KIND, r->completion_id)));
+    return OK;
+}
+
 err store_db_put(struct store_db *db, struct store_record *record)
 {
     struct known *known;
     if (record->created == 0)
         record->created = clock_wall_s();
-    TRY(insert(db, record));
+    TRY(insert_with_ids(db, record));
     TRY(know(db, record->evidence_hash, &known));
     record->evidence_missing = known == NULL;
     if (known != NULL)
@@ -419,11 +490,11 @@ static err read_record(sqlite3_stmt *q, struct store_record *r)
     return buf_add(&r->receipt, column(q, 6));
 }
 
-static err find_by(struct store_db *db, enum query q, const char *id, struct store_record **out)
+/* The bound bucket's record, or NULL. */
+static err find_bound(struct store_db *db, enum query q, struct store_record **out)
 {
     bool row;
     struct store_record *r = NULL;
-    bind_text(db, q, 1, id);
     err e = step(db, q, &row);
     if (err_is_ok(e) && row)
         e = store_record_new(&r);
@@ -438,12 +509,44 @@ static err find_by(struct store_db *db, enum query q, const char *id, struct sto
     return OK;
 }
 
+/* The oldest record that is left: its seq (next_seq if there is none) and date. */
+static err oldest(struct store_db *db, int64_t *seq, int64_t *created)
+{
+    bool row;
+    err e = step(db, OLDEST, &row);
+    *seq = row ? sqlite3_column_int64(db->queries[OLDEST], 0) : db->next_seq;
+    *created = row ? sqlite3_column_int64(db->queries[OLDEST], 1) : INT64_MAX;
+    reset(db, OLDEST);
+    return e;
+}
+
+struct way {
+    enum query query;
+    char kind;
+    bool newest_first;
+};
+
+static err find_by(struct store_db *db, const struct way *way, const char *id,
+                   struct store_record **out)
+{
+    int64_t hash = id_hash(way->kind, id), seq, created;
+    TRY(oldest(db, &seq, &created));
+    int64_t first = seq / BUCKET_LEN, last = db->next_seq / BUCKET_LEN;
+    for (int64_t i = 0; i <= last - first && *out == NULL; i++) {
+        bind_bucket(db, way->query, way->newest_first ? last - i : first + i, hash, id);
+        TRY(find_bound(db, way->query, out));
+    }
+    return OK;
+}
+
 err store_db_find(struct store_db *db, const char *id, struct store_record **out)
 {
-    static const enum query WAYS[] = { FIND_RECEIPT, FIND_COMPLETION, FIND_REQUEST };
+    static const struct way WAYS[] = { { FIND_RECEIPT, RECEIPT_KIND, false },
+                                       { FIND_COMPLETION, COMPLETION_KIND, true },
+                                       { FIND_REQUEST, REQUEST_KIND, true } };
     struct store_record *r = NULL;
     for (size_t i = 0; i < sizeof WAYS / sizeof WAYS[0] && r == NULL; i++)
-        TRY(find_by(db, WAYS[i], id, &r));
+        TRY(find_by(db, &WAYS[i], id, &r));
     ENSURE(r != NULL, NOT_FOUND);
     *out = r;
     return OK;
@@ -472,12 +575,12 @@ static err remove_some(struct store_db *db, enum query q, int64_t limit, uint64_
 
 static err evict_aged(struct store_db *db, int64_t before, uint64_t *n)
 {
-    uint64_t all_before = *n;
+    uint64_t all_before;
     do {
-        int64_t oldest;
+        int64_t seq, created;
         all_before = *n;
-        TRY(number(db, OLDEST, &oldest));
-        if (oldest == 0 || oldest >= before)
+        TRY(oldest(db, &seq, &created));
+        if (created >= before)
             return OK;
         bind_number(db, EVICT_AGED, 2, before);
         TRY(remove_some(db, EVICT_AGED, EVICT_MAX, n));
@@ -499,6 +602,14 @@ static err evict_surplus(struct store_db *db, uint64_t *n)
     return OK;
 }
 
+static err evict_ids(struct store_db *db)
+{
+    int64_t seq, created;
+    TRY(oldest(db, &seq, &created));
+    bind_number(db, EVICT_IDS, 1, seq / BUCKET_LEN);
+    return run(db, EVICT_IDS);
+}
+
 static err evict_evidence(struct store_db *db, int64_t now)
 {
     bind_number(db, EVICT_EVIDENCE, 1, now - STORE_EVIDENCE_GRACE_S);
@@ -517,6 +628,8 @@ static err evict(struct store_db *db, uint64_t *n)
     TRY(evict_evidence(db, now));
     if (db->max_bytes > 0 && db->bytes > db->max_bytes)
         TRY(evict_surplus(db, n));
+    if (*n > 0)
+        TRY(evict_ids(db));
     return OK;
 }
 

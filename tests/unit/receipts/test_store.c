@@ -163,6 +163,80 @@ static struct store_stats stats_of(struct store *s)
     return stats;
 }
 
+/* ---- a record whose check waits for the test, so that others gather behind it ---- */
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t change;
+    bool entered, open;
+} gate = { .lock = PTHREAD_MUTEX_INITIALIZER, .change = PTHREAD_COND_INITIALIZER };
+
+static err wait_at_gate(struct store_record *r)
+{
+    (void)r;
+    (void)pthread_mutex_lock(&gate.lock);
+    gate.entered = true;
+    (void)pthread_cond_broadcast(&gate.change);
+    while (!gate.open)
+        (void)pthread_cond_wait(&gate.change, &gate.lock);
+    (void)pthread_mutex_unlock(&gate.lock);
+    return OK;
+}
+
+/* Puts record 0 and returns when the thread is held by it, with an empty queue. */
+static void hold_the_thread(struct store *s)
+{
+    struct store_record *r = record(0);
+    r->check = wait_at_gate;
+    gate.entered = false;
+    gate.open = false;
+    store_put(s, r);
+    (void)pthread_mutex_lock(&gate.lock);
+    while (!gate.entered)
+        (void)pthread_cond_wait(&gate.change, &gate.lock);
+    (void)pthread_mutex_unlock(&gate.lock);
+}
+
+static void let_the_thread_go(void)
+{
+    (void)pthread_mutex_lock(&gate.lock);
+    gate.open = true;
+    (void)pthread_cond_broadcast(&gate.change);
+    (void)pthread_mutex_unlock(&gate.lock);
+}
+
+static struct store_query *query(unsigned i)
+{
+    struct store_query *q;
+    CHECK_OK(store_query_new(&q));
+    q->mail.deliver = query_to_basket;
+    (void)snprintf(q->id, sizeof q->id, "req-%06u", i);
+    return q;
+}
+
+/* So many records and queries, all of which went well; records in their order. */
+static void take_answers(unsigned records, unsigned queries)
+{
+    char id[32];
+    unsigned records_n = 0, queries_n = 0;
+    while (records_n + queries_n < records + queries) {
+        struct loop_mail *m = from_basket();
+        struct store_record *r = CONTAINER_OF(m, struct store_record, mail);
+        struct store_query *q = CONTAINER_OF(m, struct store_query, mail);
+        if (is_query(m)) {
+            CHECK_OK(q->result);
+            store_query_free(q);
+            queries_n++;
+            continue;
+        }
+        (void)snprintf(id, sizeof id, "receipt-%06u", records_n++);
+        assert_string_equal(r->receipt_id, id);
+        CHECK_OK(r->result);
+        store_record_free(r);
+    }
+    assert_int_equal(queries_n, queries);
+}
+
 /* ---- tests ---- */
 
 static void finds_a_record_by_each_of_its_ids(void **state)
@@ -274,6 +348,43 @@ static void of_a_repeated_completion_id_the_newest_is_found(void **state)
     store_close(s);
 }
 
+/* More than two groups of ids, and a receipt id that comes again too late to be noticed. */
+static void records_of_every_age_are_found(void **state)
+{
+    enum { N = 9000 };
+    (void)state;
+    struct store *s = open_store((struct store_settings){ .path = ":memory:" });
+    for (unsigned i = 0; i < N; i++)
+        store_put(s, record(i));
+    take_answers(N, 0);
+    struct store_record *again = record(1);
+    (void)snprintf(again->request_id, sizeof again->request_id, "another");
+    CHECK_OK(put_and_wait(s, again));
+    CHECK_ERR(put_and_wait(s, record(8998)), EXISTS);
+    CHECK_ERR(put_and_wait(s, record(5000)), EXISTS);
+    check_stored(s, "receipt-000000", 0);
+    check_stored(s, "receipt-000001", 1); /* the first one, not the one behind "another" */
+    check_stored(s, "req-004095", 4095);
+    check_stored(s, "chatcmpl-004096", 4096);
+    check_stored(s, "receipt-008999", 8999);
+    check_gone(s, "receipt-009000");
+    store_close(s);
+}
+
+/* A client's own id may look like another's receipt id: the receipt comes first. */
+static void a_receipt_id_is_not_hidden_by_a_request_id(void **state)
+{
+    (void)state;
+    struct store *s = open_store((struct store_settings){ .path = ":memory:" });
+    CHECK_OK(put_and_wait(s, record(1)));
+    struct store_record *r = record(2);
+    (void)snprintf(r->request_id, sizeof r->request_id, "receipt-000001");
+    (void)snprintf(r->completion_id, sizeof r->completion_id, "receipt-000001");
+    CHECK_OK(put_and_wait(s, r));
+    check_stored(s, "receipt-000001", 1);
+    store_close(s);
+}
+
 static void empty_ids_are_no_ids(void **state)
 {
     (void)state;
@@ -359,80 +470,6 @@ static void what_the_check_refuses_is_not_stored(void **state)
     assert_int_equal(stats.stored, 2);
     assert_int_equal(stats.refused, 2);
     store_close(s);
-}
-
-/* ---- a record whose check waits for the test, so that others gather behind it ---- */
-
-static struct {
-    pthread_mutex_t lock;
-    pthread_cond_t change;
-    bool entered, open;
-} gate = { .lock = PTHREAD_MUTEX_INITIALIZER, .change = PTHREAD_COND_INITIALIZER };
-
-static err wait_at_gate(struct store_record *r)
-{
-    (void)r;
-    (void)pthread_mutex_lock(&gate.lock);
-    gate.entered = true;
-    (void)pthread_cond_broadcast(&gate.change);
-    while (!gate.open)
-        (void)pthread_cond_wait(&gate.change, &gate.lock);
-    (void)pthread_mutex_unlock(&gate.lock);
-    return OK;
-}
-
-/* Puts record 0 and returns when the thread is held by it, with an empty queue. */
-static void hold_the_thread(struct store *s)
-{
-    struct store_record *r = record(0);
-    r->check = wait_at_gate;
-    gate.entered = false;
-    gate.open = false;
-    store_put(s, r);
-    (void)pthread_mutex_lock(&gate.lock);
-    while (!gate.entered)
-        (void)pthread_cond_wait(&gate.change, &gate.lock);
-    (void)pthread_mutex_unlock(&gate.lock);
-}
-
-static void let_the_thread_go(void)
-{
-    (void)pthread_mutex_lock(&gate.lock);
-    gate.open = true;
-    (void)pthread_cond_broadcast(&gate.change);
-    (void)pthread_mutex_unlock(&gate.lock);
-}
-
-static struct store_query *query(unsigned i)
-{
-    struct store_query *q;
-    CHECK_OK(store_query_new(&q));
-    q->mail.deliver = query_to_basket;
-    (void)snprintf(q->id, sizeof q->id, "req-%06u", i);
-    return q;
-}
-
-/* So many records and queries, all of which went well; records in their order. */
-static void take_answers(unsigned records, unsigned queries)
-{
-    char id[32];
-    unsigned records_n = 0, queries_n = 0;
-    while (records_n + queries_n < records + queries) {
-        struct loop_mail *m = from_basket();
-        struct store_record *r = CONTAINER_OF(m, struct store_record, mail);
-        struct store_query *q = CONTAINER_OF(m, struct store_query, mail);
-        if (is_query(m)) {
-            CHECK_OK(q->result);
-            store_query_free(q);
-            queries_n++;
-            continue;
-        }
-        (void)snprintf(id, sizeof id, "receipt-%06u", records_n++);
-        assert_string_equal(r->receipt_id, id);
-        CHECK_OK(r->result);
-        store_record_free(r);
-    }
-    assert_int_equal(queries_n, queries);
 }
 
 static void records_that_gathered_share_a_transaction_and_keep_their_order(void **state)
@@ -896,6 +933,8 @@ int main(void)
         TEST(an_answered_record_survives_a_crash),
         TEST(a_receipt_id_is_stored_once),
         TEST(of_a_repeated_completion_id_the_newest_is_found),
+        TEST(records_of_every_age_are_found),
+        TEST(a_receipt_id_is_not_hidden_by_a_request_id),
         TEST(empty_ids_are_no_ids),
         TEST(an_id_is_printable_and_bounded),
         TEST(a_receipt_is_bounded),
