@@ -37,7 +37,7 @@ struct simulated_registers {
 void simulated_measure(bytes image, struct simulated_registers *out);
 
 /* Copies the registers. ERR_UNSUPPORTED in a build without it. */
-err simulated_attester_new(struct attester **out, const struct simulated_registers *registers);
+err simulated_attester_new(struct attester **out, const struct simulated_registers *given);
 
 /* NULL in a build without it. */
 extern const struct verifier *const simulated_verifier;
