@@ -32,7 +32,7 @@ err tls_context_new(struct tls_context **out, const struct tls_settings *setting
 /* Connections keep what they need; the context may go before them. NULL is allowed. */
 void tls_context_free(struct tls_context *context);
 
-/* server_name: for a client, NULL = the settings' name; there has to be one. */
+/* server_name: for a client, NULL = the settings' name. ERR_CONFIG when there is none. */
 err tls_new(struct tls **out, struct tls_context *context, const char *server_name);
 void tls_free(struct tls *t);
 
@@ -59,8 +59,9 @@ bool tls_ready(const struct tls *t);
 /* Says that no more will be written; then tls_take(). */
 err tls_close_notify(struct tls *t);
 
-/* The peer said that it will write no more. */
+/* The peer said that it will write no more; known once tls_read() has come so far. */
 bool tls_peer_closed(const struct tls *t);
 
-/* To be called when the transport ended: OK after the peer's close, ERR_TRUNCATED without it. */
+/* To be called when the transport ended and tls_read() has taken everything: OK after the peer's
+ * close, ERR_TRUNCATED without it. */
 err tls_end(const struct tls *t);

@@ -1,0 +1,119 @@
+#include "tests/unit/crypto/pki.h"
+
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "tests/lib/law.h"
+
+struct pki_cert {
+    X509 *x509;
+    EVP_PKEY *key;
+    uint8_t *der;
+    size_t der_len;
+};
+
+static void set_name(X509 *x, const char *common_name)
+{
+    X509_NAME *name = X509_get_subject_name(x);
+    CHECK(X509_NAME_add_entry_by_txt(name, "O", MBSTRING_ASC, (const uint8_t *)"test", -1, -1, 0));
+    if (common_name != NULL)
+        CHECK(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const uint8_t *)common_name, -1,
+                                         -1, 0));
+}
+
+static void add_extension(X509 *x, int nid, const char *value)
+{
+    if (value == NULL)
+        return;
+    X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, NULL, nid, value);
+    CHECK(e != NULL && X509_add_ext(x, e, -1) == 1);
+    X509_EXTENSION_free(e);
+}
+
+static void add_octets(X509 *x, const char *oid, const char *value)
+{
+    if (value == NULL)
+        return;
+    ASN1_OBJECT *id = OBJ_txt2obj(oid, 1);
+    ASN1_OCTET_STRING *octets = ASN1_OCTET_STRING_new();
+    CHECK(ASN1_OCTET_STRING_set(octets, (const uint8_t *)value, (int)strlen(value)) == 1);
+    X509_EXTENSION *e = X509_EXTENSION_create_by_OBJ(NULL, id, 0, octets);
+    CHECK(e != NULL && X509_add_ext(x, e, -1) == 1);
+    X509_EXTENSION_free(e);
+    ASN1_OCTET_STRING_free(octets);
+    ASN1_OBJECT_free(id);
+}
+
+static void sign(struct pki_cert *c, const struct pki_spec *s)
+{
+    EVP_PKEY *key = s->issuer ? s->issuer->key : c->key;
+    const X509 *issuer = s->issuer ? s->issuer->x509 : c->x509;
+    CHECK(X509_set_issuer_name(c->x509, X509_get_subject_name(issuer)) == 1);
+    CHECK(X509_sign(c->x509, key, EVP_get_digestbyname(s->digest ? s->digest : "SHA256")) > 0);
+    int len = i2d_X509(c->x509, &c->der);
+    CHECK(len > 0);
+    c->der_len = (size_t)len;
+}
+
+struct pki_cert *pki_new(const struct pki_spec *spec)
+{
+    static long serial = 1;
+    struct pki_cert *c = mem_alloc(sizeof *c);
+    CHECK(c != NULL);
+    c->key = EVP_EC_gen(spec->curve ? spec->curve : "P-256");
+    c->x509 = X509_new();
+    CHECK(c->key != NULL && c->x509 != NULL);
+    CHECK(X509_set_version(c->x509, 2) == 1 && X509_set_pubkey(c->x509, c->key) == 1);
+    CHECK(ASN1_INTEGER_set(X509_get_serialNumber(c->x509), serial++) == 1);
+    CHECK(ASN1_TIME_set(X509_getm_notBefore(c->x509), spec->from_s) != NULL);
+    CHECK(ASN1_TIME_set(X509_getm_notAfter(c->x509), spec->until_s) != NULL);
+    set_name(c->x509, spec->name);
+    add_extension(c->x509, NID_basic_constraints, spec->constraints);
+    add_extension(c->x509, NID_key_usage, spec->usage);
+    add_extension(c->x509, NID_subject_alt_name, spec->san);
+    add_octets(c->x509, "1.2.3.4", spec->extension);
+    sign(c, spec);
+    return c;
+}
+
+void pki_free(struct pki_cert *cert)
+{
+    if (cert == NULL)
+        return;
+    X509_free(cert->x509);
+    EVP_PKEY_free(cert->key);
+    OPENSSL_free(cert->der);
+    mem_free(cert);
+}
+
+bytes pki_der(const struct pki_cert *cert)
+{
+    return bytes_of(cert->der, cert->der_len);
+}
+
+bytes pki_point(const struct pki_cert *cert)
+{
+    const unsigned char *at;
+    int len;
+    CHECK(X509_PUBKEY_get0_param(NULL, &at, &len, NULL, X509_get_X509_PUBKEY(cert->x509)) == 1);
+    return bytes_of(at, (size_t)len);
+}
+
+void pki_write_chain(const char *path, const struct pki_cert *const *certs, size_t n)
+{
+    FILE *f = fopen(path, "w");
+    CHECK(f != NULL);
+    for (size_t i = 0; i < n; i++)
+        CHECK(PEM_write_X509(f, certs[i]->x509) == 1);
+    CHECK(fclose(f) == 0);
+}
+
+void pki_write_key(const char *path, const struct pki_cert *cert)
+{
+    FILE *f = fopen(path, "w");
+    CHECK(f != NULL);
+    CHECK(PEM_write_PKCS8PrivateKey(f, cert->key, NULL, NULL, 0, NULL, NULL) == 1);
+    CHECK(fclose(f) == 0);
+}

@@ -1,0 +1,32 @@
+/*
+ * tests/unit/crypto/pki.h - certificates made for a test, with every fault one can ask for.
+ */
+#pragma once
+
+#include "base/buf.h"
+
+struct pki_cert;
+
+struct pki_spec {
+    const char *name;              /* common name; NULL: none */
+    const char *san;               /* such as "DNS:worker.test"; NULL: none */
+    const char *curve;             /* NULL: P-256 */
+    const char *digest;            /* NULL: SHA256 */
+    const struct pki_cert *issuer; /* NULL: signed by itself */
+    const char *constraints;       /* basicConstraints, such as "critical,CA:TRUE"; NULL: none */
+    const char *usage;             /* keyUsage; NULL: none */
+    const char *extension;         /* octets of 1.2.3.4, once; NULL: none */
+    int64_t from_s, until_s;       /* validity */
+};
+
+/* Fails the test when it cannot. */
+struct pki_cert *pki_new(const struct pki_spec *spec);
+void pki_free(struct pki_cert *cert);
+
+/* Borrowed from the certificate. */
+bytes pki_der(const struct pki_cert *cert);
+bytes pki_point(const struct pki_cert *cert);
+
+/* PEM files; the chain holds the certificates in that order. */
+void pki_write_chain(const char *path, const struct pki_cert *const *certs, size_t n);
+void pki_write_key(const char *path, const struct pki_cert *cert);
