@@ -314,6 +314,13 @@ err sock_listen(const struct sock_addr *at, unsigned flags, int *out_fd)
     FAIL(CONFIG);
 }
 
+void sock_unlisten(const struct sock_addr *at, int *fd)
+{
+    if (*fd >= 0 && at->kind == SOCK_KIND_UNIX)
+        (void)unlink(at->path);
+    sock_close(fd);
+}
+
 err sock_bound(int fd, struct sock_addr *a)
 {
     union any_addr bound = { 0 };

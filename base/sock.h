@@ -50,6 +50,9 @@ enum { SOCK_SHARED = 1U };
  * use, ERR_SYSTEM otherwise. */
 err sock_listen(const struct sock_addr *at, unsigned flags, int *out_fd);
 
+/* Closes *fd as sock_close() does and removes a unix socket's path. */
+void sock_unlisten(const struct sock_addr *at, int *fd);
+
 /* Where a listening TCP socket really is (port 0 was asked for): sets a->port. */
 err sock_bound(int fd, struct sock_addr *a);
 

@@ -26,10 +26,11 @@ struct link_events {
     /* The link takes streams. up and down alternate, up first. */
     void (*up)(struct link *k, void *owner);
 
-    /* It takes no more streams. CLOSED: the peer is going away gracefully, streams it accepted go
-     * on and end one by one. Otherwise the connection died, and every stream got `closed` before.
-     * A client link dials again by itself; a server's link is gone when this returns and no stream
-     * is left on it. Not called after link_close(). */
+    /* It takes no more streams. A client link dials again by itself. CLOSED may mean that the peer
+     * is going away gracefully: streams it accepted go on and end one by one; with any other reason
+     * the connection died, and every stream on it got `closed` before. For a server this comes when
+     * the connection is gone, after all its streams, and the link is gone when it returns. Not
+     * called after link_close(). */
     void (*down)(struct link *k, void *owner, err why);
 
     /* Server: a request's head, borrowed for the call. Answer it with link_respond(), now or later,
@@ -77,12 +78,14 @@ err link_open(struct link **out, struct loop *l, const struct link_settings *set
  * their head never left); the link itself gets no callback. NULL is allowed. */
 void link_close(struct link *k);
 
-/* No new streams, no redial; says goodbye when the open ones are done, then `down` with CLOSED (at
- * once for a client; for a server, requests already under way to us are still served). The link
- * remains to be closed by link_close() if it came from link_open(). */
+/* No new streams from us, no redial; says goodbye, and when the open streams are done `down` comes
+ * with CLOSED, if the link was up. Requests that are already under way to a server are still
+ * served. A link that came from link_open() remains to be closed by link_close(). */
 void link_drain(struct link *k);
 
 bool link_is_up(const struct link *k);
+/* Why the latest dial failed or connection ended; OK when none has. For logs. */
+err link_why(const struct link *k);
 /* Streams that may be submitted now, by the peer's limit and ours. */
 size_t link_room(const struct link *k);
 size_t link_streams(const struct link *k);

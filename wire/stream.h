@@ -20,6 +20,13 @@ enum {
     LINK_CONNECTION_WINDOW = 64 * 1024 * 1024,
     LINK_FRAME_MAX = 64 * 1024,  /* payload of a DATA frame, both ways */
     LINK_STREAMS_DEFAULT = 2048, /* at once on one connection */
+
+    /* Frames from one peer per second, where its settings do not say otherwise. */
+    LINK_HEADS_PER_S = 50000,
+    LINK_SETTINGS_PER_S = 10,
+    LINK_PINGS_PER_S = 10,
+    LINK_RESETS_PER_S = 1000, /* thousands of clients may leave at once */
+    LINK_OTHERS_PER_S = 20000,
 };
 
 struct link_stream;
