@@ -288,6 +288,8 @@ err tls_put(struct tls *t, bytes cipher_in)
     if (t->peer_closed)
         return OK;
     size_t held = pending(t->in);
+    /* A peer that reads nothing may not make us answer its key updates without end. */
+    ENSURE(pending(t->out) <= (size_t)2 * TLS_PENDING_MAX, LIMIT);
     ENSURE(held <= TLS_PENDING_MAX && cipher_in.len <= TLS_PENDING_MAX - held, LIMIT);
     err e = bio_put(t->in, cipher_in);
     if (e.code != ERR_OK)

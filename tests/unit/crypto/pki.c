@@ -62,7 +62,9 @@ struct pki_cert *pki_new(const struct pki_spec *spec)
     static long serial = 1;
     struct pki_cert *c = mem_alloc(sizeof *c);
     CHECK(c != NULL);
-    c->key = EVP_EC_gen(spec->curve ? spec->curve : "P-256");
+    c->key = spec->key_of ? spec->key_of->key : EVP_EC_gen(spec->curve ? spec->curve : "P-256");
+    if (spec->key_of != NULL)
+        CHECK(EVP_PKEY_up_ref(c->key) == 1);
     c->x509 = X509_new();
     CHECK(c->key != NULL && c->x509 != NULL);
     CHECK(X509_set_version(c->x509, 2) == 1 && X509_set_pubkey(c->x509, c->key) == 1);

@@ -16,6 +16,7 @@ struct pki_spec {
     const char *constraints;       /* basicConstraints, such as "critical,CA:TRUE"; NULL: none */
     const char *usage;             /* keyUsage; NULL: none */
     const char *extension;         /* octets of 1.2.3.4, once; NULL: none */
+    const struct pki_cert *key_of; /* whose key it has; NULL: a new one */
     int64_t from_s, until_s;       /* validity */
 };
 
