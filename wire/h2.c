@@ -974,8 +974,8 @@ static err submit(struct link_stream *s, const struct link_request *req)
     nvs[n++] =
         nv(BYTES_LIT(":scheme"), h->settings.secure ? BYTES_LIT("https") : BYTES_LIT("http"));
     nvs[n++] = nv(BYTES_LIT(":path"), req->path);
-    if (req->authority.len > 0)
-        nvs[n++] = nv(BYTES_LIT(":authority"), req->authority);
+    nvs[n++] = nv(BYTES_LIT(":authority"),
+                  req->authority.len > 0 ? req->authority : BYTES_LIT("localhost"));
     n = add_fields(nvs, n, req->fields, req->fields_n);
     int32_t id =
         nghttp2_submit_request(h->session, NULL, nvs, n, req->end ? NULL : &queue_provider, s);

@@ -37,7 +37,7 @@ struct link_field {
 };
 
 struct link_request {
-    bytes method, authority, path; /* authority may be empty */
+    bytes method, authority, path; /* to submit: no authority means localhost */
     const struct link_field *fields;
     size_t fields_n;
     bool end; /* no body: the request is complete */
