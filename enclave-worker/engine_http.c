@@ -1,0 +1,749 @@
+/*
+ * One multi handle on the loop: libcurl says which sockets and which moment it waits for, the loop
+ * tells it when they come. What it may not be asked from inside its own callbacks (to add or remove
+ * a transfer) is put off to the end of the turn, through the call's own task; so are start() and
+ * resume(), which is why no callback of ours happens inside them.
+ *
+ * A call keeps its easy handle when it ends and goes to a bounded free list: only what differs is
+ * set again. Small bodies are copied into the call, so that head and body leave in one write and a
+ * cancelled call has nothing borrowed left; large ones are read from the owner's memory as the
+ * socket takes them.
+ *
+ * Back-pressure: a paused call refuses the next piece, whereupon libcurl keeps that piece and stops
+ * reading the socket.
+ */
+#include "enclave-worker/engine_http.h"
+
+#include <curl/curl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/attr.h"
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "enclave-worker/engine_http_ask.h"
+#include "enclave-worker/engine_http_head.h"
+
+enum {
+    IDLE_CALLS_MAX = 256, /* kept for the next request */
+    URL_MAX = 16 * 1024,
+    TOKEN_MAX = 4096,
+    CONNECT_MS = 5000,
+    FIRST_BYTE_MS = 600000,
+    IDLE_MS = 120000,
+    CALLS = 1024,
+    KEPT_CONNECTION_S = 60,
+};
+
+/* A socket that libcurl waits for. */
+struct watch {
+    struct engine_http *engine;
+    struct loop_fd *fd;
+    curl_socket_t socket;
+    struct watch *next;
+    struct watch **prev;
+};
+
+struct call {
+    struct engine_call base;
+    CURL *easy;
+    const struct engine_events *events;
+    void *owner;
+    struct call *next;
+    struct call **prev;
+
+    bool added;    /* libcurl has it */
+    bool dead;     /* cancelled while libcurl was at work */
+    bool paused;   /* by the owner */
+    bool held;     /* libcurl holds a piece back */
+    bool told;     /* and the owner knows it */
+    bool finished; /* libcurl is through; `result` says how */
+    err why;       /* why a callback of ours broke it off */
+    CURLcode result;
+
+    struct loop_task work;
+    struct loop_timer timer;
+    uint64_t heard_ms;
+
+    struct http_ask ask;
+    struct http_head head;
+};
+
+struct engine_http {
+    struct engine base;
+    struct loop *loop;
+    CURLM *multi;
+    bool inside; /* libcurl is at work */
+    struct loop_timer timer;
+    struct loop_task kick;
+    struct watch *watches;
+    struct call *calls;
+    size_t calls_n;
+    struct call *idle;
+    size_t idle_n;
+    struct engine_http_settings settings;
+    struct buf base_url;
+    struct buf unix_path;
+    struct buf ca_path;
+    struct buf authorization;
+    struct buf about;
+};
+
+static struct engine_http *engine_of(struct engine *e)
+{
+    return CONTAINER_OF(e, struct engine_http, base);
+}
+
+static struct call *call_of(struct engine_call *c)
+{
+    return CONTAINER_OF(c, struct call, base);
+}
+
+static struct engine_http *owner_of(const struct call *c)
+{
+    return engine_of(c->base.engine);
+}
+
+/* ---- the life of a call ---- */
+
+static void unlink_call(struct call *c)
+{
+    *c->prev = c->next;
+    if (c->next != NULL)
+        c->next->prev = c->prev;
+    c->next = NULL;
+    c->prev = NULL;
+}
+
+/* Back to what a call on the free list is: its handle and nothing else. */
+static void forget(struct call *c)
+{
+    c->events = NULL;
+    c->owner = NULL;
+    c->added = c->dead = c->paused = c->held = c->told = c->finished = false;
+    c->why = OK;
+    c->result = CURLE_OK;
+}
+
+static void destroy(struct call *c)
+{
+    if (c->easy != NULL)
+        curl_easy_cleanup(c->easy);
+    mem_free(c);
+}
+
+/* Takes the call back from libcurl, which closes the connection of one that is not through, and
+ * keeps it for another request. Not while libcurl is at work. */
+static void release(struct call *c)
+{
+    struct engine_http *e = owner_of(c);
+    loop_timer_stop(&c->timer);
+    loop_defer_cancel(&c->work);
+    if (c->added)
+        (void)curl_multi_remove_handle(e->multi, c->easy);
+    http_ask_clear(&c->ask);
+    http_head_clear(&c->head);
+    unlink_call(c);
+    e->calls_n--;
+    if (e->idle_n >= IDLE_CALLS_MAX) {
+        destroy(c);
+        return;
+    }
+    forget(c);
+    c->next = e->idle;
+    e->idle = c;
+    e->idle_n++;
+}
+
+/* The last word on a call. */
+static void end_call(struct call *c, err why)
+{
+    const struct engine_events *events = c->events;
+    void *owner = c->owner;
+    bool dead = c->dead;
+    release(c);
+    if (!dead)
+        events->end(owner, why);
+}
+
+/* The owner may cancel from inside; whoever calls this looks at c->dead afterwards. */
+static void tell_head(struct call *c)
+{
+    struct engine_http *e = owner_of(c);
+    struct engine_field fields[ENGINE_FIELDS_MAX];
+    size_t n = http_head_fields(&c->head, fields);
+    int64_t length = c->ask.no_body ? 0 : c->head.content_length;
+    bool inside = e->inside;
+    c->told = true;
+    e->inside = true;
+    c->events->head(c->owner, c->head.status, fields, n, length);
+    e->inside = inside;
+}
+
+static err meaning(const struct call *c)
+{
+    if (c->why.code != ERR_OK)
+        return c->why;
+    switch ((int)c->result) {
+    case CURLE_OK:
+        ENSURE(c->head.whole, CLOSED);
+        return OK;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_OPERATION_TIMEDOUT: /* only connecting has a time limit in libcurl */
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+        FAIL(UNAVAILABLE);
+    case CURLE_OUT_OF_MEMORY:
+        FAIL(NOMEM);
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_BAD_CONTENT_ENCODING:
+        FAIL(MALFORMED);
+    default:
+        FAIL(CLOSED);
+    }
+}
+
+/* Says what can be said now of a call that libcurl is through with. */
+static void settle(struct call *c)
+{
+    if (c->dead) {
+        release(c);
+        return;
+    }
+    if (c->paused)
+        return;
+    err why = meaning(c);
+    if (c->head.whole && !c->told)
+        tell_head(c);
+    if (c->dead)
+        release(c);
+    else if (!c->paused)
+        end_call(c, why);
+}
+
+/* ---- libcurl at work ---- */
+
+static void reap(struct engine_http *e)
+{
+    int left;
+    for (CURLMsg *m; (m = curl_multi_info_read(e->multi, &left)) != NULL;) {
+        if (m->msg != CURLMSG_DONE)
+            continue;
+        char *at = NULL;
+        CURLcode result = m->data.result;
+        (void)curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &at);
+        struct call *c = (struct call *)(void *)at;
+        c->finished = true;
+        c->result = result;
+        settle(c);
+    }
+}
+
+static void act(struct engine_http *e, curl_socket_t socket, int ready)
+{
+    int running;
+    e->inside = true;
+    (void)curl_multi_socket_action(e->multi, socket, ready, &running);
+    e->inside = false;
+    reap(e);
+}
+
+static void on_ready(void *owner, unsigned ready)
+{
+    struct watch *w = owner;
+    int bits = 0;
+    if (ready & (LOOP_READ | LOOP_HANGUP))
+        bits |= CURL_CSELECT_IN;
+    if (ready & LOOP_WRITE)
+        bits |= CURL_CSELECT_OUT;
+    act(w->engine, w->socket, bits);
+}
+
+static void on_time(struct loop_timer *t)
+{
+    act(CONTAINER_OF(t, struct engine_http, timer), CURL_SOCKET_TIMEOUT, 0);
+}
+
+static void on_kick(struct loop_task *t)
+{
+    act(CONTAINER_OF(t, struct engine_http, kick), CURL_SOCKET_TIMEOUT, 0);
+}
+
+static int set_timer(CURLM *multi, long timeout_ms, void *owner)
+{
+    (void)multi;
+    struct engine_http *e = owner;
+    loop_timer_stop(&e->timer);
+    loop_defer_cancel(&e->kick);
+    if (timeout_ms == 0)
+        loop_defer(e->loop, &e->kick, on_kick);
+    else if (timeout_ms > 0)
+        loop_timer_start(e->loop, &e->timer, (uint64_t)timeout_ms, on_time);
+    return 0;
+}
+
+static void close_watch(struct watch *w)
+{
+    loop_fd_close(w->fd);
+    *w->prev = w->next;
+    if (w->next != NULL)
+        w->next->prev = w->prev;
+    mem_free(w);
+}
+
+static struct watch *open_watch(struct engine_http *e, curl_socket_t socket)
+{
+    struct watch *w = mem_alloc(sizeof *w);
+    if (w == NULL)
+        return NULL;
+    *w = (struct watch){ .engine = e, .socket = socket };
+    if (loop_fd_open(&w->fd, e->loop, socket, on_ready, w).code != ERR_OK) {
+        mem_free(w);
+        return NULL;
+    }
+    w->next = e->watches;
+    w->prev = &e->watches;
+    if (w->next != NULL)
+        w->next->prev = &w->next;
+    e->watches = w;
+    (void)curl_multi_assign(e->multi, socket, w);
+    return w;
+}
+
+static int set_socket(CURL *easy, curl_socket_t socket, int what, void *owner, void *at)
+{
+    (void)easy;
+    struct watch *w = at;
+    if (what == CURL_POLL_REMOVE) {
+        if (w != NULL)
+            close_watch(w);
+        return 0;
+    }
+    if (w == NULL)
+        w = open_watch(owner, socket);
+    if (w == NULL)
+        return -1;
+    unsigned want = 0;
+    if (what & CURL_POLL_IN)
+        want |= LOOP_READ;
+    if (what & CURL_POLL_OUT)
+        want |= LOOP_WRITE;
+    return loop_fd_want(w->fd, want).code == ERR_OK ? 0 : -1;
+}
+
+/* ---- what comes from the engine ---- */
+
+static size_t on_head_line(char *at, size_t size, size_t n, void *owner)
+{
+    struct call *c = owner;
+    bytes line = bytes_of(at, size * n);
+    if (c->dead)
+        return 0;
+    /* What comes behind the head are trailers. */
+    if (c->head.whole)
+        return line.len;
+    c->heard_ms = loop_now_ms(owner_of(c)->loop);
+    c->why = http_head_line(&c->head, line);
+    if (c->why.code != ERR_OK)
+        return 0;
+    if (c->head.whole && !c->paused)
+        tell_head(c);
+    return c->dead ? 0 : line.len;
+}
+
+static size_t on_piece(char *at, size_t size, size_t n, void *owner)
+{
+    struct call *c = owner;
+    bytes piece = bytes_of(at, size * n);
+    if (c->dead)
+        return 0;
+    if (c->paused || !c->told) {
+        c->held = true;
+        return CURL_WRITEFUNC_PAUSE;
+    }
+    c->heard_ms = loop_now_ms(owner_of(c)->loop);
+    if (piece.len > 0)
+        c->events->body(c->owner, piece);
+    return c->dead ? 0 : piece.len;
+}
+
+/* ---- time limits ---- */
+
+static uint64_t limit_ms(const struct call *c)
+{
+    const struct engine_http_settings *s = &owner_of(c)->settings;
+    return c->head.whole ? s->idle_ms : s->first_byte_ms;
+}
+
+/* Pieces only note when they came; the timer looks once per limit whether one was missed. */
+static void on_limit(struct loop_timer *t)
+{
+    struct call *c = CONTAINER_OF(t, struct call, timer);
+    struct loop *loop = owner_of(c)->loop;
+    uint64_t now = loop_now_ms(loop);
+    if (c->paused || c->finished)
+        c->heard_ms = now;
+    uint64_t due = c->heard_ms + limit_ms(c);
+    if (now < due)
+        loop_timer_start(loop, t, due - now, on_limit);
+    else
+        end_call(c, err_raise(ERR_TIMEOUT, __FILE__, __func__, __LINE__));
+}
+
+/* ---- what was put off to the end of the turn ---- */
+
+static void add(struct call *c)
+{
+    struct engine_http *e = owner_of(c);
+    if (curl_multi_add_handle(e->multi, c->easy) != CURLM_OK) {
+        end_call(c, err_raise(ERR_NOMEM, __FILE__, __func__, __LINE__));
+        return;
+    }
+    c->added = true;
+    c->heard_ms = loop_now_ms(e->loop);
+    loop_timer_start(e->loop, &c->timer, e->settings.first_byte_ms, on_limit);
+}
+
+/* The owner takes more: the head first, then what libcurl held back, then the end. */
+static void go_on(struct call *c)
+{
+    struct engine_http *e = owner_of(c);
+    if (c->head.whole && !c->told)
+        tell_head(c);
+    if (!c->dead && !c->paused && c->held) {
+        c->held = false;
+        e->inside = true;
+        (void)curl_easy_pause(c->easy, CURLPAUSE_CONT);
+        e->inside = false;
+    }
+    if (c->dead)
+        release(c);
+    else if (!c->paused && c->finished)
+        settle(c);
+}
+
+static void on_work(struct loop_task *t)
+{
+    struct call *c = CONTAINER_OF(t, struct call, work);
+    if (c->dead)
+        release(c);
+    else if (!c->added)
+        add(c);
+    else if (!c->paused)
+        go_on(c);
+}
+
+static void pause_call(struct engine_call *base)
+{
+    call_of(base)->paused = true;
+}
+
+static void resume_call(struct engine_call *base)
+{
+    struct call *c = call_of(base);
+    if (!c->paused)
+        return;
+    c->paused = false;
+    c->heard_ms = loop_now_ms(owner_of(c)->loop);
+    if (c->added)
+        loop_defer(owner_of(c)->loop, &c->work, on_work);
+}
+
+static void cancel_call(struct engine_call *base)
+{
+    struct call *c = call_of(base);
+    struct engine_http *e = owner_of(c);
+    c->dead = true;
+    c->ask.given_up = true;
+    if (e->inside)
+        loop_defer(e->loop, &c->work, on_work);
+    else
+        release(c);
+}
+
+/* ---- a new call ---- */
+
+static err option(CURLcode code)
+{
+    ENSURE(code != CURLE_OUT_OF_MEMORY, NOMEM);
+    ENSURE(code == CURLE_OK, INTERNAL);
+    return OK;
+}
+
+#define SET(easy, name, value) TRY(option(curl_easy_setopt(easy, name, value)))
+
+/* What is the same for every request. */
+static err set_constants(struct engine_http *e, struct call *c)
+{
+    CURL *easy = c->easy;
+    SET(easy, CURLOPT_PRIVATE, (void *)c);
+    SET(easy, CURLOPT_NOSIGNAL, 1L);
+    SET(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    SET(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    SET(easy, CURLOPT_PATH_AS_IS, 1L);
+    SET(easy, CURLOPT_PROXY, "");
+    SET(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    SET(easy, CURLOPT_TCP_NODELAY, 1L);
+    SET(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    SET(easy, CURLOPT_MAXAGE_CONN, (long)KEPT_CONNECTION_S);
+    SET(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)e->settings.connect_ms);
+    SET(easy, CURLOPT_HEADERFUNCTION, on_head_line);
+    SET(easy, CURLOPT_HEADERDATA, c);
+    SET(easy, CURLOPT_WRITEFUNCTION, on_piece);
+    SET(easy, CURLOPT_WRITEDATA, c);
+    if (e->unix_path.len > 0)
+        SET(easy, CURLOPT_UNIX_SOCKET_PATH, buf_str(&e->unix_path));
+    if (e->ca_path.len > 0) {
+        SET(easy, CURLOPT_CAINFO, buf_str(&e->ca_path));
+        SET(easy, CURLOPT_CAPATH, NULL);
+    }
+    return http_ask_init(&c->ask, easy);
+}
+
+static err make_call(struct engine_http *e, struct call **out)
+{
+    struct call *c;
+    TRY(mem_new(&c));
+    c->base.engine = &e->base;
+    http_head_init(&c->head);
+    c->easy = curl_easy_init();
+    err why = c->easy ? set_constants(e, c) : err_raise(ERR_NOMEM, __FILE__, __func__, __LINE__);
+    if (why.code != ERR_OK) {
+        destroy(c);
+        return why;
+    }
+    *out = c;
+    return OK;
+}
+
+/* A call from the free list or a new one, linked among the running. */
+static err take_call(struct engine_http *e, struct call **out)
+{
+    struct call *c = e->idle;
+    if (c == NULL) {
+        TRY(make_call(e, &c));
+    } else {
+        e->idle = c->next;
+        e->idle_n--;
+    }
+    c->prev = &e->calls;
+    c->next = e->calls;
+    if (c->next != NULL)
+        c->next->prev = &c->next;
+    e->calls = c;
+    e->calls_n++;
+    *out = c;
+    return OK;
+}
+
+static err start_call(struct engine *base, const struct engine_request *request,
+                      const struct engine_events *events, void *owner, struct engine_call **out)
+{
+    struct engine_http *e = engine_of(base);
+    ENSURE(e->calls_n < e->settings.calls_max, LIMIT);
+    struct call *c = NULL;
+    TRY(take_call(e, &c));
+    c->events = events;
+    c->owner = owner;
+    err why = http_ask_set(&c->ask, request, buf_view(&e->base_url), buf_view(&e->authorization));
+    if (why.code != ERR_OK) {
+        release(c);
+        return why;
+    }
+    loop_defer(e->loop, &c->work, on_work);
+    *out = &c->base;
+    return OK;
+}
+
+/* ---- the engine ---- */
+
+static bytes describe(struct engine *base)
+{
+    return buf_view(&engine_of(base)->about);
+}
+
+static void free_engine(struct engine *base)
+{
+    struct engine_http *e = engine_of(base);
+    while (e->calls != NULL)
+        release(e->calls);
+    for (struct call *c; (c = e->idle) != NULL;) {
+        e->idle = c->next;
+        destroy(c);
+    }
+    if (e->multi != NULL)
+        (void)curl_multi_cleanup(e->multi);
+    while (e->watches != NULL)
+        close_watch(e->watches);
+    loop_timer_stop(&e->timer);
+    loop_defer_cancel(&e->kick);
+    buf_clear(&e->base_url);
+    buf_clear(&e->unix_path);
+    buf_clear(&e->ca_path);
+    buf_clear(&e->authorization);
+    buf_clear(&e->about);
+    mem_free(e);
+}
+
+static const struct engine_ops OPS = {
+    .name = "http",
+    .start = start_call,
+    .pause = pause_call,
+    .resume = resume_call,
+    .cancel = cancel_call,
+    .describe = describe,
+    .free = free_engine,
+};
+
+static void *alloc_for_curl(size_t n, size_t size)
+{
+    return mem_alloc_array(n, size);
+}
+
+static char *strdup_for_curl(const char *text)
+{
+    return mem_strdup(text);
+}
+
+static CURLcode global_result;
+
+static void init_once(void)
+{
+    global_result = curl_global_init_mem(CURL_GLOBAL_DEFAULT, mem_alloc, mem_free, mem_realloc,
+                                         strdup_for_curl, alloc_for_curl);
+}
+
+static err init_curl(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    ENSURE(pthread_once(&once, init_once) == 0 && global_result == CURLE_OK, SYSTEM);
+    return OK;
+}
+
+/* True for http(s)://host[:port][/path], nothing else in it. */
+static bool is_base_url(const char *text)
+{
+    CURLU *url = curl_url();
+    bool good = url != NULL && curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK;
+    static const CURLUPart refused[] = { CURLUPART_USER, CURLUPART_PASSWORD, CURLUPART_QUERY,
+                                         CURLUPART_FRAGMENT };
+    for (size_t i = 0; good && i < ARRAY_LEN(refused); i++) {
+        char *part = NULL;
+        good = curl_url_get(url, refused[i], &part, 0) != CURLUE_OK;
+        curl_free(part);
+    }
+    curl_url_cleanup(url);
+    return good;
+}
+
+static bytes without_v1(bytes url)
+{
+    while (bytes_ends(url, BYTES_LIT("/")))
+        url.len--;
+    if (bytes_ends(url, BYTES_LIT("/v1")))
+        url.len -= 3;
+    while (bytes_ends(url, BYTES_LIT("/")))
+        url.len--;
+    return url;
+}
+
+static err set_address(struct engine_http *e, const char *text)
+{
+    ENSURE(text != NULL, CONFIG);
+    bytes url = bytes_str(text);
+    if (bytes_starts(url, BYTES_LIT("unix:"))) {
+        bytes path = bytes_slice(url, 5, url.len);
+        ENSURE(path.len > 1 && path.at[0] == '/', CONFIG);
+        TRY(buf_add(&e->unix_path, path));
+        ENSURE(buf_str(&e->unix_path) != NULL, NOMEM);
+        return buf_add_str(&e->base_url, "http://localhost");
+    }
+    ENSURE(bytes_starts(url, BYTES_LIT("http://")) || bytes_starts(url, BYTES_LIT("https://")),
+           CONFIG);
+    ENSURE(is_base_url(text), CONFIG);
+    return buf_add(&e->base_url, without_v1(url));
+}
+
+static err set_token(struct engine_http *e, const char *path)
+{
+    if (path == NULL || path[0] == '\0')
+        return OK;
+    BUF_AUTO token = BUF(TOKEN_MAX);
+    ENSURE(err_is_ok(file_read_line(&token, path)), CONFIG);
+    ENSURE(token.len > 0 && http_ask_is_value(buf_view(&token)), CONFIG);
+    TRY(buf_add_str(&e->authorization, "Bearer "));
+    return buf_add(&e->authorization, buf_view(&token));
+}
+
+static uint64_t or_default(uint64_t value, uint64_t fallback)
+{
+    return value ? value : fallback;
+}
+
+static err set_multi(struct engine_http *e)
+{
+    e->multi = curl_multi_init();
+    ENSURE(e->multi != NULL, NOMEM);
+    long kept = (long)e->settings.calls_max;
+    bool good =
+        curl_multi_setopt(e->multi, CURLMOPT_SOCKETFUNCTION, set_socket) == CURLM_OK &&
+        curl_multi_setopt(e->multi, CURLMOPT_SOCKETDATA, e) == CURLM_OK &&
+        curl_multi_setopt(e->multi, CURLMOPT_TIMERFUNCTION, set_timer) == CURLM_OK &&
+        curl_multi_setopt(e->multi, CURLMOPT_TIMERDATA, e) == CURLM_OK &&
+        curl_multi_setopt(e->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING) == CURLM_OK &&
+        curl_multi_setopt(e->multi, CURLMOPT_MAXCONNECTS, kept) == CURLM_OK;
+    ENSURE(good, INTERNAL);
+    return OK;
+}
+
+static err set_up(struct engine_http *e, const struct engine_http_settings *s)
+{
+    e->settings = (struct engine_http_settings){
+        .connect_ms = or_default(s->connect_ms, CONNECT_MS),
+        .first_byte_ms = or_default(s->first_byte_ms, FIRST_BYTE_MS),
+        .idle_ms = or_default(s->idle_ms, IDLE_MS),
+        .calls_max = (size_t)or_default(s->calls_max, CALLS),
+    };
+    ENSURE(e->settings.calls_max <= ENGINE_HTTP_CALLS_MAX, CONFIG);
+    ENSURE(e->settings.connect_ms <= INT32_MAX, CONFIG);
+    TRY(set_address(e, s->url));
+    TRY(set_token(e, s->token_path));
+    if (s->ca_path != NULL && s->ca_path[0] != '\0') {
+        TRY(buf_add_str(&e->ca_path, s->ca_path));
+        ENSURE(buf_str(&e->ca_path) != NULL, NOMEM);
+    }
+    TRY(buf_add_str(&e->about, "engine http "));
+    TRY(buf_add(&e->about, e->unix_path.len ? bytes_str(s->url) : buf_view(&e->base_url)));
+    TRY(init_curl());
+    return set_multi(e);
+}
+
+err engine_http_new(struct engine **out, struct loop *loop,
+                    const struct engine_http_settings *settings)
+{
+    struct engine_http *e;
+    TRY(mem_new(&e));
+    e->base.ops = &OPS;
+    e->loop = loop;
+    e->base_url = e->unix_path = e->ca_path = BUF(URL_MAX);
+    e->authorization = BUF(TOKEN_MAX + 16);
+    e->about = BUF(URL_MAX + 64);
+    err why = set_up(e, settings);
+    if (why.code != ERR_OK) {
+        free_engine(&e->base);
+        return why;
+    }
+    *out = &e->base;
+    return OK;
+}
