@@ -130,7 +130,7 @@ static void check_form(struct air_report *r, const struct air_reading *reading)
         if (reading->state[i] == AIR_PART_NOT_REACHED)
             continue;
         settle(r, (enum check)i, reading->state[i] == AIR_PART_GOOD, PART_CODES[i]);
-        (void)snprintf(r->findings[i].detail, FINDING_CODE_MAX, "%s", reading->fault[i]);
+        (void)snprintf(r->findings[i].detail, FINDING_DETAIL_MAX, "%s", reading->fault[i]);
     }
     if (reading->has_claims)
         pass(r, EAT_PROFILE);

@@ -10,7 +10,7 @@
 
 #include "receipts/air.h"
 
-enum { FINDING_CODE_MAX = 96, FINDINGS_MAX = 32 };
+enum { FINDING_CODE_MAX = 96, FINDING_DETAIL_MAX = 64, FINDINGS_MAX = 32 };
 
 enum finding_status { FINDING_SKIP = 0, FINDING_PASS, FINDING_FAIL };
 
@@ -18,8 +18,8 @@ struct finding {
     const char *check; /* "SIG", a literal */
     enum finding_status status;
     int layer;
-    char code[FINDING_CODE_MAX];   /* on failure; a foreign value in it is cut and made printable */
-    char detail[FINDING_CODE_MAX]; /* on failure, may be empty */
+    char code[FINDING_CODE_MAX]; /* on failure; a foreign value in it is cut and made printable */
+    char detail[FINDING_DETAIL_MAX]; /* on failure, may be empty */
 };
 
 /* An empty or zero field asks nothing, except where it says so. All borrowed. */
