@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""Every module has a unit test of its own name that meson runs."""
+import pathlib
+import re
+import sys
+
+FOLDERS = ("base", "crypto", "attest", "receipts", "wire", "api")
+# A module without a test file of its own, and where it is tested instead.
+ELSEWHERE = {
+    "base/config_show": "tests/unit/base/test_config.c prints all that it shows",
+    "base/config_value": "tests/unit/base/test_config.c reads every type through config_load()",
+}
+
+
+def faults_of(root, folder, module):
+    name = f"{folder}/{module}"
+    test = f"tests/unit/{folder}/test_{module}.c"
+    if (root / test).exists():
+        listed = (root / "tests/unit" / folder / "meson.build").read_text()
+        if not re.search(rf"'(test_)?{re.escape(module)}(\.c)?'", listed):
+            yield f"{test}: not run; name it in tests/unit/{folder}/meson.build"
+        if name in ELSEWHERE:
+            yield f"{name}: has a test now; remove it from the exceptions"
+    elif name not in ELSEWHERE:
+        yield f"{name}.c: no {test}"
+    elif not (root / ELSEWHERE[name].split()[0]).exists():
+        yield f"{name}.c: its exception names a file that is not there"
+
+
+def main(root):
+    bad = 0
+    modules = {f"{d}/{p.stem}": p for d in FOLDERS for p in (root / d).glob("*.c")}
+    faults = [f for m in sorted(modules) for f in faults_of(root, *m.split("/"))]
+    faults += [f"{name}: an exception for no module" for name in ELSEWHERE if name not in modules]
+    for fault in faults:
+        print(fault)
+        bad += 1
+    return bad != 0
+
+
+sys.exit(main(pathlib.Path(sys.argv[1])))
