@@ -15,9 +15,9 @@ enum { SUITE_ID_LEN = 10, AEADS = 4 };
 
 /* What depends on the suite alone, computed once. */
 struct suite_row {
-    struct hpke_suite suite;
     const struct kem *kem;
     size_t key_len; /* 0: export-only */
+    struct hpke_suite suite;
     uint8_t suite_id[SUITE_ID_LEN];
     uint8_t psk_id_hash[SHA256_LEN]; /* of no psk: base mode */
 };
@@ -91,40 +91,37 @@ bool hpke_suite_known(struct hpke_suite suite)
     return row_find(suite) != NULL;
 }
 
-static void key_free_at(struct hpke_private_key **key)
+static void secret_free_at(void **at)
 {
-    hpke_key_free(*key);
-}
-
-static err key_alloc(struct hpke_private_key **out, uint16_t kem)
-{
-    void *at;
-    const struct kem *k = kem_find(kem);
-    ENSURE(k != NULL, UNSUPPORTED);
-    TRY(secret_new(&at, sizeof **out));
-    *out = at;
-    (*out)->kem = k;
-    return OK;
+    secret_free(*at);
 }
 
 err hpke_key_generate(struct hpke_private_key **out, uint16_t kem)
 {
-    CLEANUP(key_free_at) struct hpke_private_key *key = NULL;
-    TRY(key_alloc(&key, kem));
-    TRY(kem_generate(key->kem, key->sk, key->pk));
+    const struct kem *k = kem_find(kem);
+    ENSURE(k != NULL, UNSUPPORTED);
+    CLEANUP(secret_free_at) void *at = NULL;
+    TRY(secret_new(&at, sizeof **out));
+    struct hpke_private_key *key = at;
+    key->kem = k;
+    TRY(kem_generate(k, key->sk, key->pk));
     *out = key;
-    key = NULL;
+    at = NULL;
     return OK;
 }
 
 err hpke_key_load(struct hpke_private_key **out, uint16_t kem, bytes sk)
 {
-    CLEANUP(key_free_at) struct hpke_private_key *key = NULL;
-    TRY(key_alloc(&key, kem));
-    TRY(kem_public(key->kem, sk, key->pk));
+    const struct kem *k = kem_find(kem);
+    ENSURE(k != NULL, UNSUPPORTED);
+    CLEANUP(secret_free_at) void *at = NULL;
+    TRY(secret_new(&at, sizeof **out));
+    struct hpke_private_key *key = at;
+    key->kem = k;
+    TRY(kem_public(k, sk, key->pk));
     memcpy(key->sk, sk.at, sk.len);
     *out = key;
-    key = NULL;
+    at = NULL;
     return OK;
 }
 
@@ -203,6 +200,7 @@ static err context_new(struct hpke **out, const struct suite_row *row, bool seal
     return OK;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the standard's own inputs and outputs */
 err hpke_sender_new(struct hpke **out, struct hpke_suite suite, bytes pk, bytes info,
                     const struct hpke_ephemeral *given, uint8_t *enc, size_t *enc_len)
 {

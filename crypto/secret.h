@@ -40,8 +40,8 @@ static inline void secret_guard_end(const struct secret_guard *g)
 #define SECRET(type, name)                                                                         \
     type name = { 0 };                                                                             \
     CLEANUP(secret_guard_end)                                                                      \
-    SECRET_UNUSED const struct secret_guard name##_guard = { &name, sizeof(name) }
+    SECRET_UNUSED const struct secret_guard name##_guard = { &(name), sizeof(name) }
 #define SECRET_BYTES(name, length)                                                                 \
     uint8_t name[length] = { 0 };                                                                  \
     CLEANUP(secret_guard_end)                                                                      \
-    SECRET_UNUSED const struct secret_guard name##_guard = { name, sizeof(name) }
+    SECRET_UNUSED const struct secret_guard name##_guard = { (name), sizeof(name) }

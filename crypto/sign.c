@@ -109,14 +109,13 @@ size_t ec_point_len(enum ec_curve curve)
     return row ? 1 + 2 * row->scalar_len : 0;
 }
 
-/* Cuts pk down to the uncompressed point. */
-static err point_view(const struct curve_row *row, bytes pk, bytes *point)
+/* The uncompressed point in pk, or nothing. */
+static bytes point_view(const struct curve_row *row, bytes pk)
 {
     if (bytes_starts(pk, row->spki_prefix))
         pk = bytes_slice(pk, row->spki_prefix.len, pk.len);
-    ENSURE(pk.len == 1 + 2 * row->scalar_len && pk.at[0] == 0x04, CRYPTO);
-    *point = pk;
-    return OK;
+    bool good = pk.len == 1 + 2 * row->scalar_len && pk.at[0] == 0x04;
+    return good ? pk : (bytes){ 0 };
 }
 
 static void pkey_free(EVP_PKEY **p)
@@ -212,8 +211,8 @@ err verify_ecdsa(enum ec_curve curve, bytes pk, bytes msg, bytes sig, enum ecdsa
 {
     const struct curve_row *row = curve_find(curve);
     ENSURE(row != NULL, UNSUPPORTED);
-    bytes point;
-    TRY(point_view(row, pk, &point));
+    bytes point = point_view(row, pk);
+    ENSURE(point.len > 0, CRYPTO);
     err e = verify_form(row, point, msg, sig, form);
     if (e.code != ERR_OK)
         ERR_clear_error();

@@ -158,7 +158,7 @@ void tls_context_free(struct tls_context *context)
 /* The certificate has to bear this name; server name indication is for names, not addresses. */
 static err expect_name(SSL *ssl, const char *given)
 {
-    char name[TLS_NAME_MAX + 1];
+    char name[TLS_NAME_MAX + 1] = { 0 };
     TRY(name_copy(given, name));
     ENSURE(name[0] != 0, CONFIG);
     X509_VERIFY_PARAM *param = SSL_get0_param(ssl);

@@ -36,9 +36,9 @@ void tls_context_free(struct tls_context *context);
 err tls_new(struct tls **out, struct tls_context *context, const char *server_name);
 void tls_free(struct tls *t);
 
-/* Takes in all of it. ERR_LIMIT: over TLS_PENDING_MAX waits unread, or twice that unsent. ERR_UNTRUSTED: the peer's
- * certificate is refused. ERR_CRYPTO: anything else that TLS refuses. After an error the connection
- * is dead; tls_take() may still give an alert to send. */
+/* Takes in all of it. ERR_LIMIT: over TLS_PENDING_MAX waits unread, or twice that unsent; nothing is
+ * taken then. ERR_UNTRUSTED: the peer's certificate is refused. ERR_CRYPTO: anything else that TLS
+ * refuses; the connection is dead then, and tls_take() may still give an alert to send. */
 err tls_put(struct tls *t, bytes cipher_in);
 
 /* Appends the plaintext that is there, as far as plain_out's limit lets it; call again when it was

@@ -191,7 +191,7 @@ static enum ec_curve curve_of(const X509_ALGOR *algorithm)
 
 err x509_key(const struct x509_chain *chain, size_t i, enum ec_curve *curve, bytes *point)
 {
-    X509 *cert;
+    X509 *cert = NULL;
     X509_ALGOR *algorithm;
     const unsigned char *at;
     int len;
@@ -208,7 +208,7 @@ err x509_key(const struct x509_chain *chain, size_t i, enum ec_curve *curve, byt
 
 err x509_common_name(const struct x509_chain *chain, size_t i, bytes *out)
 {
-    X509 *cert;
+    X509 *cert = NULL;
     TRY(cert_at(chain, i, &cert));
     const X509_NAME *name = X509_get_subject_name(cert);
     int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
@@ -220,7 +220,7 @@ err x509_common_name(const struct x509_chain *chain, size_t i, bytes *out)
 
 err x509_extension(const struct x509_chain *chain, size_t i, const char *oid, bytes *out)
 {
-    X509 *cert;
+    X509 *cert = NULL;
     TRY(cert_at(chain, i, &cert));
     ASN1_OBJECT *id = OBJ_txt2obj(oid, 1);
     ENSURE(id != NULL, INTERNAL);
