@@ -1,0 +1,65 @@
+#include "gateway/admit.h"
+
+#include <arpa/inet.h>
+
+#include "base/text.h"
+
+static bool in_list(const struct config_list *list, bytes v)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        if (text_equal_nocase(bytes_str(list->at[i]), v))
+            return true;
+    }
+    return false;
+}
+
+/* Host without its port: "[::1]:8080" gives "::1", "name:80" gives "name". */
+static bytes without_port(bytes host)
+{
+    if (host.len > 0 && host.at[0] == '[') {
+        size_t end = text_find(host, BYTES_LIT("]"));
+        return bytes_slice(host, 1, end - 1);
+    }
+    return bytes_slice(host, 0, text_find(host, BYTES_LIT(":")));
+}
+
+static bool is_address(bytes host)
+{
+    char text[INET6_ADDRSTRLEN + 1];
+    struct in6_addr addr;
+    if (host.len >= sizeof text || host.len == 0)
+        return false;
+    memcpy(text, host.at, host.len);
+    text[host.len] = 0;
+    return inet_pton(AF_INET, text, &addr) == 1 || inet_pton(AF_INET6, text, &addr) == 1;
+}
+
+bool admit_host(const struct admit *a, bytes host)
+{
+    bytes name = without_port(host);
+    if (name.len == 0)
+        return false;
+    bytes tail = bytes_slice(name, name.len > 10 ? name.len - 10 : 0, 10);
+    return is_address(name) || text_equal_nocase(name, BYTES_LIT("localhost")) ||
+           text_equal_nocase(tail, BYTES_LIT(".localhost")) || in_list(a->hosts, name) ||
+           in_list(a->hosts, host);
+}
+
+enum admit_verdict admit_token(const struct admit *a, bytes authorization, bytes api_key)
+{
+    if (a->tokens.n == 0)
+        return ADMIT_WELCOME;
+    bytes token = token_of_authorization(authorization);
+    if (token.len == 0)
+        token = api_key;
+    if (token.len == 0)
+        return authorization.len > 0 ? ADMIT_BAD_TOKEN : ADMIT_NO_TOKEN;
+    return token_set_find(&a->tokens, token) != NULL ? ADMIT_WELCOME : ADMIT_BAD_TOKEN;
+}
+
+bool admit_origin(const struct admit *a, bytes origin)
+{
+    if (origin.len == 0 || origin.len > ADMIT_ORIGIN_MAX)
+        return false;
+    return in_list(a->origins, origin) || in_list(a->origins, BYTES_LIT("*"));
+}

@@ -1,0 +1,29 @@
+/*
+ * gateway/admit.h - who may ask: names in Host, bearer tokens, web origins.
+ *
+ * Pure; constant while shards run.
+ */
+#pragma once
+
+#include "base/config.h"
+#include "crypto/token.h"
+
+enum { ADMIT_ORIGIN_MAX = 512 };
+
+struct admit {
+    const struct config_list *hosts;   /* borrowed */
+    const struct config_list *origins; /* borrowed */
+    struct token_set tokens;           /* empty: no token is needed */
+};
+
+/* True for an address, for localhost and names under it, and for the names in the settings; with or
+ * without a port. A page in a browser whose name was made to point here by DNS sends its own name. */
+bool admit_host(const struct admit *a, bytes host);
+
+enum admit_verdict { ADMIT_BAD_TOKEN = 0, ADMIT_NO_TOKEN, ADMIT_WELCOME };
+
+/* authorization is a whole field; api_key is what Azure-style clients send instead, or empty. */
+enum admit_verdict admit_token(const struct admit *a, bytes authorization, bytes api_key);
+
+/* Whether pages of that web origin may read answers. */
+bool admit_origin(const struct admit *a, bytes origin);

@@ -1,0 +1,283 @@
+/* gateway/main.c - puts a gateway together from its settings, and takes it down again. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/harden.h"
+#include "base/mem.h"
+#include "base/yaml.h"
+#include "crypto/init.h"
+#include "crypto/tls.h"
+#include "gateway/shard.h"
+#include "gateway/trust.h"
+
+enum { SHARDS_MAX = 256 };
+
+struct program {
+    struct config config;
+    struct gateway_settings settings;
+    struct loop *loop;
+    struct log *log;
+    struct metering metering;
+    struct metrics_block *block;
+    struct admit admit;
+    struct policy *policy;
+    struct store *store;
+    struct tls_context *worker_tls;
+    struct buf worker_authorization;
+    struct shard_common common;
+    struct trust *trust;
+    struct shard *shards[SHARDS_MAX];
+    size_t shards_n;
+    size_t running;
+};
+
+static err complain(struct buf *message, const char *name, const char *what)
+{
+    TRY(buf_addf(message, "%s: %s", name, what));
+    FAIL(CONFIG);
+}
+
+static const char SIMULATED_POLICY[] = "platforms: [simulated]\nmeasurements: any\n";
+
+static err read_policy(struct program *p, struct buf *message)
+{
+    const char *name = p->settings.policy;
+    BUF_AUTO yaml = BUF(YAML_INPUT_MAX);
+    if (strcmp(name, "simulated") == 0)
+        return policy_read(&p->policy, bytes_str(SIMULATED_POLICY), name, message);
+    if (file_read(&yaml, name).code != ERR_OK)
+        return complain(message, name, "the policy cannot be read");
+    return policy_read(&p->policy, buf_view(&yaml), name, message);
+}
+
+static err read_tokens(struct program *p, struct buf *message)
+{
+    const struct gateway_settings *s = &p->settings;
+    BUF_AUTO tokens = BUF(TOKEN_FILE_MAX);
+    BUF_AUTO token = BUF(4096);
+    p->worker_authorization = BUF(8192);
+    if (s->tokens_file != NULL) {
+        if (file_read(&tokens, s->tokens_file).code != ERR_OK)
+            return complain(message, s->tokens_file, "cannot be read");
+        TRY(buf_addf(message, "%s:", s->tokens_file));
+        TRY(token_set_read(&p->admit.tokens, buf_view(&tokens), message));
+        buf_truncate(message, 0);
+    }
+    if (s->worker_token_file != NULL) {
+        if (file_read_line(&token, s->worker_token_file).code != ERR_OK || token.len == 0)
+            return complain(message, s->worker_token_file, "has no token in its first line");
+        TRY(buf_add_str(&p->worker_authorization, "Bearer "));
+        TRY(buf_add(&p->worker_authorization, buf_view(&token)));
+    }
+    return OK;
+}
+
+static bool any_worker_uses_tls(const struct gateway_settings *s)
+{
+    for (size_t i = 0; i < s->workers.n; i++) {
+        struct sock_addr addr;
+        if (sock_addr_read(bytes_str(s->workers.at[i]), &addr).code == ERR_OK && addr.tls)
+            return true;
+    }
+    return false;
+}
+
+static err open_store(struct program *p, struct buf *message)
+{
+    const struct store_settings settings = { .path = p->settings.receipts,
+                                             .max_bytes = p->settings.receipts_max,
+                                             .max_age_s = p->settings.receipts_age };
+    if (p->settings.receipts == NULL)
+        return complain(message, "receipts", "needs a path, or :memory:");
+    if (store_open(&p->store, &settings).code != ERR_OK)
+        return complain(message, p->settings.receipts,
+                        "cannot be opened as the database of receipts; is it writable, and not "
+                        "in use by another gateway?");
+    return OK;
+}
+
+/* ---- control ---- */
+
+static void on_published(void *owner, struct trust_view *view)
+{
+    struct program *p = owner;
+    int64_t trusted = 0;
+    for (size_t i = 0; i < TRUSTED_WORKERS_MAX; i++)
+        trusted += view->workers[i] != NULL;
+    metrics_gauge_set(p->block, p->metering.trusted, 0, 0, trusted);
+    for (size_t i = 0; i < p->shards_n; i++)
+        shard_post_view(p->shards[i], view);
+}
+
+static void on_stale(void *owner, size_t place)
+{
+    struct program *p = owner;
+    if (p->trust != NULL)
+        trust_hurry(p->trust, place);
+}
+
+static void on_shard_ended(void *owner)
+{
+    struct program *p = owner;
+    p->running--;
+    if (p->running == 0)
+        loop_stop(p->loop);
+}
+
+static void on_signal(void *owner, int signum)
+{
+    struct program *p = owner;
+    (void)signum;
+    LOG_INFO(p->log, "draining");
+    for (size_t i = 0; i < p->shards_n; i++)
+        shard_post_drain(p->shards[i]);
+}
+
+/* ---- together ---- */
+
+static err open_shards(struct program *p, struct buf *message)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t n = p->settings.shards > 0 ? p->settings.shards : cores > 0 ? (size_t)cores : 1;
+    p->common = (struct shard_common){
+        .settings = &p->settings,
+        .admit = &p->admit,
+        .log = p->log,
+        .metering = &p->metering,
+        .store = p->store,
+        .worker_tls = p->worker_tls,
+        .worker_authorization = buf_view(&p->worker_authorization),
+        .control = p->loop,
+        .stale = on_stale,
+        .ended = on_shard_ended,
+        .owner = p,
+    };
+    for (; p->shards_n < n && p->shards_n < SHARDS_MAX; p->shards_n++) {
+        err e = shard_new(&p->shards[p->shards_n], &p->common);
+        if (e.code == ERR_CONFIG)
+            return complain(message, "tls_cert", "the certificate or key cannot be used");
+        if (e.code != ERR_OK)
+            return complain(message, p->settings.listen,
+                            "cannot be listened on; is it in use, or not ours?");
+    }
+    return OK;
+}
+
+static err open_trust(struct program *p)
+{
+    const struct trust_settings settings = {
+        .workers = p->settings.workers.at,
+        .workers_n = p->settings.workers.n,
+        .tls = p->worker_tls,
+        .policy = p->policy,
+        .refresh_s = p->settings.refresh,
+        .store = p->store,
+        .log = p->log,
+        .published = on_published,
+        .owner = p,
+    };
+    return trust_new(&p->trust, p->loop, &settings);
+}
+
+static err open_all(struct program *p, struct buf *message)
+{
+    const struct tls_settings tls = { .ca_path = p->settings.worker_ca };
+    p->admit.hosts = &p->settings.hosts;
+    p->admit.origins = &p->settings.cors_origins;
+    TRY(log_open(&p->log, STDERR_FILENO, (enum log_level)p->settings.log_level));
+    TRY(loop_new(&p->loop));
+    TRY(metering_init(&p->metering));
+    TRY(metrics_block(p->metering.set, &p->block));
+    TRY(read_policy(p, message));
+    TRY(read_tokens(p, message));
+    if (any_worker_uses_tls(&p->settings) &&
+        tls_context_new(&p->worker_tls, &tls, false).code != ERR_OK)
+        return complain(message, "worker_ca", "cannot be used");
+    TRY(open_store(p, message));
+    TRY(open_shards(p, message));
+    return open_trust(p);
+}
+
+static err run(struct program *p)
+{
+    struct sock_addr addr;
+    TRY(sock_addr_read(bytes_str(p->settings.listen), &addr));
+    TRY(loop_on_signal(p->loop, SIGTERM, on_signal, p));
+    TRY(loop_on_signal(p->loop, SIGINT, on_signal, p));
+    for (; p->running < p->shards_n; p->running++)
+        TRY(shard_start(p->shards[p->running]));
+    LOG_INFO(p->log, "ready", F_ADDR("listen", &addr), F_U64("shards", p->shards_n));
+    loop_run(p->loop);
+    LOG_INFO(p->log, "stopped");
+    return OK;
+}
+
+static void close_all(struct program *p)
+{
+    trust_free(p->trust);
+    p->trust = NULL;
+    store_close(p->store); /* delivers what is stored to the shards' loops */
+    for (size_t i = 0; i < p->shards_n; i++)
+        shard_free(p->shards[i]);
+    if (p->loop != NULL)
+        loop_deliver(p->loop);
+    tls_context_free(p->worker_tls);
+    policy_free(p->policy);
+    token_set_clear(&p->admit.tokens);
+    buf_clear(&p->worker_authorization);
+    loop_free(p->loop);
+    metering_clear(&p->metering);
+    log_close(p->log);
+    crypto_thread_end();
+}
+
+/* What --help and its like ask for. True when that was all. */
+static bool answer_ask(struct program *p)
+{
+    BUF_AUTO text = BUF(256 * 1024);
+    switch (p->config.ask) {
+    case CONFIG_RUN:
+        return false;
+    case CONFIG_HELP:
+        (void)config_help(&gateway_program, &text);
+        break;
+    case CONFIG_VERSION:
+        (void)buf_add_str(&text, "sealgate-gateway " SEALGATE_VERSION "\n");
+        break;
+    case CONFIG_PRINT:
+        (void)config_print(&gateway_program, &p->settings, &text);
+        break;
+    }
+    (void)fputs(buf_str(&text), stdout);
+    return true;
+}
+
+static err start(struct program *p, int argc, char **argv, struct buf *message)
+{
+    TRY(harden_process());
+    mem_tune();
+    TRY(crypto_init());
+    TRY(config_load(&p->config, &gateway_program, &p->settings, argc, argv, environ, message));
+    if (answer_ask(p))
+        return OK;
+    TRY(gateway_settings_check(&p->config, &p->settings, message));
+    TRY(open_all(p, message));
+    return run(p);
+}
+
+int main(int argc, char **argv)
+{
+    static struct program program;
+    BUF_AUTO message = BUF(CONFIG_MESSAGE_MAX);
+    err e = start(&program, argc, argv, &message);
+    if (e.code != ERR_OK)
+        (void)fprintf(stderr, "sealgate-gateway: %s%s\n",
+                      message.len > 0 ? buf_str(&message) : "cannot start: ",
+                      message.len > 0 ? "" : err_text(e));
+    close_all(&program);
+    config_clear(&program.config);
+    return e.code == ERR_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}

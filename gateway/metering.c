@@ -1,0 +1,106 @@
+#include "gateway/metering.h"
+
+#include "base/attr.h"
+
+static const char *const ROUTE_WORDS[ROUTE_KINDS] = {
+    [ROUTE_NONE] = "none",
+    [ROUTE_CHAT_COMPLETIONS] = "chat_completions",
+    [ROUTE_COMPLETIONS] = "completions",
+    [ROUTE_EMBEDDINGS] = "embeddings",
+    [ROUTE_MODELS] = "models",
+    [ROUTE_MODEL] = "model",
+    [ROUTE_RECEIPT] = "receipt",
+    [ROUTE_ATTESTATION] = "attestation",
+    [ROUTE_HEALTHZ] = "healthz",
+    [ROUTE_READYZ] = "readyz",
+    [ROUTE_METRICS] = "metrics",
+    [ROUTE_PASS] = "pass",
+};
+static const char *const STATUS_WORDS[METERING_STATUSES] = { "1xx", "2xx", "3xx",       "4xx",
+                                                             "5xx", "499", "broken_off" };
+static const char *const RECEIPT_WORDS[METERING_RECEIPTS] = { "stored", "not_verified",
+                                                              "not_stored" };
+
+static const uint64_t LONG_US[] = { 1000,     2500,     5000,     10000,    25000,   50000,
+                                    100000,   250000,   500000,   1000000,  2500000, 5000000,
+                                    10000000, 30000000, 60000000, 300000000 };
+static const uint64_t SHORT_US[] = { 50,   100,  200,   400,   800,   1600,
+                                     3200, 6400, 12800, 25600, 51200, 102400 };
+
+struct row {
+    size_t offset;
+    struct metric_spec spec;
+};
+
+#define AT(field) .offset = offsetof(struct metering, field)
+#define HISTOGRAM(list)                                                                            \
+    .kind = METRIC_HISTOGRAM, .unit = METRIC_SECONDS, .buckets_us = (list),                        \
+    .buckets_n = ARRAY_LEN(list)
+
+static const struct row ROWS[] = {
+    { AT(requests),
+      { .name = "sealgate_requests_total",
+        .help = "Requests by route and status; 499 is a client that left, broken_off an answer "
+                "that could not be completed.",
+        .labels = { { "route", ROUTE_WORDS, ROUTE_KINDS },
+                    { "status", STATUS_WORDS, METERING_STATUSES } } } },
+    { AT(in_flight),
+      { .name = "sealgate_requests_in_flight",
+        .help = "Requests being served now.",
+        .kind = METRIC_GAUGE } },
+    { AT(refused),
+      { .name = "sealgate_connections_refused_total",
+        .help = "What was not HTTP as it should be, or too slow, or too big." } },
+    { AT(resent),
+      { .name = "sealgate_requests_resent_total",
+        .help = "Requests sealed a second time, because the first was not processed." } },
+    { AT(first),
+      { .name = "sealgate_time_to_first_token_seconds",
+        .help = "From a request's head to the first byte of content for the client.",
+        HISTOGRAM(LONG_US) } },
+    { AT(gap),
+      { .name = "sealgate_inter_token_gap_seconds",
+        .help = "Between two pieces of a stream.",
+        HISTOGRAM(LONG_US) } },
+    { AT(overhead),
+      { .name = "sealgate_overhead_seconds",
+        .help = "From a request's last byte until it was sealed and handed to the connection.",
+        HISTOGRAM(SHORT_US) } },
+    { AT(duration),
+      { .name = "sealgate_request_seconds",
+        .help = "From a request's head to the end of its answer.",
+        HISTOGRAM(LONG_US) } },
+    { AT(receipts),
+      { .name = "sealgate_receipts_total",
+        .help = "Receipts by what became of them.",
+        .labels = { { "outcome", RECEIPT_WORDS, METERING_RECEIPTS } } } },
+    { AT(age),
+      { .name = "sealgate_attestation_age_seconds",
+        .help = "Age of the oldest verdict in use, at the latest change.",
+        .kind = METRIC_GAUGE } },
+    { AT(trusted),
+      { .name = "sealgate_workers_trusted",
+        .help = "Workers that are verified and in use.",
+        .kind = METRIC_GAUGE } },
+};
+
+err metering_init(struct metering *m)
+{
+    TRY(metrics_new(&m->set));
+    for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {
+        struct metric *to = (struct metric *)(void *)((char *)m + ROWS[i].offset);
+        TRY(metrics_register(m->set, &ROWS[i].spec, to));
+    }
+    return OK;
+}
+
+void metering_clear(struct metering *m)
+{
+    metrics_free(m->set);
+    *m = (struct metering){ 0 };
+}
+
+enum metering_status metering_status(unsigned status)
+{
+    return status >= 100 && status < 600 ? (enum metering_status)(status / 100 - 1) : METERING_5XX;
+}

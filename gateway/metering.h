@@ -1,0 +1,47 @@
+/*
+ * gateway/metering.h - what a gateway counts; the names are in metering.c.
+ *
+ * Labels are closed sets: a route, a class of status, an outcome. Never a key, a model or an id.
+ */
+#pragma once
+
+#include "api/route.h"
+#include "base/metrics.h"
+
+enum metering_status {
+    METERING_1XX = 0,
+    METERING_2XX,
+    METERING_3XX,
+    METERING_4XX,
+    METERING_5XX,
+    METERING_GONE,
+    METERING_CUT,
+    METERING_STATUSES
+};
+
+enum metering_receipt {
+    METERING_STORED = 0,
+    METERING_NOT_VERIFIED,
+    METERING_NOT_STORED,
+    METERING_RECEIPTS
+};
+
+struct metering {
+    struct metrics *set;
+    struct metric requests; /* by route and status */
+    struct metric in_flight;
+    struct metric refused; /* what never became a request */
+    struct metric resent;
+    struct metric first;    /* to the first byte of content */
+    struct metric gap;      /* between two pieces of a stream */
+    struct metric overhead; /* our own part of a request's time */
+    struct metric duration;
+    struct metric receipts; /* by outcome */
+    struct metric age;      /* of the oldest verdict in use; set by the control thread */
+    struct metric trusted;  /* workers in use; set by the control thread */
+};
+
+err metering_init(struct metering *m);
+void metering_clear(struct metering *m);
+
+enum metering_status metering_status(unsigned status);

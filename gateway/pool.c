@@ -1,0 +1,148 @@
+#include "gateway/pool.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+struct pool_worker {
+    struct pool *pool;
+    size_t place;
+    struct link *link; /* open while trusted */
+    struct trusted *trusted;
+    size_t running;
+};
+
+struct pool {
+    struct loop *loop;
+    struct pool_settings settings;
+    struct link_events events;
+    struct trust_view *view;
+    size_t n;
+    struct pool_worker workers[];
+};
+
+static void on_up(struct link *k, void *owner)
+{
+    struct pool_worker *w = owner;
+    (void)k;
+    w->pool->settings.ready(w->pool->settings.owner);
+}
+
+err pool_new(struct pool **out, struct loop *loop, const struct pool_settings *settings)
+{
+    struct pool *p = mem_alloc(sizeof *p + settings->workers_n * sizeof(struct pool_worker));
+    ENSURE(p != NULL, NOMEM);
+    p->loop = loop;
+    p->settings = *settings;
+    p->events = *settings->streams;
+    p->events.up = on_up;
+    p->n = settings->workers_n;
+    for (size_t i = 0; i < p->n; i++)
+        p->workers[i] = (struct pool_worker){ .pool = p, .place = i };
+    *out = p;
+    return OK;
+}
+
+static void shut(struct pool_worker *w)
+{
+    struct link *link = w->link;
+    w->link = NULL;
+    if (link != NULL)
+        link_close(link);
+    trusted_unref(w->trusted);
+    w->trusted = NULL;
+}
+
+void pool_free(struct pool *p)
+{
+    if (p == NULL)
+        return;
+    for (size_t i = 0; i < p->n; i++)
+        shut(&p->workers[i]);
+    trust_view_unref(p->view);
+    mem_free(p);
+}
+
+static err open_link(struct pool_worker *w)
+{
+    struct link_settings settings = { 0 };
+    TRY(sock_addr_read(bytes_str(w->pool->settings.workers[w->place]), &settings.addr));
+    settings.tls = settings.addr.tls ? w->pool->settings.tls : NULL;
+    return link_open(&w->link, w->pool->loop, &settings, &w->pool->events, w);
+}
+
+/* Requests under way at a worker that is not trusted any more are cut off with its connection. */
+static void update_worker(struct pool_worker *w, struct trusted *t)
+{
+    if (t == NULL) {
+        shut(w);
+        return;
+    }
+    trusted_ref(t);
+    trusted_unref(w->trusted);
+    w->trusted = t;
+    if (w->link == NULL && open_link(w).code != ERR_OK)
+        w->link = NULL;
+}
+
+void pool_update(struct pool *p, struct trust_view *view)
+{
+    trust_view_ref(view);
+    trust_view_unref(p->view);
+    p->view = view;
+    for (size_t i = 0; i < p->n; i++)
+        update_worker(&p->workers[i], view->workers[i]);
+    p->settings.ready(p->settings.owner);
+}
+
+const struct trust_view *pool_view(const struct pool *p)
+{
+    return p->view;
+}
+
+static bool is_usable(const struct pool_worker *w, int64_t now)
+{
+    return w->link != NULL && w->trusted != NULL && now < w->trusted->not_after &&
+           link_is_up(w->link) && link_room(w->link) > 0;
+}
+
+struct pool_worker *pool_choose(struct pool *p, size_t avoid)
+{
+    struct pool_worker *best = NULL;
+    struct pool_worker *last = NULL;
+    int64_t now = clock_wall_s();
+    for (size_t i = 0; i < p->n; i++) {
+        struct pool_worker *w = &p->workers[i];
+        if (!is_usable(w, now))
+            continue;
+        if (i == avoid)
+            last = w;
+        else if (best == NULL || w->running < best->running)
+            best = w;
+    }
+    return best != NULL ? best : last;
+}
+
+struct link *pool_worker_link(const struct pool_worker *w)
+{
+    return w->link;
+}
+
+struct trusted *pool_worker_trusted(const struct pool_worker *w)
+{
+    return w->trusted;
+}
+
+void pool_worker_add(struct pool_worker *w, int n)
+{
+    w->running = (size_t)((int64_t)w->running + n);
+}
+
+bool pool_has_trusted(const struct pool *p)
+{
+    int64_t now = clock_wall_s();
+    for (size_t i = 0; i < p->n; i++) {
+        if (p->workers[i].trusted != NULL && now < p->workers[i].trusted->not_after)
+            return true;
+    }
+    return false;
+}

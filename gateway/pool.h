@@ -1,0 +1,45 @@
+/*
+ * gateway/pool.h - the workers one shard may use: a connection to each that is trusted.
+ *
+ * Belongs to the shard's thread. Connections are made only to workers that the control thread
+ * verified; the one with the fewest requests under way is chosen.
+ */
+#pragma once
+
+#include "base/loop.h"
+#include "gateway/trusted.h"
+#include "wire/link.h"
+
+struct pool;
+
+struct pool_settings {
+    const char *const *workers; /* addresses that sock_addr_read() accepts; borrowed */
+    size_t workers_n;
+    struct tls_context *tls; /* for tls:// workers; borrowed */
+    /* The callbacks for streams; up, down and request are the pool's own and stay NULL here. */
+    const struct link_events *streams;
+    /* A worker can be used now that could not before. */
+    void (*ready)(void *owner);
+    void *owner;
+};
+
+err pool_new(struct pool **out, struct loop *loop, const struct pool_settings *settings);
+void pool_free(struct pool *p);
+
+/* What the control thread says. Keeps a reference. */
+void pool_update(struct pool *p, struct trust_view *view);
+const struct trust_view *pool_view(const struct pool *p); /* NULL before the first */
+
+/* A worker that is trusted, whose keys have not expired, and whose connection takes a request; not
+ * the one at `avoid` if there is another (SIZE_MAX: no matter). NULL: none. */
+struct pool_worker;
+struct pool_worker *pool_choose(struct pool *p, size_t avoid);
+
+struct link *pool_worker_link(const struct pool_worker *w);
+struct trusted *pool_worker_trusted(const struct pool_worker *w); /* borrowed */
+
+/* A request begins or ends there. */
+void pool_worker_add(struct pool_worker *w, int n);
+
+/* True when some worker is trusted now, whether or not connected. */
+bool pool_has_trusted(const struct pool *p);

@@ -1,0 +1,126 @@
+#include "gateway/settings.h"
+
+#include "base/attr.h"
+#include "base/sock.h"
+
+#define ROW(field) .name = #field, .offset = offsetof(struct gateway_settings, field)
+
+static const struct config_row ROWS[] = {
+    { .group = "Clients",
+      ROW(listen),
+      .type = CONFIG_TEXT,
+      .fallback = "127.0.0.1:8080",
+      .value = "HOST:PORT",
+      .help = "Where OpenAI clients connect. What arrives here is in the clear (or in TLS with "
+              "tls_cert), so keep it on this machine or in a network you trust." },
+    { ROW(tls_cert), .type = CONFIG_PATH, .help = "Certificate chain (PEM): listen with TLS." },
+    { ROW(tls_key), .type = CONFIG_PATH, .help = "Private key (PEM) of that certificate." },
+    { ROW(tokens_file), .type = CONFIG_PATH,
+      .help = "If set, clients must send one of these bearer tokens. One SHA-256 in hex per line, "
+              "optionally followed by a name. The token is then not passed on to the worker." },
+    { ROW(hosts), .type = CONFIG_LIST,
+      .help = "Further names clients may use for this gateway in Host. Addresses and localhost are "
+              "always allowed; other names are refused, against DNS rebinding." },
+    { ROW(cors_origins), .type = CONFIG_LIST, .value = "ORIGIN",
+      .help = "Web origins whose pages may call this gateway, such as https://chat.example; * for "
+              "all." },
+
+    { .group = "Workers",
+      ROW(workers),
+      .type = CONFIG_LIST,
+      .fallback = "127.0.0.1:8443",
+      .min = 1,
+      .max = 64,
+      .value = "ADDRESS",
+      .help = "Workers to verify and use: HOST:PORT, tls://HOST:PORT, unix:PATH or "
+              "vsock:CID:PORT." },
+    { ROW(policy), .type = CONFIG_TEXT, .value = "FILE",
+      .help = "Which evidence to accept: a policy file, or the word simulated to accept any "
+              "simulated worker (no protection; for trying out). Without a policy no worker is "
+              "accepted." },
+    { ROW(worker_ca), .type = CONFIG_PATH,
+      .help = "Roots (PEM) for tls:// workers; without it the system's. Requests are sealed with "
+              "or without TLS." },
+    { ROW(worker_token_file), .type = CONFIG_PATH,
+      .help = "File with a bearer token that workers ask for; it travels sealed. Without it the "
+              "client's own authorization is passed on, unless tokens_file uses it up." },
+    { ROW(refresh), .type = CONFIG_SECONDS, .fallback = "5m", .min = 1, .max = 86400,
+      .help = "How often workers are verified anew, in the background." },
+
+    { .group = "Receipts",
+      ROW(receipts),
+      .type = CONFIG_PATH,
+      .fallback = "receipts.db",
+      .help = "Database of receipts (SQLite). An answer is released only when its receipt is "
+              "durable here. :memory: keeps them until the gateway ends." },
+    { ROW(receipts_max), .type = CONFIG_SIZE, .fallback = "1GiB", .min = 1024 * 1024,
+      .help = "Size of the database above which the oldest receipts go." },
+    { ROW(receipts_age), .type = CONFIG_SECONDS, .fallback = "90d", .min = 60,
+      .help = "Age at which receipts go." },
+
+    { .group = "Limits",
+      ROW(shards),
+      .type = CONFIG_U64,
+      .fallback = "0",
+      .max = 256,
+      .help = "Threads that serve clients; 0 for one per core." },
+    { ROW(body_max), .type = CONFIG_SIZE, .fallback = "64MiB", .min = 1024, .max = 1UL << 30,
+      .help = "Largest request body; 413 above." },
+    { ROW(connections_max), .type = CONFIG_U64, .fallback = "2000", .min = 1, .max = 100000,
+      .help = "Client connections per shard." },
+    { ROW(head_timeout), .type = CONFIG_MILLIS, .fallback = "10s", .min = 100,
+      .help = "How long a client may take to send the head of a request." },
+    { ROW(body_timeout), .type = CONFIG_MILLIS, .fallback = "5m", .min = 100,
+      .help = "How long a client may take to send the body." },
+    { ROW(idle_timeout), .type = CONFIG_MILLIS, .fallback = "2m", .min = 1000,
+      .help = "How long a connection may be idle." },
+    { ROW(worker_timeout), .type = CONFIG_MILLIS, .fallback = "5s",
+      .help = "How long a request waits for a verified worker before it is answered 503." },
+    { ROW(answer_timeout), .type = CONFIG_MILLIS, .fallback = "10m", .min = 100,
+      .help = "How long a worker may take until its answer begins." },
+    { ROW(stall_timeout), .type = CONFIG_MILLIS, .fallback = "5m", .min = 100,
+      .help = "How long a worker may be silent within an answer." },
+    { ROW(keepalive), .type = CONFIG_MILLIS, .fallback = "15s", .min = 100,
+      .help = "Silence in a stream after which the client gets a comment line." },
+    { ROW(commit_after), .type = CONFIG_MILLIS, .fallback = "10s", .min = 100,
+      .help = "How long the status of a stream waits for the worker's; then it is 200 and errors "
+              "come in the stream." },
+    { ROW(drain_timeout), .type = CONFIG_MILLIS, .fallback = "30s",
+      .help = "On SIGTERM: how long running answers may take to finish." },
+    { ROW(log_level), .type = CONFIG_WORD, .words = log_level_words, .fallback = "info",
+      .help = "Least level of log lines (JSON on standard error). Content is never logged." },
+};
+
+const struct config_program gateway_program = {
+    .name = "sealgate-gateway",
+    .summary =
+        "An OpenAI endpoint that verifies a worker in a TEE, seals every request to it, and "
+        "keeps a signed receipt of every answer.",
+    .env_prefix = "SEALGATE_GATEWAY_",
+    .rows = ROWS,
+    .rows_n = ARRAY_LEN(ROWS),
+};
+
+err gateway_settings_check(const struct config *c, const struct gateway_settings *s,
+                           struct buf *message)
+{
+    struct sock_addr addr;
+    if (s->listen == NULL || sock_addr_read(bytes_str(s->listen), &addr).code != ERR_OK || addr.tls)
+        return config_refuse(c, &gateway_program, "listen", message,
+                             "is not an address; write HOST:PORT or unix:PATH");
+    for (size_t i = 0; i < s->workers.n; i++) {
+        if (sock_addr_read(bytes_str(s->workers.at[i]), &addr).code != ERR_OK)
+            return config_refuse(c, &gateway_program, "workers", message,
+                                 "\"%s\" is not an address; write HOST:PORT, tls://HOST:PORT, "
+                                 "unix:PATH or vsock:CID:PORT",
+                                 s->workers.at[i]);
+    }
+    if ((s->tls_cert == NULL) != (s->tls_key == NULL))
+        return config_refuse(c, &gateway_program, "tls_cert", message,
+                             "tls_cert and tls_key go together");
+    if (s->policy == NULL)
+        return config_refuse(c, &gateway_program, "policy", message,
+                             "is not set, so no worker would be accepted; name a policy file, or "
+                             "write simulated to try things out without any protection");
+    return OK;
+}

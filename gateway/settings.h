@@ -1,0 +1,50 @@
+/*
+ * gateway/settings.h - what a user can set for a gateway.
+ *
+ * The table in settings.c is the only list of settings: flags, environment, file, --help and the
+ * example in deploy/ come from it.
+ */
+#pragma once
+
+#include "base/config.h"
+#include "base/log.h"
+
+struct gateway_settings {
+    const char *listen;
+    const char *tls_cert;
+    const char *tls_key;
+    uint64_t shards;
+
+    struct config_list workers;
+    const char *policy;
+    const char *worker_ca;
+    const char *worker_token_file;
+    uint64_t refresh;
+
+    const char *tokens_file;
+    struct config_list hosts;
+    struct config_list cors_origins;
+
+    const char *receipts;
+    uint64_t receipts_max;
+    uint64_t receipts_age;
+
+    uint64_t body_max;
+    uint64_t connections_max;
+    uint64_t head_timeout;
+    uint64_t body_timeout;
+    uint64_t idle_timeout;
+    uint64_t worker_timeout;
+    uint64_t answer_timeout;
+    uint64_t stall_timeout;
+    uint64_t keepalive;
+    uint64_t commit_after;
+    uint64_t drain_timeout;
+    unsigned log_level;
+};
+
+extern const struct config_program gateway_program;
+
+/* What the table cannot check by itself. */
+err gateway_settings_check(const struct config *c, const struct gateway_settings *s,
+                           struct buf *message);

@@ -1,0 +1,372 @@
+#include "gateway/shard.h"
+
+#include <pthread.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "crypto/hpke.h"
+#include "crypto/init.h"
+#include "gateway/exchange.h"
+#include "gateway/guest.h"
+#include "gateway/page.h"
+#include "wire/names.h"
+
+enum { TARGET_MAX = 16 * 1024, HOOK_ORDER = 100 };
+
+struct shard_thread {
+    struct shard shard; /* first: what others see */
+    pthread_t thread;
+    bool started;
+    struct loop_timer drain;
+    struct loop_mail ended;
+};
+
+struct view_mail {
+    struct loop_mail mail;
+    struct shard *shard;
+    struct trust_view *view;
+};
+
+struct drain_mail {
+    struct loop_mail mail;
+    struct shard *shard;
+};
+
+struct stale_mail {
+    struct loop_mail mail;
+    const struct shard_common *common;
+    size_t place;
+};
+
+static struct shard_thread *thread_of(struct shard *s)
+{
+    return CONTAINER_OF(s, struct shard_thread, shard);
+}
+
+/* ---- requests ---- */
+
+static err match_route(struct front_request *r, struct buf *target, struct route_match *match)
+{
+    TRY(buf_add(target, front_path(r)));
+    if (front_query(r).len > 0) {
+        TRY(buf_add_u8(target, '?'));
+        TRY(buf_add(target, front_query(r)));
+    }
+    route_find(front_method(r), buf_view(target), match);
+    return OK;
+}
+
+static bool is_sealed_route(enum route_kind kind)
+{
+    switch (kind) {
+    case ROUTE_CHAT_COMPLETIONS:
+    case ROUTE_COMPLETIONS:
+    case ROUTE_EMBEDDINGS:
+    case ROUTE_MODELS:
+    case ROUTE_MODEL:
+    case ROUTE_PASS:
+        return true;
+    case ROUTE_NONE:
+    case ROUTE_RECEIPT:
+    case ROUTE_ATTESTATION:
+    case ROUTE_HEALTHZ:
+    case ROUTE_READYZ:
+    case ROUTE_METRICS:
+    case ROUTE_KINDS:
+        break;
+    }
+    return false;
+}
+
+static bool is_open_to_all(enum route_kind kind)
+{
+    return kind == ROUTE_HEALTHZ || kind == ROUTE_READYZ;
+}
+
+/* ERROR_CAUSES when there is nothing against it. */
+static enum error_cause objection(const struct shard *s, struct front_request *r,
+                                  const struct route_match *match)
+{
+    const struct admit *admit = s->common->admit;
+    if (!admit_host(admit, front_header(r, "host")))
+        return ERROR_HOST_NOT_ALLOWED;
+    if (match->verdict == ROUTE_UNKNOWN)
+        return ERROR_UNKNOWN_URL;
+    if (match->verdict == ROUTE_WRONG_METHOD)
+        return ERROR_METHOD;
+    if (is_open_to_all(match->kind))
+        return ERROR_CAUSES;
+    bytes api_key = front_header(r, "api-key");
+    if (api_key.len == 0)
+        api_key = front_header(r, "x-api-key");
+    switch (admit_token(admit, front_header(r, FIELD_AUTHORIZATION), api_key)) {
+    case ADMIT_NO_TOKEN:
+        return ERROR_NO_API_KEY;
+    case ADMIT_BAD_TOKEN:
+        return ERROR_BAD_API_KEY;
+    case ADMIT_WELCOME:
+        break;
+    }
+    return s->draining ? ERROR_SHUTTING_DOWN : ERROR_CAUSES;
+}
+
+static void refuse(struct shard *s, struct front_request *r, const struct route_match *match,
+                   enum error_cause cause)
+{
+    BUF_AUTO about = BUF(TARGET_MAX);
+    (void)buf_add(&about, front_method(r));
+    (void)buf_add_u8(&about, ' ');
+    (void)buf_add(&about, front_path(r));
+    const struct api_error error = {
+        .cause = cause, .about = buf_view(&about), .allow = match->allow, .retry_after_s = 1
+    };
+    page_refuse(s, r, match, &error);
+}
+
+static void on_request(void *owner, struct front_request *r)
+{
+    struct shard *s = owner;
+    struct route_match match = { 0 };
+    BUF_AUTO target = BUF(TARGET_MAX);
+    (void)match_route(r, &target, &match);
+    bool preflight = bytes_equal(front_method(r), BYTES_LIT("OPTIONS")) &&
+                     front_header(r, "access-control-request-method").len > 0;
+    enum error_cause cause = objection(s, r, &match);
+    if (preflight && cause != ERROR_HOST_NOT_ALLOWED)
+        page_preflight(s, r, &match);
+    else if (cause != ERROR_CAUSES)
+        refuse(s, r, &match, cause);
+    else if (is_sealed_route(match.kind))
+        exchange_start(s, r, &match);
+    else
+        page_start(s, r, &match);
+}
+
+static void on_body(struct front_request *r, bytes piece)
+{
+    struct guest *g = front_owner(r);
+    g->ops->body(g, piece);
+}
+
+static void on_body_end(struct front_request *r)
+{
+    struct guest *g = front_owner(r);
+    g->ops->body_end(g);
+}
+
+static void on_writable(struct front_request *r)
+{
+    struct guest *g = front_owner(r);
+    g->ops->writable(g);
+}
+
+static void on_gone(struct front_request *r)
+{
+    struct guest *g = front_owner(r);
+    if (g != NULL)
+        g->ops->gone(g);
+}
+
+static void on_done(struct front_request *r)
+{
+    struct guest *g = front_owner(r);
+    g->ops->done(g);
+}
+
+static void on_refused(void *owner, unsigned status, const char *reason)
+{
+    struct shard *s = owner;
+    (void)reason;
+    metrics_add(s->block, s->common->metering->refused, 0, 0, 1);
+    LOG_WARN(s->common->log, "request refused", F_U64("status", status));
+}
+
+static void on_drained(void *owner)
+{
+    struct shard *s = owner;
+    loop_stop(s->loop);
+}
+
+static const struct front_events FRONT_EVENTS = { .request = on_request,
+                                                  .body = on_body,
+                                                  .body_end = on_body_end,
+                                                  .writable = on_writable,
+                                                  .gone = on_gone,
+                                                  .done = on_done,
+                                                  .refused = on_refused,
+                                                  .drained = on_drained };
+
+static void on_worker_ready(void *owner)
+{
+    exchange_wake(owner);
+}
+
+/* ---- making one ---- */
+
+static err open_front(struct shard *s)
+{
+    const struct gateway_settings *set = s->common->settings;
+    struct sock_addr addr;
+    TRY(sock_addr_read(bytes_str(set->listen), &addr));
+    const struct front_settings settings = {
+        .listen = &addr,
+        .listen_fd = -1,
+        .tls_cert_path = set->tls_cert,
+        .tls_key_path = set->tls_key,
+        .body_max = set->body_max,
+        .connections_max = (uint32_t)set->connections_max,
+        .idle_ms = (unsigned)set->idle_timeout,
+        .head_ms = (unsigned)set->head_timeout,
+        .body_ms = (unsigned)set->body_timeout,
+    };
+    return front_new(&s->front, s->loop, &settings, &FRONT_EVENTS, s);
+}
+
+static err open_pool(struct shard *s)
+{
+    const struct gateway_settings *set = s->common->settings;
+    const struct pool_settings settings = {
+        .workers = set->workers.at,
+        .workers_n = set->workers.n,
+        .tls = s->common->worker_tls,
+        .streams = &exchange_link_events,
+        .ready = on_worker_ready,
+        .owner = s,
+    };
+    return pool_new(&s->pool, s->loop, &settings);
+}
+
+err shard_new(struct shard **out, const struct shard_common *common)
+{
+    struct shard_thread *t;
+    TRY(mem_new(&t));
+    struct shard *s = &t->shard;
+    s->common = common;
+    err e = loop_new(&s->loop);
+    if (e.code == ERR_OK)
+        e = metrics_block(common->metering->set, &s->block);
+    if (e.code == ERR_OK)
+        e = open_pool(s);
+    if (e.code == ERR_OK)
+        e = open_front(s);
+    if (e.code != ERR_OK) {
+        shard_free(s);
+        return e;
+    }
+    *out = s;
+    return OK;
+}
+
+static void on_ended(struct loop_mail *mail)
+{
+    struct shard_thread *t = CONTAINER_OF(mail, struct shard_thread, ended);
+    t->shard.common->ended(t->shard.common->owner);
+}
+
+static void *run(void *arg)
+{
+    struct shard_thread *t = arg;
+    loop_run(t->shard.loop);
+    t->ended.deliver = on_ended;
+    loop_post(t->shard.common->control, &t->ended);
+    crypto_thread_end();
+    return NULL;
+}
+
+err shard_start(struct shard *s)
+{
+    struct shard_thread *t = thread_of(s);
+    ENSURE(pthread_create(&t->thread, NULL, run, t) == 0, SYSTEM);
+    t->started = true;
+    return OK;
+}
+
+void shard_free(struct shard *s)
+{
+    if (s == NULL)
+        return;
+    struct shard_thread *t = thread_of(s);
+    if (t->started)
+        (void)pthread_join(t->thread, NULL);
+    if (s->front != NULL)
+        front_free(s->front);
+    pool_free(s->pool);
+    if (s->loop != NULL) {
+        /* One more turn, for streams that were closed and records that were stored. */
+        loop_timer_stop(&t->drain);
+        loop_deliver(s->loop);
+        loop_stop(s->loop);
+        loop_run(s->loop);
+    }
+    loop_free(s->loop);
+    mem_free(t);
+}
+
+/* ---- mail ---- */
+
+static void on_view(struct loop_mail *mail)
+{
+    struct view_mail *m = CONTAINER_OF(mail, struct view_mail, mail);
+    pool_update(m->shard->pool, m->view);
+    trust_view_unref(m->view);
+    mem_free(m);
+}
+
+void shard_post_view(struct shard *s, struct trust_view *view)
+{
+    struct view_mail *m;
+    if (mem_new(&m).code != ERR_OK)
+        return;
+    m->mail.deliver = on_view;
+    m->shard = s;
+    m->view = trust_view_ref(view);
+    loop_post(s->loop, &m->mail);
+}
+
+static void on_patience_over(struct loop_timer *timer)
+{
+    loop_stop(CONTAINER_OF(timer, struct shard_thread, drain)->shard.loop);
+}
+
+static void on_drain(struct loop_mail *mail)
+{
+    struct drain_mail *m = CONTAINER_OF(mail, struct drain_mail, mail);
+    struct shard *s = m->shard;
+    mem_free(m);
+    if (s->draining) {
+        loop_stop(s->loop);
+        return;
+    }
+    s->draining = true;
+    loop_timer_start(s->loop, &thread_of(s)->drain, s->common->settings->drain_timeout,
+                     on_patience_over);
+    front_drain(s->front);
+}
+
+void shard_post_drain(struct shard *s)
+{
+    struct drain_mail *m;
+    if (mem_new(&m).code != ERR_OK)
+        return;
+    m->mail.deliver = on_drain;
+    m->shard = s;
+    loop_post(s->loop, &m->mail);
+}
+
+static void on_stale(struct loop_mail *mail)
+{
+    struct stale_mail *m = CONTAINER_OF(mail, struct stale_mail, mail);
+    m->common->stale(m->common->owner, m->place);
+    mem_free(m);
+}
+
+void shard_report_stale(struct shard *s, size_t place)
+{
+    struct stale_mail *m;
+    if (mem_new(&m).code != ERR_OK)
+        return;
+    m->mail.deliver = on_stale;
+    m->common = s->common;
+    m->place = place;
+    loop_post(s->common->control, &m->mail);
+}

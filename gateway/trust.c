@@ -1,0 +1,456 @@
+/*
+ * One look at a worker is three questions over one connection, in this order: which document do your
+ * receipts refer to (GET /attestation), that document, unless we have it (GET /attestation/DIGEST),
+ * and a bundle for a nonce of ours (POST /attestation). The bundle is judged first of all and alone
+ * decides; the document must then be accepted for the same identity, whatever its age and nonce.
+ */
+#include "gateway/trust.h"
+
+#include "attest/verify.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "crypto/secret.h"
+#include "wire/link.h"
+#include "wire/names.h"
+
+enum {
+    NONCE_LEN = 32,
+    ASK_MS = 20000,     /* for one whole look */
+    RETRY_MIN_MS = 500, /* after a failure; doubles */
+    RETRY_MAX_MS = 30000,
+    HURRY_MS = 100,
+    MARGIN_S_MAX = 60 /* a new look that long before keys expire, at the latest */
+};
+
+enum watch_step { WATCH_IDLE = 0, WATCH_DIGEST, WATCH_DOCUMENT, WATCH_BUNDLE };
+
+struct watch {
+    struct trust *trust;
+    size_t place;
+    struct link *link;
+    struct link_stream *stream;
+    struct loop_timer timer; /* the next look, or the end of patience with this one */
+    enum watch_step step;
+    unsigned status;
+    struct buf answer;
+    uint8_t nonce[NONCE_LEN];
+    uint8_t digest[VERDICT_DIGEST_LEN]; /* the worker's word so far */
+    uint64_t retry_ms;
+    bool hurried;
+
+    struct verdict verdict; /* the latest */
+    bool judged;
+    err trouble; /* why there is no verdict */
+    int64_t looked_at;
+    uint8_t document[VERDICT_DIGEST_LEN]; /* verified for document_identity */
+    uint8_t document_identity[VERDICT_KEY_LEN];
+    struct trusted *trusted;
+};
+
+struct trust {
+    struct loop *loop;
+    struct trust_settings settings;
+    size_t n;
+    struct watch watches[];
+};
+
+/* ---- telling ---- */
+
+static void write_worker(struct json_out *j, struct watch *w)
+{
+    BUF_AUTO verdict = BUF(64 * 1024);
+    int64_t now = clock_wall_s();
+    json_begin_object(j, NULL);
+    json_put_str(j, "address", w->trust->settings.workers[w->place]);
+    json_put_bool(j, "trusted", w->trusted != NULL);
+    json_put_str(j, "reachable", link_is_up(w->link) ? "yes" : "no");
+    if (w->trouble.code != ERR_OK)
+        json_put_str(j, "trouble", err_text(w->trouble));
+    if (w->trusted != NULL) {
+        json_put_i64(j, "verified_at", w->trusted->verified_at);
+        json_put_i64(j, "age_seconds", now - w->trusted->verified_at);
+        json_put_i64(j, "keys_expire_at", w->trusted->not_after);
+        json_put_hex(j, "receipt_document", BYTES_ARRAY(w->trusted->document));
+    }
+    if (w->judged && verdict_json(&w->verdict, &verdict).code == ERR_OK)
+        json_put_raw(j, "verdict", buf_view(&verdict));
+    json_close(j);
+}
+
+static err write_page(struct trust *t, struct buf *page)
+{
+    struct json_out j = JSON_OUT(page);
+    json_begin_object(&j, NULL);
+    json_put_str(&j, "object", "list");
+    json_begin_array(&j, "data");
+    for (size_t i = 0; i < t->n; i++)
+        write_worker(&j, &t->watches[i]);
+    json_close(&j);
+    json_close(&j);
+    return json_end(&j);
+}
+
+static void publish(struct trust *t)
+{
+    struct trust_view *view;
+    if (trust_view_new(&view).code != ERR_OK)
+        return;
+    for (size_t i = 0; i < t->n; i++)
+        view->workers[i] = trusted_ref(t->watches[i].trusted);
+    if (write_page(t, &view->page).code != ERR_OK)
+        buf_clear(&view->page);
+    t->settings.published(t->settings.owner, view);
+    trust_view_unref(view);
+}
+
+/* ---- when to look again ---- */
+
+static void on_timer(struct loop_timer *timer);
+
+static void look_in(struct watch *w, uint64_t ms)
+{
+    loop_timer_start(w->trust->loop, &w->timer, ms, on_timer);
+}
+
+/* A tenth of what the keys have left, but no more than a minute, is enough for a few tries. */
+static uint64_t until_next_look_ms(const struct watch *w)
+{
+    int64_t left_s = w->trusted->not_after - clock_wall_s();
+    uint64_t left_ms = left_s > 0 ? (uint64_t)left_s * 1000 : 0;
+    uint64_t margin_ms = left_ms / 10 < MARGIN_S_MAX * 1000 ? left_ms / 10 : MARGIN_S_MAX * 1000;
+    uint64_t refresh_ms = w->trust->settings.refresh_s * 1000;
+    uint64_t ms = left_ms - margin_ms;
+    return ms < refresh_ms ? ms : refresh_ms;
+}
+
+static void drop_trusted(struct watch *w)
+{
+    trusted_unref(w->trusted);
+    w->trusted = NULL;
+}
+
+static void end_look(struct watch *w)
+{
+    if (w->stream != NULL)
+        link_stream_reset(w->stream, LINK_CANCEL);
+    w->stream = NULL;
+    w->step = WATCH_IDLE;
+    w->looked_at = clock_wall_s();
+    buf_clear(&w->answer);
+}
+
+/* Nothing could be found out. Keys that have not expired are still good. */
+static void look_failed(struct watch *w, err why)
+{
+    end_look(w);
+    w->trouble = why;
+    if (w->trusted != NULL && w->trusted->not_after <= clock_wall_s())
+        drop_trusted(w);
+    LOG_WARN(w->trust->settings.log, "worker cannot be verified now", F_U64("worker", w->place),
+             F_ERR(why));
+    w->retry_ms = w->retry_ms * 2 < RETRY_MAX_MS ? w->retry_ms * 2 : RETRY_MAX_MS;
+    publish(w->trust);
+    look_in(w, w->retry_ms);
+}
+
+static const struct word REASONS[VERDICT_CHECKS] = {
+#define X(name, text) [VERDICT_##name] = WORD_INIT(text),
+    VERDICT_CHECK_LIST(X)
+#undef X
+};
+
+static void refuse(struct watch *w)
+{
+    struct word check = WORD("unknown");
+    for (size_t i = 0; i < VERDICT_CHECKS; i++) {
+        if (w->verdict.checks[i].status == VERDICT_FAIL)
+            check = REASONS[i];
+    }
+    drop_trusted(w);
+    end_look(w);
+    LOG_ERROR(w->trust->settings.log, "worker refused", F_U64("worker", w->place),
+              F_WORD_OF("check", check));
+    w->retry_ms = RETRY_MAX_MS;
+    publish(w->trust);
+    look_in(w, w->retry_ms);
+}
+
+static void accept(struct watch *w)
+{
+    struct trusted *t;
+    bool first = w->trusted == NULL;
+    err e = trusted_new(&t, w->place, &w->verdict, w->document, clock_wall_s());
+    if (e.code != ERR_OK) {
+        look_failed(w, e);
+        return;
+    }
+    drop_trusted(w);
+    w->trusted = t;
+    w->trouble = OK;
+    w->retry_ms = RETRY_MIN_MS;
+    end_look(w);
+    if (first)
+        LOG_INFO(w->trust->settings.log, "worker verified", F_U64("worker", w->place),
+                 F_HEX("document", w->document, sizeof w->document));
+    if (first && t->evaluation)
+        LOG_WARN(w->trust->settings.log, "SIMULATED TEE accepted by policy: no protection",
+                 F_U64("worker", w->place));
+    publish(w->trust);
+    look_in(w, until_next_look_ms(w));
+}
+
+/* ---- the questions ---- */
+
+static err ask(struct watch *w, enum watch_step step, const char *method, bytes path, bytes body)
+{
+    const struct link_field fields[] = { { BYTES_LIT(FIELD_CONTENT_TYPE), BYTES_LIT(MEDIA_JSON) } };
+    const struct link_request request = {
+        .method = bytes_str(method),
+        .authority = BYTES_LIT("worker"),
+        .path = path,
+        .fields = fields,
+        .fields_n = body.len > 0 ? 1 : 0,
+        .end = body.len == 0,
+    };
+    buf_truncate(&w->answer, 0);
+    w->status = 0;
+    w->step = step;
+    TRY(link_submit(w->link, &request, &w->stream, w));
+    return body.len > 0 ? link_stream_write(w->stream, body, true) : OK;
+}
+
+static err ask_digest(struct watch *w)
+{
+    return ask(w, WATCH_DIGEST, "GET", BYTES_LIT(PATH_ATTESTATION), (bytes){ 0 });
+}
+
+static err ask_document(struct watch *w)
+{
+    BUF_AUTO path = BUF(128);
+    TRY(buf_add_str(&path, PATH_ATTESTATION "/"));
+    TRY(text_hex_encode(&path, BYTES_ARRAY(w->digest)));
+    return ask(w, WATCH_DOCUMENT, "GET", buf_view(&path), (bytes){ 0 });
+}
+
+static err ask_bundle(struct watch *w)
+{
+    BUF_AUTO body = BUF(128);
+    TRY(crypto_random(w->nonce, sizeof w->nonce));
+    TRY(buf_add_str(&body, "{\"nonce\":\""));
+    TRY(text_base64url_encode(&body, BYTES_ARRAY(w->nonce)));
+    TRY(buf_add_str(&body, "\"}"));
+    return ask(w, WATCH_BUNDLE, "POST", BYTES_LIT(PATH_ATTESTATION), buf_view(&body));
+}
+
+static bool has_document(const struct watch *w)
+{
+    return bytes_equal(BYTES_ARRAY(w->document), BYTES_ARRAY(w->digest)) &&
+           bytes_equal(BYTES_ARRAY(w->document_identity), BYTES_ARRAY(w->verdict.identity));
+}
+
+static err read_digest(struct watch *w)
+{
+    struct json *root = NULL;
+    bytes hex = { 0 };
+    BUF_AUTO digest = BUF(VERDICT_DIGEST_LEN);
+    TRY(json_read(&root, buf_view(&w->answer), 4));
+    (void)json_text(json_get(root, "document"), &hex);
+    err e = text_hex_decode(&digest, hex);
+    json_free(root);
+    TRY(e);
+    ENSURE(digest.len == VERDICT_DIGEST_LEN, MALFORMED);
+    memcpy(w->digest, digest.at, VERDICT_DIGEST_LEN);
+    return OK;
+}
+
+static err judge_bundle(struct watch *w)
+{
+    const struct verify_settings settings = { .policy = w->trust->settings.policy,
+                                              .now = clock_wall_s(),
+                                              .nonce = BYTES_ARRAY(w->nonce) };
+    verdict_clear(&w->verdict);
+    TRY(attest_verify(buf_view(&w->answer), &settings, &w->verdict));
+    w->judged = true;
+    return OK;
+}
+
+/* The document may be old and was made for another nonce; all else is asked of it. */
+static err judge_document(struct watch *w)
+{
+    struct verdict verdict;
+    uint8_t hash[VERDICT_DIGEST_LEN];
+    const struct verify_settings settings = { .policy = w->trust->settings.policy,
+                                              .now = clock_wall_s(),
+                                              .identity = BYTES_ARRAY(w->verdict.identity),
+                                              .any_nonce = true,
+                                              .any_age = true };
+    TRY(attest_verify_document(buf_view(&w->answer), &settings, &verdict));
+    bool good = verdict.accepted &&
+                bytes_equal(BYTES_ARRAY(verdict.document_digest), BYTES_ARRAY(w->digest));
+    verdict_clear(&verdict);
+    ENSURE(good, UNTRUSTED);
+    TRY(store_put_evidence(w->trust->settings.store, buf_view(&w->answer), hash));
+    memcpy(w->document, w->digest, VERDICT_DIGEST_LEN);
+    memcpy(w->document_identity, w->verdict.identity, VERDICT_KEY_LEN);
+    return OK;
+}
+
+/* The bundle comes first: nothing else is asked of a worker that is refused. */
+static err next_step(struct watch *w)
+{
+    switch (w->step) {
+    case WATCH_IDLE:
+        return ask_bundle(w);
+    case WATCH_BUNDLE:
+        TRY(judge_bundle(w));
+        if (w->verdict.accepted)
+            return ask_digest(w);
+        refuse(w);
+        return OK;
+    case WATCH_DIGEST:
+        TRY(read_digest(w));
+        if (!has_document(w))
+            return ask_document(w);
+        accept(w);
+        return OK;
+    case WATCH_DOCUMENT:
+        TRY(judge_document(w));
+        accept(w);
+        return OK;
+    }
+    FAIL(INTERNAL);
+}
+
+static void look(struct watch *w)
+{
+    err e = link_is_up(w->link) ? ask_bundle(w)
+                                : err_raise(ERR_UNAVAILABLE, __FILE__, __func__, __LINE__);
+    if (e.code == ERR_OK)
+        look_in(w, ASK_MS);
+    else
+        look_failed(w, e);
+}
+
+static void on_timer(struct loop_timer *timer)
+{
+    struct watch *w = CONTAINER_OF(timer, struct watch, timer);
+    if (w->step != WATCH_IDLE)
+        look_failed(w, err_raise(ERR_TIMEOUT, __FILE__, __func__, __LINE__));
+    else
+        look(w);
+}
+
+void trust_hurry(struct trust *t, size_t place)
+{
+    if (place < t->n && t->watches[place].step == WATCH_IDLE)
+        look_in(&t->watches[place], HURRY_MS);
+}
+
+/* ---- the link ---- */
+
+static void on_up(struct link *k, void *owner)
+{
+    struct watch *w = owner;
+    (void)k;
+    if (w->step == WATCH_IDLE)
+        look(w);
+}
+
+static void on_down(struct link *k, void *owner, err why)
+{
+    struct watch *w = owner;
+    (void)k;
+    (void)why;
+    if (w->step == WATCH_IDLE)
+        publish(w->trust);
+}
+
+static void on_head(struct link_stream *s, unsigned status, const struct link_field *fields,
+                    size_t n)
+{
+    struct watch *w = link_stream_owner(s);
+    (void)fields;
+    (void)n;
+    w->status = status;
+}
+
+static void on_data(struct link_stream *s, bytes in)
+{
+    struct watch *w = link_stream_owner(s);
+    link_stream_consume(s, in.len);
+    err e = buf_add(&w->answer, in);
+    if (e.code != ERR_OK)
+        look_failed(w, e);
+}
+
+static void on_closed(struct link_stream *s, enum link_close why)
+{
+    struct watch *w = link_stream_owner(s);
+    w->stream = NULL;
+    err e = OK;
+    if (why != LINK_DONE)
+        e = err_raise(ERR_CLOSED, __FILE__, __func__, __LINE__);
+    else if (w->status != 200)
+        e = err_raise(ERR_UNAVAILABLE, __FILE__, __func__, __LINE__);
+    else
+        e = next_step(w);
+    if (e.code != ERR_OK)
+        look_failed(w, e);
+}
+
+static const struct link_events LINK_EVENTS = {
+    .up = on_up, .down = on_down, .head = on_head, .data = on_data, .closed = on_closed
+};
+
+static err open_watch(struct trust *t, size_t place)
+{
+    struct watch *w = &t->watches[place];
+    struct link_settings settings = { 0 };
+    w->trust = t;
+    w->place = place;
+    w->answer = BUF(BUNDLE_MAX);
+    w->retry_ms = RETRY_MIN_MS;
+    TRY(sock_addr_read(bytes_str(t->settings.workers[place]), &settings.addr));
+    settings.tls = settings.addr.tls ? t->settings.tls : NULL;
+    TRY(link_open(&w->link, t->loop, &settings, &LINK_EVENTS, w));
+    look_in(w, RETRY_MIN_MS * 4);
+    return OK;
+}
+
+err trust_new(struct trust **out, struct loop *loop, const struct trust_settings *settings)
+{
+    ENSURE(settings->workers_n <= TRUSTED_WORKERS_MAX, LIMIT);
+    struct trust *t = mem_alloc(sizeof *t + settings->workers_n * sizeof(struct watch));
+    ENSURE(t != NULL, NOMEM);
+    t->loop = loop;
+    t->settings = *settings;
+    for (; t->n < settings->workers_n; t->n++) {
+        err e = open_watch(t, t->n);
+        if (e.code != ERR_OK) {
+            t->n++;
+            trust_free(t);
+            return e;
+        }
+    }
+    *out = t;
+    return OK;
+}
+
+void trust_free(struct trust *t)
+{
+    if (t == NULL)
+        return;
+    for (size_t i = 0; i < t->n; i++) {
+        struct watch *w = &t->watches[i];
+        loop_timer_stop(&w->timer);
+        if (w->stream != NULL)
+            link_stream_reset(w->stream, LINK_CANCEL);
+        link_close(w->link);
+        drop_trusted(w);
+        verdict_clear(&w->verdict);
+        buf_clear(&w->answer);
+    }
+    mem_free(t);
+}

@@ -1,0 +1,38 @@
+/*
+ * gateway/trust.h - asks workers for evidence, judges it, and tells the shards whom to use.
+ *
+ * Lives on the control thread, off every request's path. For each worker: a connection, a fresh
+ * nonce, the verdict by the policy, the document that its receipts will refer to, and a new look
+ * before anything expires. A worker that is refused is out at once; one that cannot be reached
+ * stays in until its keys expire.
+ */
+#pragma once
+
+#include "attest/policy.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "gateway/trusted.h"
+#include "receipts/store.h"
+
+struct trust;
+struct tls_context;
+
+struct trust_settings {
+    const char *const *workers; /* addresses that sock_addr_read() accepts; borrowed */
+    size_t workers_n;
+    struct tls_context *tls;     /* for tls:// workers; borrowed */
+    const struct policy *policy; /* borrowed */
+    uint64_t refresh_s;
+    struct store *store; /* for evidence documents; borrowed */
+    struct log *log;     /* borrowed */
+    /* Called on the control thread with a new view, borrowed for the time of the call. */
+    void (*published)(void *owner, struct trust_view *view);
+    void *owner;
+};
+
+/* Starts asking at once. Settings are copied. */
+err trust_new(struct trust **out, struct loop *loop, const struct trust_settings *settings);
+void trust_free(struct trust *t);
+
+/* A worker's keys were found stale by somebody: look again soon. The control thread only. */
+void trust_hurry(struct trust *t, size_t place);

@@ -1,0 +1,46 @@
+/*
+ * gateway/trusted.h - what the control thread found out about the workers, as the shards see it.
+ *
+ * Immutable from the moment it is published; shared between threads by counting references. A shard
+ * holds one view at a time, an exchange holds the worker it was sealed to.
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "attest/verdict.h"
+#include "wire/keylist.h"
+
+enum { TRUSTED_WORKERS_MAX = 64 };
+
+/* One verified worker. */
+struct trusted {
+    _Atomic uint32_t refs;
+    size_t place; /* in the configured list */
+    char name[VERDICT_NAME_MAX + 1];
+    uint8_t identity[VERDICT_KEY_LEN];
+    uint8_t document[VERDICT_DIGEST_LEN]; /* what its receipts refer to */
+    bool evaluation;                      /* simulated: so must its receipts say */
+    int64_t verified_at;                  /* Unix seconds */
+    int64_t not_after;                    /* of the keys; not to be sealed to from then on */
+    struct buf key_list;                  /* owned; config borrows from it */
+    struct key_config config;
+    char hint[KEY_CONFIG_HINT_LEN + 1];
+};
+
+/* Copies from an accepted verdict. ERR_UNSUPPORTED when no key configuration is usable. */
+err trusted_new(struct trusted **out, size_t place, const struct verdict *verdict,
+                const uint8_t document[static VERDICT_DIGEST_LEN], int64_t now);
+struct trusted *trusted_ref(struct trusted *t);
+void trusted_unref(struct trusted *t); /* NULL is allowed */
+
+/* All workers, with gaps where one is not trusted; and the page about them. */
+struct trust_view {
+    _Atomic uint32_t refs;
+    struct trusted *workers[TRUSTED_WORKERS_MAX];
+    struct buf page; /* JSON for GET /v1/attestation */
+};
+
+err trust_view_new(struct trust_view **out);
+struct trust_view *trust_view_ref(struct trust_view *v);
+void trust_view_unref(struct trust_view *v); /* NULL is allowed */
