@@ -38,7 +38,7 @@ struct loop;
 struct sock_addr;
 
 enum {
-    FRONT_HEAD_MAX = 20 * 1024,           /* request line and headers; 431 above */
+    FRONT_HEAD_MAX = 16 * 1024,           /* request line and headers; 431 above */
     FRONT_HEADERS_MAX = 100,              /* header lines of a request; 431 above */
     FRONT_PIECE_MAX = 32 * 1024,          /* the largest piece given to body() */
     FRONT_QUEUE_MAX = 1024 * 1024,        /* bytes written and not yet with the kernel */
@@ -66,8 +66,8 @@ struct front_settings {
     unsigned body_ms;               /* [300 s] the whole body, not counting front_body_pause() */
 };
 
-/* A field of an answer or of its trailer section. Content-Length, Transfer-Encoding and Date are
- * set by the front and must not be given. */
+/* A field of an answer or of its trailer section. Connection, Content-Length, Date and
+ * Transfer-Encoding are set by the front and must not be given; a value may not be empty. */
 struct front_field {
     bytes name;
     bytes value;
@@ -132,9 +132,9 @@ bytes front_query(const struct front_request *r);
 bool front_is_head(const struct front_request *r);
 
 /* The first header of that name, without white space around it; at NULL when there is none.
- * Names compare without case. Valid only until request() returns: copy what is needed later. */
+ * Names compare without case. */
 bytes front_header(const struct front_request *r, const char *name);
-/* All of them in order; fn returns false to stop. Valid only until request() returns. */
+/* All of them in order, without white space around values; fn returns false to stop. */
 void front_headers(const struct front_request *r, bool (*fn)(void *ctx, bytes name, bytes value),
                    void *ctx);
 size_t front_headers_count(const struct front_request *r, const char *name);

@@ -1,0 +1,1568 @@
+/*
+ * A front on a loop in this thread, and raw clients on loopback sockets that this thread also plays:
+ * pump() turns the loop and reads what arrives until the test has seen what it waits for.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "base/sock.h"
+#include "base/text.h"
+#include "gateway/front.h"
+#include "tests/lib/law.h"
+
+enum { PATIENCE_MS = 20000, SEEN_MAX = 256 * 1024 * 1024 };
+
+/* What the owner does is told by the path. */
+struct server {
+    struct loop *loop;
+    struct front *front;
+    struct front_request *last; /* the latest one that is still alive */
+    unsigned requests, body_ends, gone, done, refused, drained, writable;
+    unsigned refused_status;
+    size_t body_len, piece_max;
+    struct buf body, log;
+    bool keep_body;
+};
+
+struct client {
+    struct server *server;
+    int fd;
+    struct buf in;
+    bool ended, reset;
+};
+
+static const struct front_field plain = { { (const uint8_t *)"Content-Type", 12 },
+                                          { (const uint8_t *)"text/plain", 10 } };
+
+/* ---- the owner ---- */
+
+static bool path_is(const struct front_request *r, const char *path)
+{
+    return bytes_equal(front_path(r), bytes_str(path));
+}
+
+static void on_request(void *owner, struct front_request *r)
+{
+    struct server *s = owner;
+    front_set_owner(r, s);
+    s->last = r;
+    s->requests++;
+    s->body_len = 0;
+    buf_truncate(&s->body, 0);
+    CHECK_OK(buf_add(&s->log, front_path(r)));
+    CHECK_OK(buf_add_u8(&s->log, ' '));
+    if (path_is(r, "/now"))
+        CHECK_OK(front_respond(r, 200, &plain, 1, BYTES_LIT("now")));
+    if (path_is(r, "/hold"))
+        front_body_pause(r);
+    if (path_is(r, "/drop"))
+        front_abort(r);
+    if (path_is(r, "/pieces") &&
+        (!err_is_ok(front_begin(r, 200, &plain, 1, FRONT_CHUNKED)) ||
+         !err_is_ok(front_write(r, BYTES_LIT("pieces"))) || !err_is_ok(front_end(r, NULL, 0))))
+        front_abort(r);
+}
+
+static void on_body(struct front_request *r, bytes piece)
+{
+    struct server *s = front_owner(r);
+    CHECK(piece.len > 0);
+    CHECK(piece.len <= FRONT_PIECE_MAX);
+    s->body_len += piece.len;
+    if (piece.len > s->piece_max)
+        s->piece_max = piece.len;
+    if (s->keep_body)
+        CHECK_OK(buf_add(&s->body, piece));
+    if (path_is(r, "/early") && s->body_len == piece.len)
+        CHECK_OK(front_respond(r, 503, &plain, 1, BYTES_LIT("early")));
+}
+
+static void on_body_end(struct front_request *r)
+{
+    struct server *s = front_owner(r);
+    s->body_ends++;
+    if (path_is(r, "/echo"))
+        CHECK_OK(front_respond(r, 200, &plain, 1, buf_view(&s->body)));
+    if (path_is(r, "/size")) {
+        BUF_AUTO text = BUF(64);
+        CHECK_OK(buf_addf(&text, "%zu bytes", s->body_len));
+        CHECK_OK(front_respond_take(r, 200, &plain, 1, &text));
+        CHECK(text.len == 0);
+    }
+    if (path_is(r, "/stream"))
+        CHECK_OK(front_begin(r, 200, &plain, 1, FRONT_CHUNKED));
+    if (path_is(r, "/sized"))
+        CHECK_OK(front_begin(r, 200, &plain, 1, 10));
+}
+
+static void on_writable(struct front_request *r)
+{
+    struct server *s = front_owner(r);
+    s->writable++;
+}
+
+static void on_gone(struct front_request *r)
+{
+    struct server *s = front_owner(r);
+    s->gone++;
+    if (s->last == r)
+        s->last = NULL;
+    CHECK_ERR(front_write(r, BYTES_LIT("late")), CLOSED);
+    CHECK_ERR(front_respond(r, 200, NULL, 0, BYTES_LIT("late")), CLOSED);
+}
+
+static void on_done(struct front_request *r)
+{
+    struct server *s = front_owner(r);
+    s->done++;
+    if (s->last == r)
+        s->last = NULL;
+}
+
+static void on_refused(void *owner, unsigned status, const char *reason)
+{
+    struct server *s = owner;
+    CHECK(reason != NULL);
+    s->refused++;
+    s->refused_status = status;
+}
+
+static void on_drained(void *owner)
+{
+    struct server *s = owner;
+    s->drained++;
+}
+
+static const struct front_events events = {
+    .request = on_request,
+    .body = on_body,
+    .body_end = on_body_end,
+    .writable = on_writable,
+    .gone = on_gone,
+    .done = on_done,
+    .refused = on_refused,
+    .drained = on_drained,
+};
+
+/* ---- driving ---- */
+
+static void server_open(struct server *s, const struct front_settings *settings)
+{
+    *s = (struct server){ .body = BUF(SEEN_MAX), .log = BUF(65536), .keep_body = true };
+    struct front_settings with = settings != NULL ? *settings : (struct front_settings){ 0 };
+    struct sock_addr at;
+    CHECK_OK(sock_addr_read(BYTES_LIT("127.0.0.1:0"), &at));
+    with.listen = &at;
+    CHECK_OK(loop_new(&s->loop));
+    CHECK_OK(front_new(&s->front, s->loop, &with, &events, s));
+    CHECK(front_port(s->front) != 0);
+}
+
+static void server_close(struct server *s)
+{
+    front_free(s->front);
+    CHECK(s->requests == s->gone + s->done);
+    loop_free(s->loop);
+    buf_clear(&s->body);
+    buf_clear(&s->log);
+}
+
+static void client_open(struct client *c, struct server *s)
+{
+    *c = (struct client){ .server = s, .in = BUF(SEEN_MAX) };
+    struct sockaddr_in to = { .sin_family = AF_INET,
+                              .sin_port = htons(front_port(s->front)),
+                              .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(c->fd >= 0);
+    CHECK(connect(c->fd, (struct sockaddr *)&to, sizeof to) == 0);
+}
+
+static void client_close(struct client *c)
+{
+    (void)close(c->fd);
+    buf_clear(&c->in);
+}
+
+static void turn(struct server *s)
+{
+    loop_stop(s->loop);
+    loop_run(s->loop);
+}
+
+static void receive(struct client *c)
+{
+    static uint8_t part[65536];
+    while (!c->ended) {
+        ssize_t n = recv(c->fd, part, sizeof part, MSG_DONTWAIT);
+        if (n < 0 && errno == EAGAIN)
+            return;
+        c->ended = n <= 0;
+        c->reset = n < 0;
+        if (n > 0)
+            CHECK_OK(buf_add(&c->in, bytes_of(part, (size_t)n)));
+    }
+}
+
+/* Turns until what holds. */
+#define PUMP_UNTIL(server, client, what)                                                           \
+    do {                                                                                           \
+        uint64_t give_up = clock_steady_ms() + PATIENCE_MS;                                        \
+        while (turn(server), receive(client), !(what)) {                                           \
+            if (clock_steady_ms() > give_up)                                                       \
+                fail_msg("waited too long for " #what ", got: %s", buf_str(&(client)->in));        \
+            (void)poll(NULL, 0, 1);                                                                \
+        }                                                                                          \
+    } while (0)
+
+static void send_bytes(struct client *c, bytes what)
+{
+    uint64_t give_up = clock_steady_ms() + PATIENCE_MS;
+    while (what.len > 0) {
+        ssize_t n = send(c->fd, what.at, what.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0 && errno != EAGAIN)
+            return; /* the server has closed: what it answered is what counts */
+        bytes sent;
+        if (n > 0)
+            CHECK(bytes_take(&what, (size_t)n, &sent));
+        if (what.len > 0) {
+            turn(c->server);
+            receive(c);
+        }
+        CHECK(clock_steady_ms() < give_up);
+    }
+}
+
+static void send_text(struct client *c, const char *text)
+{
+    send_bytes(c, bytes_str(text));
+}
+
+static bool saw(struct client *c, const char *text)
+{
+    return text_find(buf_view(&c->in), bytes_str(text)) < c->in.len;
+}
+
+static size_t times(struct client *c, const char *text)
+{
+    size_t n = 0;
+    bytes rest = buf_view(&c->in);
+    for (size_t at; (at = text_find(rest, bytes_str(text))) < rest.len; n++)
+        rest = bytes_slice(rest, at + 1, rest.len);
+    return n;
+}
+
+#define HOST "Host: x\r\n"
+
+/* ---- heads ---- */
+
+static void takes_an_ordinary_request(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client c;
+    server_open(&s, NULL);
+    client_open(&c, &s);
+    send_text(&c, "POST /echo?a=1&b=%20 HTTP/1.1\r\n" HOST
+                  "X-Name:  some value \t\r\nX-Empty:\r\n"
+                  "Content-Length: 5\r\n\r\nhe");
+    PUMP_UNTIL(&s, &c, s.body_len == 2);
+    bool known = false;
+    CHECK_BYTES(front_method(s.last), BYTES_LIT("POST"));
+    CHECK_BYTES(front_path(s.last), BYTES_LIT("/echo"));
+    CHECK_BYTES(front_query(s.last), BYTES_LIT("a=1&b=%20"));
+    CHECK_BYTES(front_header(s.last, "x-NAME"), BYTES_LIT("some value"));
+    CHECK(front_header(s.last, "x-empty").len == 0);
+    CHECK(front_header(s.last, "x-none").at == NULL);
+    CHECK(front_headers_count(s.last, "host") == 1);
+    CHECK(front_content_length(s.last, &known) == 5 && known);
+    CHECK(front_peer(s.last)->sa_family == AF_INET);
+    CHECK(!front_is_tls(s.last) && !front_is_head(s.last));
+    CHECK(front_requests(s.front) == 1 && front_connections(s.front) == 1);
+    send_text(&c, "llo");
+    PUMP_UNTIL(&s, &c, saw(&c, "hello"));
+    CHECK(saw(&c, "HTTP/1.1 200 OK\r\n"));
+    CHECK(saw(&c, "Content-Type: text/plain\r\n"));
+    CHECK(saw(&c, "Content-Length: 5\r\n"));
+    CHECK(s.done == 1 && s.gone == 0 && !c.ended);
+    CHECK(front_requests(s.front) == 0);
+    client_close(&c);
+    server_close(&s);
+}
+
+struct raw {
+    const char *name;
+    const char *text;
+    size_t len; /* 0: the text's */
+    unsigned status;
+};
+
+#define WITH_NUL(lit) lit, sizeof(lit) - 1
+#define NEXT "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+
+/* Every one is refused and the connection closed; the second request in it is never seen. */
+static const struct raw refused_heads[] = {
+    { "length and encoding",
+      "POST /x HTTP/1.1\r\n" HOST
+      "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" NEXT,
+      0, 400 },
+    { "encoding and length",
+      "POST /x HTTP/1.1\r\n" HOST
+      "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n" NEXT,
+      0, 400 },
+    { "equal lengths",
+      "POST /x HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Length: 1\r\n\r\nx" NEXT, 0, 400 },
+    { "different lengths",
+      "POST /x HTTP/1.1\r\n" HOST "Content-Length: 1\r\ncontent-length: 40\r\n\r\nx" NEXT, 0, 400 },
+    { "length list", "POST /x HTTP/1.1\r\n" HOST "Content-Length: 1, 1\r\n\r\nx" NEXT, 0, 400 },
+    { "plus length", "POST /x HTTP/1.1\r\n" HOST "Content-Length: +1\r\n\r\nx" NEXT, 0, 400 },
+    { "negative length", "POST /x HTTP/1.1\r\n" HOST "Content-Length: -1\r\n\r\nx" NEXT, 0, 400 },
+    { "hex length", "POST /x HTTP/1.1\r\n" HOST "Content-Length: 0x1\r\n\r\nx" NEXT, 0, 400 },
+    { "no length", "POST /x HTTP/1.1\r\n" HOST "Content-Length:\r\n\r\nx" NEXT, 0, 400 },
+    { "length over 64 bits",
+      "POST /x HTTP/1.1\r\n" HOST "Content-Length: 18446744073709551617\r\n\r\nx" NEXT, 0, 413 },
+    { "length with a space before the colon",
+      "POST /x HTTP/1.1\r\n" HOST "Content-Length : 40\r\n\r\n" NEXT, 0, 400 },
+    { "length with a tab before the colon",
+      "POST /x HTTP/1.1\r\n" HOST "Content-Length\t: 40\r\n\r\n" NEXT, 0, 400 },
+    { "gzip encoding", "POST /x HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip\r\n\r\n0\r\n\r\n" NEXT,
+      0, 400 },
+    { "gzip, chunked",
+      "POST /x HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n" NEXT, 0,
+      400 },
+    { "chunked twice",
+      "POST /x HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: "
+      "chunked\r\n\r\n0\r\n\r\n" NEXT,
+      0, 400 },
+    { "chunked with a parameter",
+      "POST /x HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked;x=1\r\n\r\n0\r\n\r\n" NEXT, 0, 400 },
+    { "chunked and a vertical tab",
+      "POST /x HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\v\r\n\r\n0\r\n\r\n" NEXT, 0, 400 },
+    { "chunked and identity",
+      "POST /x HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n" NEXT, 0,
+      400 },
+    { "encoding in 1.0",
+      "POST /x HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" NEXT, 0, 400 },
+    { "two hosts", "GET /x HTTP/1.1\r\n" HOST "Host: y\r\n\r\n" NEXT, 0, 400 },
+    { "two hosts in 1.0", "GET /x HTTP/1.0\r\n" HOST "Host: y\r\n\r\n" NEXT, 0, 400 },
+    { "no host", "GET /x HTTP/1.1\r\nX: y\r\n\r\n" NEXT, 0, 400 },
+    { "no header at all", "GET /x HTTP/1.1\r\n\r\n" NEXT, 0, 400 },
+    { "space in a name", "GET /x HTTP/1.1\r\n" HOST "X Y: z\r\n\r\n" NEXT, 0, 400 },
+    { "space first", "GET /x HTTP/1.1\r\n X: y\r\n" HOST "\r\n" NEXT, 0, 400 },
+    { "empty name", "GET /x HTTP/1.1\r\n" HOST ": y\r\n\r\n" NEXT, 0, 400 },
+    { "name outside ASCII", "GET /x HTTP/1.1\r\n" HOST "X\xc3\xa9: y\r\n\r\n" NEXT, 0, 400 },
+    { "name with a bracket", "GET /x HTTP/1.1\r\n" HOST "X(: y\r\n\r\n" NEXT, 0, 400 },
+    { "no colon", "GET /x HTTP/1.1\r\n" HOST "nothing\r\n\r\n" NEXT, 0, 400 },
+    { "folded line", "GET /x HTTP/1.1\r\n" HOST "X: y\r\n z\r\n\r\n" NEXT, 0, 400 },
+    { "folded by a tab", "GET /x HTTP/1.1\r\n" HOST "X: y\r\n\tz\r\n\r\n" NEXT, 0, 400 },
+    { "folded into a length", "POST /x HTTP/1.1\r\n" HOST "Content-Length:\r\n 40\r\n\r\n" NEXT, 0,
+      400 },
+    { "bare LF everywhere", "GET /x HTTP/1.1\nHost: x\n\n" NEXT, 0, 400 },
+    { "bare LF behind the request line", "GET /x HTTP/1.1\n" HOST "\r\n" NEXT, 0, 400 },
+    { "bare LF behind a header", "GET /x HTTP/1.1\r\nHost: x\n\r\n" NEXT, 0, 400 },
+    { "bare LF behind one of two", "GET /x HTTP/1.1\r\nX: y\nHost: x\r\n\r\n" NEXT, 0, 400 },
+    { "bare LF as the empty line", "GET /x HTTP/1.1\r\n" HOST "\n" NEXT, 0, 400 },
+    { "bare LF twice", "GET /x HTTP/1.1\r\nHost: x\n\n" NEXT, 0, 400 },
+    { "LF CR", "GET /x HTTP/1.1\r\nHost: x\n\rX: y\r\n\r\n" NEXT, 0, 400 },
+    { "bare CR in a value", "GET /x HTTP/1.1\r\n" HOST "X: y\rZ: z\r\n\r\n" NEXT, 0, 400 },
+    { "bare CR behind a value", "GET /x HTTP/1.1\r\n" HOST "X: y\r\r\n\r\n" NEXT, 0, 400 },
+    { "bare CR in a name", "GET /x HTTP/1.1\r\n" HOST "X\r: y\r\n\r\n" NEXT, 0, 400 },
+    { "bare CR in the request line", "GET /x\r HTTP/1.1\r\n" HOST "\r\n" NEXT, 0, 400 },
+    { "NUL in a value", WITH_NUL("GET /x HTTP/1.1\r\n" HOST "X: y\0z\r\n\r\n" NEXT), 400 },
+    { "NUL behind a value", WITH_NUL("GET /x HTTP/1.1\r\n" HOST "X: y\0\r\n\r\n" NEXT), 400 },
+    { "two NULs in a value", WITH_NUL("GET /x HTTP/1.1\r\n" HOST "X: y\0\0Y: z\r\n\r\n" NEXT),
+      400 },
+    { "two NULs behind a value", WITH_NUL("GET /x HTTP/1.1\r\n" HOST "X: y\0\0\r\n\r\n" NEXT),
+      400 },
+    { "NUL in a name", WITH_NUL("GET /x HTTP/1.1\r\n" HOST "X\0: y\r\n\r\n" NEXT), 400 },
+    { "NUL for a colon", WITH_NUL("GET /x HTTP/1.1\r\n" HOST "X\0 y\r\n\r\n" NEXT), 400 },
+    { "line that begins with NUL",
+      WITH_NUL("GET /x HTTP/1.1\r\n" HOST "\0X: y\r\nContent-Length: 40\r\n\r\n" NEXT), 400 },
+    { "NUL in the target", WITH_NUL("GET /x\0y HTTP/1.1\r\n" HOST "\r\n" NEXT), 400 },
+    { "NUL behind the version", WITH_NUL("GET /x HTTP/1.1\0\r\n" HOST "\r\n" NEXT), 400 },
+    { "escape in a value", "GET /x HTTP/1.1\r\n" HOST "X: \033[2J\r\n\r\n" NEXT, 0, 400 },
+    { "DEL in a value", "GET /x HTTP/1.1\r\n" HOST "X: \177\r\n\r\n" NEXT, 0, 400 },
+    { "two spaces behind the method", "GET  /x HTTP/1.1\r\n" HOST "\r\n" NEXT, 0, 400 },
+    { "two spaces before the version", "GET /x  HTTP/1.1\r\n" HOST "\r\n" NEXT, 0, 400 },
+    { "space behind the version", "GET /x HTTP/1.1 \r\n" HOST "\r\n" NEXT, 0, 400 },
+    { "space in the target", "GET /x y HTTP/1.1\r\n" HOST "\r\n" NEXT, 0, 400 },
+    { "tab in the target", "GET /x\ty HTTP/1.1\r\n" HOST "\r\n" NEXT, 0, 400 },
+    { "target outside ASCII", "GET /\xc3\xa9 HTTP/1.1\r\n" HOST "\r\n" NEXT, 0, 400 },
+    { "strange method", "G@T /x HTTP/1.1\r\n" HOST "\r\n" NEXT, 0, 400 },
+    { "no version", "GET /x\r\n" HOST "\r\n" NEXT, 0, 400 },
+    { "lower-case version", "GET /x http/1.1\r\n" HOST "\r\n" NEXT, 0, 400 },
+    { "version 1.2", "GET /x HTTP/1.2\r\n" HOST "\r\n" NEXT, 0, 505 },
+    { "version 2.0", "GET /x HTTP/2.0\r\n" HOST "\r\n" NEXT, 0, 505 },
+    { "HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0, 505 },
+};
+
+static void check_refused(const struct raw *raw)
+{
+    struct server s;
+    struct client c;
+    char line[32];
+    server_open(&s, NULL);
+    client_open(&c, &s);
+    (void)snprintf(line, sizeof line, "HTTP/1.1 %u ", raw->status);
+    send_bytes(&c, raw->len > 0 ? bytes_of(raw->text, raw->len) : bytes_str(raw->text));
+    PUMP_UNTIL(&s, &c, c.ended);
+    if (!bytes_starts(buf_view(&c.in), bytes_str(line)) || s.requests != 0 || c.reset ||
+        !saw(&c, "Connection: close\r\n"))
+        fail_msg("%s: %u requests, reset %d, got: %s", raw->name, s.requests, c.reset,
+                 buf_str(&c.in));
+    client_close(&c);
+    server_close(&s);
+}
+
+static void refuses_every_head_that_can_be_read_in_two_ways(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(refused_heads); i++)
+        check_refused(&refused_heads[i]);
+}
+
+static void refuses_them_as_the_second_request_too(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(refused_heads); i++) {
+        const struct raw *raw = &refused_heads[i];
+        struct server s;
+        struct client c;
+        server_open(&s, NULL);
+        client_open(&c, &s);
+        send_text(&c, "GET /now HTTP/1.1\r\n" HOST "\r\n");
+        send_bytes(&c, raw->len > 0 ? bytes_of(raw->text, raw->len) : bytes_str(raw->text));
+        PUMP_UNTIL(&s, &c, c.ended);
+        char line[32];
+        (void)snprintf(line, sizeof line, "nowHTTP/1.1 %u ", raw->status);
+        if (s.requests != 1 || !saw(&c, line))
+            fail_msg("%s: %u requests, got: %s", raw->name, s.requests, buf_str(&c.in));
+        client_close(&c);
+        server_close(&s);
+    }
+}
+
+static void refuses_with_a_JSON_error_object_and_says_so(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client c;
+    server_open(&s, NULL);
+    client_open(&c, &s);
+    send_text(&c, "GET / HTTP/1.1\r\n" HOST HOST "\r\n");
+    PUMP_UNTIL(&s, &c, c.ended);
+    CHECK(saw(&c, "Content-Type: application/json\r\n"));
+    CHECK(saw(&c,
+              "{\"error\":{\"message\":\"repeated host\",\"type\":\"invalid_request_error\","
+              "\"param\":null,\"code\":null}}"));
+    CHECK(s.refused == 1 && s.refused_status == 400);
+    client_close(&c);
+    server_close(&s);
+}
+
+static void takes_odd_heads_that_are_right(void **state)
+{
+    (void)state;
+    static const char *const heads[] = {
+        "GET /now HTTP/1.1\r\nhOST:x\r\n\r\n",
+        "\r\nGET /now HTTP/1.1\r\n" HOST "\r\n",
+        "GET /now HTTP/1.1\r\n" HOST
+        "X: caf\xc3\xa9\r\nX: a\tb\r\n!#$%&'*+-.^_`|~09azAZ: y\r\n\r\n",
+        "GET /now?x=%00%0d%0a HTTP/1.1\r\n" HOST "\r\n",
+        "GET /now? HTTP/1.1\r\n" HOST "\r\n",
+        "GET /now HTTP/1.1\r\nCookie: a=b; c=\"d\"\r\n" HOST "\r\n",
+        "POST /now HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n",
+        "POST /now HTTP/1.1\r\n" HOST "Content-Length:  003 \r\n\r\nabc",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+        struct server s;
+        struct client c;
+        server_open(&s, NULL);
+        client_open(&c, &s);
+        send_text(&c, heads[i]);
+        if (i + 1 < ARRAY_LEN(heads)) { /* white space behind a length is not taken by the parser */
+            PUMP_UNTIL(&s, &c, saw(&c, "\r\n\r\nnow"));
+            CHECK(s.requests == 1);
+        } else {
+            PUMP_UNTIL(&s, &c, saw(&c, "HTTP/1.1 400"));
+        }
+        client_close(&c);
+        server_close(&s);
+    }
+}
+
+static void parses_the_same_for_every_split(void **state)
+{
+    (void)state;
+    const char *text = "POST /echo?q HTTP/1.1\r\n" HOST
+                       "X: y\r\nContent-Length: 3\r\n\r\nabc"
+                       "GET /now HTTP/1.1\r\n" HOST "\r\n";
+    for (size_t cut = 1; cut < strlen(text); cut++) {
+        struct server s;
+        struct client c;
+        server_open(&s, NULL);
+        client_open(&c, &s);
+        send_bytes(&c, bytes_of(text, cut));
+        turn(&s);
+        send_text(&c, text + cut);
+        PUMP_UNTIL(&s, &c, saw(&c, "\r\n\r\nnow"));
+        CHECK(saw(&c, "\r\n\r\nabcHTTP/1.1 200"));
+        CHECK(s.requests == 2 && s.done == 2);
+        client_close(&c);
+        server_close(&s);
+    }
+}
+
+static void head_of(struct buf *out, size_t len)
+{
+    buf_truncate(out, 0);
+    CHECK_OK(buf_add_str(out, "GET /now HTTP/1.1\r\n" HOST "X: "));
+    while (out->len < len - 4)
+        CHECK_OK(buf_add_u8(out, 'y'));
+    CHECK_OK(buf_add_str(out, "\r\n\r\n"));
+}
+
+static void takes_a_head_at_the_limit_and_refuses_one_above(void **state)
+{
+    (void)state;
+    BUF_AUTO head = BUF(1 << 20);
+    const struct {
+        size_t len;
+        const char *answer;
+    } cases[] = { { FRONT_HEAD_MAX, "HTTP/1.1 200 " },
+                  { FRONT_HEAD_MAX + 1, "HTTP/1.1 431 " },
+                  { 100 * 1024, "HTTP/1.1 431 " } };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct server s;
+        struct client c;
+        server_open(&s, NULL);
+        client_open(&c, &s);
+        head_of(&head, cases[i].len);
+        send_bytes(&c, buf_view(&head));
+        PUMP_UNTIL(&s, &c, saw(&c, "\r\n\r\n"));
+        if (!bytes_starts(buf_view(&c.in), bytes_str(cases[i].answer)))
+            fail_msg("%zu bytes: %s", cases[i].len, buf_str(&c.in));
+        client_close(&c);
+        server_close(&s);
+    }
+}
+
+static void takes_as_many_headers_as_allowed_and_refuses_one_more(void **state)
+{
+    (void)state;
+    for (int extra = 0; extra < 2; extra++) {
+        BUF_AUTO head = BUF(1 << 20);
+        struct server s;
+        struct client c;
+        server_open(&s, NULL);
+        client_open(&c, &s);
+        CHECK_OK(buf_add_str(&head, "GET /now HTTP/1.1\r\n" HOST));
+        for (int i = 1; i < FRONT_HEADERS_MAX + extra; i++)
+            CHECK_OK(buf_addf(&head, "X-%d: y\r\n", i));
+        CHECK_OK(buf_add_str(&head, "\r\n"));
+        send_bytes(&c, buf_view(&head));
+        PUMP_UNTIL(&s, &c, saw(&c, extra ? "HTTP/1.1 431 " : "\r\n\r\nnow"));
+        client_close(&c);
+        server_close(&s);
+    }
+}
+
+/* ---- connections ---- */
+
+static void keeps_pipelined_requests_apart_and_in_order(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client c;
+    server_open(&s, NULL);
+    client_open(&c, &s);
+    send_text(&c, "POST /echo HTTP/1.1\r\n" HOST
+                  "Content-Length: 3\r\n\r\none"
+                  "GET /now HTTP/1.1\r\n" HOST
+                  "\r\n"
+                  "POST /now HTTP/1.1\r\n" HOST
+                  "Content-Length: 4\r\n\r\nskip"
+                  "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nthree");
+    PUMP_UNTIL(&s, &c, saw(&c, "three"));
+    CHECK(times(&c, "HTTP/1.1 200 OK") == 4);
+    CHECK(s.requests == 4 && s.done == 4 && !c.ended);
+    CHECK_BYTES(buf_view(&s.log), BYTES_LIT("/echo /now /now /echo "));
+    client_close(&c);
+    server_close(&s);
+}
+
+static void answers_parked_pipelined_requests_one_after_the_other(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client c;
+    server_open(&s, NULL);
+    client_open(&c, &s);
+    send_text(&c, "GET /wait HTTP/1.1\r\n" HOST "\r\nGET /wait HTTP/1.1\r\n" HOST "\r\n");
+    PUMP_UNTIL(&s, &c, s.body_ends == 1);
+    turn(&s);
+    CHECK(s.requests == 1);
+    CHECK_OK(front_respond(s.last, 200, NULL, 0, BYTES_LIT("first")));
+    PUMP_UNTIL(&s, &c, s.body_ends == 2);
+    CHECK_OK(front_respond(s.last, 201, NULL, 0, BYTES_LIT("second")));
+    PUMP_UNTIL(&s, &c, saw(&c, "second"));
+    CHECK(saw(&c, "first") && saw(&c, "HTTP/1.1 201 Created"));
+    client_close(&c);
+    server_close(&s);
+}
+
+static void speaks_HTTP_1_0(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client c;
+    server_open(&s, NULL);
+    client_open(&c, &s);
+    send_text(&c, "GET /stream HTTP/1.0\r\n\r\n");
+    PUMP_UNTIL(&s, &c, s.body_ends == 1);
+    CHECK_OK(front_write(s.last, BYTES_LIT("some content")));
+    const struct front_field trailer = { BYTES_LIT("receipt"), BYTES_LIT("x") };
+    CHECK_OK(front_end(s.last, &trailer, 1));
+    PUMP_UNTIL(&s, &c, c.ended);
+    CHECK(!c.reset && s.done == 1);
+    CHECK(saw(&c, "\r\n\r\nsome content") && !saw(&c, "chunked") && !saw(&c, "receipt"));
+    CHECK(bytes_ends(buf_view(&c.in), BYTES_LIT("some content")));
+    client_close(&c);
+    client_open(&c, &s);
+    send_text(&c, "GET /now HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    PUMP_UNTIL(&s, &c, saw(&c, "\r\n\r\nnow"));
+    CHECK(saw(&c, "Connection: Keep-Alive\r\n") && !c.ended);
+    client_close(&c);
+    server_close(&s);
+}
+
+static void answers_HEAD_without_content(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client c;
+    server_open(&s, NULL);
+    client_open(&c, &s);
+    send_text(&c, "HEAD /now HTTP/1.1\r\n" HOST "\r\n");
+    PUMP_UNTIL(&s, &c, saw(&c, "\r\n\r\n"));
+    CHECK(saw(&c, "Content-Length: 3\r\n") && bytes_ends(buf_view(&c.in), BYTES_LIT("\r\n\r\n")));
+    buf_truncate(&c.in, 0);
+    send_text(&c, "HEAD /sized HTTP/1.1\r\n" HOST "\r\n");
+    PUMP_UNTIL(&s, &c, s.body_ends == 1);
+    CHECK(front_is_head(s.last));
+    CHECK_OK(front_write(s.last, BYTES_LIT("dropped")));
+    turn(&s);
+    receive(&c);
+    CHECK(c.in.len == 0 && s.done == 1);
+    CHECK_OK(front_end(s.last, NULL, 0));
+    PUMP_UNTIL(&s, &c, saw(&c, "\r\n\r\n"));
+    CHECK(saw(&c, "Content-Length: 10\r\n") && bytes_ends(buf_view(&c.in), BYTES_LIT("\r\n\r\n")));
+    CHECK(s.done == 2 && !c.ended);
+    client_close(&c);
+    server_close(&s);
+}
+
+/* ---- bodies ---- */
+
+static const struct raw chunked_bodies[] = {
+    { "hello world", "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n", 0, 200 },
+    { "with an extension", "5;a=b\r\nhello\r\n6\r\n world\r\n0;last\r\n\r\n", 0, 200 },
+    { "with trailers", "b\r\nhello world\r\n0\r\nX: y\r\nZ: z\r\n\r\n", 0, 200 },
+    { "bad size", "x\r\nhello\r\n", 0, 400 },
+    { "no size", "\r\nhello\r\n", 0, 400 },
+    { "size over 64 bits", "10000000000000000\r\nhello", 0, 413 },
+    { "negative size", "-5\r\nhello\r\n", 0, 400 },
+    { "chunk without its line end", "5\r\nhello6\r\n world\r\n0\r\n\r\n", 0, 400 },
+};
+
+static void takes_chunked_bodies_and_closes_behind_them(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(chunked_bodies); i++) {
+        const struct raw *raw = &chunked_bodies[i];
+        char line[32];
+        struct server s;
+        struct client c;
+        server_open(&s, NULL);
+        client_open(&c, &s);
+        send_text(&c, "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n");
+        send_text(&c, raw->text);
+        send_text(&c, NEXT);
+        PUMP_UNTIL(&s, &c, c.ended);
+        (void)snprintf(line, sizeof line, "HTTP/1.1 %u ", raw->status);
+        if (!bytes_starts(buf_view(&c.in), bytes_str(line)) || !saw(&c, "Connection: close\r\n") ||
+            s.requests != 1 || (raw->status == 200 && !saw(&c, "\r\n\r\nhello world")))
+            fail_msg("%s: %s", raw->name, buf_str(&c.in));
+        CHECK(s.done == (raw->status == 200) && s.gone == (raw->status != 200));
+        client_close(&c);
+        server_close(&s);
+    }
+}
+
+static void post(struct client *c, const char *more, size_t len, bool chunked)
+{
+    BUF_AUTO text = BUF(1024);
+    CHECK_OK(buf_addf(&text, "POST /size HTTP/1.1\r\n" HOST "%s", more));
+    if (chunked)
+        CHECK_OK(buf_add_str(&text, "Transfer-Encoding: chunked\r\n\r\n"));
+    else
+        CHECK_OK(buf_addf(&text, "Content-Length: %zu\r\n\r\n", len));
+    send_bytes(c, buf_view(&text));
+}
+
+static void send_content(struct client *c, size_t len, bool chunked)
+{
+    enum { PART = 1 << 20 };
+    uint8_t *part = mem_alloc(PART);
+    for (size_t n; len > 0 && !c->ended; len -= n) {
+        char size[32];
+        n = len < PART ? len : PART;
+        (void)snprintf(size, sizeof size, "%zx\r\n", n);
+        if (chunked)
+            send_text(c, size);
+        send_bytes(c, bytes_of(part, n));
+        if (chunked)
+            send_text(c, "\r\n");
+    }
+    if (chunked)
+        send_text(c, "0\r\n\r\n");
+    mem_free(part);
+}
+
+static void takes_a_body_at_the_limit_and_refuses_one_above(void **state)
+{
+    (void)state;
+    const size_t most = 64 * 1024 * 1024;
+    for (int i = 0; i < 4; i++) {
+        bool chunked = i >= 2, over = i % 2 == 1;
+        struct server s;
+        struct client c;
+        server_open(&s, NULL);
+        s.keep_body = false;
+        client_open(&c, &s);
+        post(&c, "", most + over, chunked);
+        send_content(&c, most + over, chunked);
+        PUMP_UNTIL(&s, &c, saw(&c, "\r\n\r\n"));
+        if (over) {
+            PUMP_UNTIL(&s, &c, c.ended);
+            CHECK(saw(&c, "HTTP/1.1 413 ") && saw(&c, "Connection: close\r\n"));
+            CHECK(saw(&c, "\"code\":\"request_too_large\""));
+            CHECK(!c.reset && s.refused == 1 && s.refused_status == 413 && s.done == 0);
+            CHECK(s.requests == chunked && s.gone == chunked);
+        } else {
+            PUMP_UNTIL(&s, &c, saw(&c, "67108864 bytes"));
+            CHECK(s.done == 1 && c.ended == chunked);
+        }
+        client_close(&c);
+        server_close(&s);
+    }
+}
+
+static void asks_for_an_expected_body_at_once_unless_it_is_refused(void **state)
+{
+    (void)state;
+    const char *expect = "Expect: 100-continue\r\n";
+    struct server s;
+    struct client c;
+    server_open(&s, NULL);
+    client_open(&c, &s);
+    post(&c, expect, 3, false);
+    PUMP_UNTIL(&s, &c, saw(&c, "HTTP/1.1 100 Continue\r\n\r\n"));
+    CHECK(!saw(&c, "200"));
+    send_text(&c, "abc");
+    PUMP_UNTIL(&s, &c, saw(&c, "3 bytes"));
+    client_close(&c);
+
+    client_open(&c, &s);
+    post(&c, expect, 64 * 1024 * 1024 + 1, false);
+    PUMP_UNTIL(&s, &c, c.ended);
+    CHECK(bytes_starts(buf_view(&c.in), BYTES_LIT("HTTP/1.1 413 ")));
+    CHECK(saw(&c, "Connection: close\r\n") && !saw(&c, "100 Continue"));
+    client_close(&c);
+
+    client_open(&c, &s);
+    send_text(&c,
+              "POST /now HTTP/1.1\r\n" HOST "Content-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+    PUMP_UNTIL(&s, &c, c.ended);
+    CHECK(bytes_starts(buf_view(&c.in), BYTES_LIT("HTTP/1.1 200 ")));
+    CHECK(saw(&c, "Connection: close\r\n") && saw(&c, "\r\n\r\nnow"));
+    client_close(&c);
+    server_close(&s);
+}
+
+static void answers_before_the_body_without_a_reset(void **state)
+{
+    (void)state;
+    const size_t len = 20 * 1024 * 1024;
+    struct server s;
+    struct client c;
+    server_open(&s, NULL);
+    client_open(&c, &s);
+    BUF_AUTO head = BUF(256);
+    CHECK_OK(buf_addf(&head, "POST /now HTTP/1.1\r\n" HOST "Content-Length: %zu\r\n\r\n", len));
+    send_bytes(&c, buf_view(&head));
+    send_content(&c, len, false);
+    PUMP_UNTIL(&s, &c, c.ended);
+    CHECK(!c.reset && saw(&c, "\r\n\r\nnow") && s.done == 1);
+    client_close(&c);
+
+    client_open(&c, &s);
+    send_text(&c, "POST /early HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\nabc");
+    PUMP_UNTIL(&s, &c, s.requests == 2 && s.body_len == 3);
+    send_text(&c, "defghij" NEXT);
+    PUMP_UNTIL(&s, &c, s.requests == 3);
+    CHECK(saw(&c, "HTTP/1.1 503 ") && saw(&c, "\r\n\r\nearly") && s.body_len == 0 && !c.ended);
+    client_close(&c);
+    server_close(&s);
+}
+
+static void holds_the_body_back_while_paused(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client c;
+    server_open(&s, NULL);
+    client_open(&c, &s);
+    send_text(&c, "POST /hold HTTP/1.1\r\n" HOST
+                  "Expect: 100-continue\r\n"
+                  "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    PUMP_UNTIL(&s, &c, s.requests == 1);
+    for (int i = 0; i < 5; i++)
+        turn(&s);
+    receive(&c);
+    CHECK(s.body_len == 0 && c.in.len == 0);
+    front_body_resume(s.last);
+    PUMP_UNTIL(&s, &c, s.body_len == 3);
+    CHECK(saw(&c, "100 Continue"));
+    front_body_pause(s.last);
+    send_text(&c, "3\r\ndef\r\n2\r\ngh\r\n0\r\n\r\n");
+    for (int i = 0; i < 5; i++)
+        turn(&s);
+    CHECK(s.body_len == 3);
+    front_body_resume(s.last);
+    PUMP_UNTIL(&s, &c, s.body_ends == 1);
+    CHECK_BYTES(buf_view(&s.body), BYTES_LIT("abcdefgh"));
+    CHECK_OK(front_respond(s.last, 200, NULL, 0, BYTES_LIT("held")));
+    PUMP_UNTIL(&s, &c, saw(&c, "held"));
+    client_close(&c);
+    server_close(&s);
+}
+
+/* ---- answers in pieces ---- */
+
+static void start_stream(struct server *s, struct client *c, const char *path)
+{
+    BUF_AUTO text = BUF(256);
+    server_open(s, NULL);
+    client_open(c, s);
+    CHECK_OK(buf_addf(&text, "GET %s HTTP/1.1\r\n" HOST "\r\n", path));
+    send_bytes(c, buf_view(&text));
+    PUMP_UNTIL(s, c, saw(c, "\r\n\r\n"));
+    CHECK(saw(c, "HTTP/1.1 200 OK"));
+    buf_truncate(&c->in, 0);
+}
+
+static void sends_each_turn_as_one_chunk_and_the_end_with_the_last(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client c;
+    start_stream(&s, &c, "/stream");
+    CHECK_OK(front_write(s.last, BYTES_LIT("data: 1\n\n")));
+    PUMP_UNTIL(&s, &c, c.in.len > 0);
+    CHECK_BYTES(buf_view(&c.in), BYTES_LIT("9\r\ndata: 1\n\n\r\n"));
+    CHECK(front_queued(s.last) == 0);
+    buf_truncate(&c.in, 0);
+    CHECK_OK(front_write(s.last, BYTES_LIT("data: 2\n\n")));
+    CHECK_OK(front_write(s.last, BYTES_LIT("data: 3\n\n")));
+    CHECK(front_queued(s.last) == 18);
+    PUMP_UNTIL(&s, &c, c.in.len > 0);
+    CHECK_BYTES(buf_view(&c.in), BYTES_LIT("12\r\ndata: 2\n\ndata: 3\n\n\r\n"));
+    buf_truncate(&c.in, 0);
+    CHECK_OK(front_write(s.last, BYTES_LIT("data: [DONE]\n\n")));
+    const struct front_field trailer = { BYTES_LIT("Receipt"), BYTES_LIT("abc") };
+    CHECK_OK(front_end(s.last, &trailer, 1));
+    CHECK(s.done == 0);
+    /* one read: both left in one segment */
+    PUMP_UNTIL(&s, &c, c.in.len > 0);
+    CHECK_BYTES(buf_view(&c.in), BYTES_LIT("E\r\ndata: [DONE]\n\n\r\n0\r\nReceipt: abc\r\n\r\n"));
+    CHECK(s.done == 1 && !c.ended);
+    buf_truncate(&c.in, 0);
+    send_text(&c, "GET /now HTTP/1.1\r\n" HOST "\r\n");
+    PUMP_UNTIL(&s, &c, saw(&c, "\r\n\r\nnow"));
+    client_close(&c);
+    server_close(&s);
+}
+
+static void ends_an_idle_stream(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client c;
+    start_stream(&s, &c, "/stream");
+    turn(&s);
+    CHECK_OK(front_end(s.last, NULL, 0));
+    PUMP_UNTIL(&s, &c, c.in.len > 0);
+    CHECK_BYTES(buf_view(&c.in), BYTES_LIT("0\r\n\r\n"));
+    CHECK(s.done == 1);
+    client_close(&c);
+    server_close(&s);
+}
+
+static void sends_a_known_length_and_is_done_only_at_its_end(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client c;
+    start_stream(&s, &c, "/sized");
+    CHECK_OK(front_write(s.last, BYTES_LIT("01234567")));
+    CHECK_ERR(front_end(s.last, NULL, 0), MALFORMED);
+    CHECK_ERR(front_write(s.last, BYTES_LIT("890")), LIMIT);
+    CHECK_OK(front_write(s.last, BYTES_LIT("89")));
+    PUMP_UNTIL(&s, &c, c.in.len == 9);
+    turn(&s);
+    CHECK(s.done == 0);
+    CHECK_OK(front_end(s.last, NULL, 0));
+    PUMP_UNTIL(&s, &c, c.in.len == 10);
+    CHECK_BYTES(buf_view(&c.in), BYTES_LIT("0123456789"));
+    CHECK(s.done == 1 && !c.ended);
+    client_close(&c);
+    server_close(&s);
+}
+
+static void an_aborted_stream_never_looks_finished(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client c;
+    start_stream(&s, &c, "/stream");
+    CHECK_OK(front_write(s.last, BYTES_LIT("data: half")));
+    PUMP_UNTIL(&s, &c, c.in.len > 0);
+    CHECK_OK(front_write(s.last, BYTES_LIT("data: error\n\n")));
+    front_abort(s.last);
+    CHECK(s.gone == 0);
+    CHECK_ERR(front_write(s.last, BYTES_LIT("more")), CLOSED);
+    CHECK_ERR(front_end(s.last, NULL, 0), CLOSED);
+    PUMP_UNTIL(&s, &c, c.ended);
+    CHECK(saw(&c, "data: error") && !saw(&c, "0\r\n\r\n"));
+    CHECK(s.gone == 1 && s.done == 0);
+    client_close(&c);
+    server_close(&s);
+
+    start_stream(&s, &c, "/sized");
+    CHECK_OK(front_write(s.last, BYTES_LIT("01234")));
+    front_abort(s.last);
+    PUMP_UNTIL(&s, &c, c.ended);
+    CHECK(c.in.len == 5 && s.gone == 1);
+    client_close(&c);
+    server_close(&s);
+}
+
+static void an_aborted_HTTP_1_0_stream_ends_with_a_reset(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client c;
+    server_open(&s, NULL);
+    client_open(&c, &s);
+    send_text(&c, "GET /stream HTTP/1.0\r\n\r\n");
+    PUMP_UNTIL(&s, &c, s.body_ends == 1);
+    CHECK_OK(front_write(s.last, BYTES_LIT("half")));
+    PUMP_UNTIL(&s, &c, saw(&c, "half"));
+    front_abort(s.last);
+    PUMP_UNTIL(&s, &c, c.ended);
+    CHECK(c.reset && s.gone == 1);
+    client_close(&c);
+    server_close(&s);
+}
+
+static void an_abort_before_the_answer_closes_without_one(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client c;
+    server_open(&s, NULL);
+    client_open(&c, &s);
+    send_text(&c, "GET /drop HTTP/1.1\r\n" HOST "\r\n");
+    PUMP_UNTIL(&s, &c, c.ended);
+    CHECK(c.in.len == 0 && s.gone == 1);
+    client_close(&c);
+    client_open(&c, &s);
+    send_text(&c, "GET /wait HTTP/1.1\r\n" HOST "\r\n");
+    PUMP_UNTIL(&s, &c, s.body_ends == 1);
+    front_abort(s.last);
+    PUMP_UNTIL(&s, &c, c.ended);
+    CHECK(c.in.len == 0 && s.gone == 2);
+    client_close(&c);
+    server_close(&s);
+}
+
+static void a_slow_reader_is_bounded_and_told_when_to_go_on(void **state)
+{
+    (void)state;
+    static uint8_t part[64 * 1024];
+    struct server s;
+    struct client c;
+    size_t written = 0;
+    start_stream(&s, &c, "/stream");
+    err e = OK;
+    /* the client does not read: first the kernel is full, then the queue */
+    for (int i = 0; i < 4096 && err_is_ok(e); i++) {
+        e = front_write(s.last, BYTES_ARRAY(part));
+        written += err_is_ok(e) ? sizeof part : 0;
+        CHECK(front_queued(s.last) <= FRONT_QUEUE_MAX);
+        turn(&s);
+    }
+    CHECK_ERR(e, LIMIT);
+    CHECK(front_queued(s.last) > FRONT_QUEUE_MAX - sizeof part && s.writable == 0);
+    PUMP_UNTIL(&s, &c, s.writable > 0);
+    CHECK(s.writable == 1 && front_queued(s.last) <= FRONT_QUEUE_LOW);
+    CHECK_OK(front_end(s.last, NULL, 0));
+    PUMP_UNTIL(&s, &c, s.done == 1);
+    PUMP_UNTIL(&s, &c, bytes_ends(buf_view(&c.in), BYTES_LIT("\r\n0\r\n\r\n")));
+    CHECK(c.in.len > written);
+    client_close(&c);
+    server_close(&s);
+}
+
+static void takes_a_full_queue_and_refuses_one_byte_more(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client c;
+    start_stream(&s, &c, "/stream");
+    uint8_t *big = mem_alloc(FRONT_QUEUE_MAX + 1);
+    CHECK_ERR(front_write(s.last, bytes_of(big, FRONT_QUEUE_MAX + 1)), LIMIT);
+    CHECK_OK(front_write(s.last, bytes_of(big, FRONT_QUEUE_MAX)));
+    CHECK_ERR(front_write(s.last, bytes_of(big, 1)), LIMIT);
+    mem_free(big);
+    client_close(&c);
+    server_close(&s);
+}
+
+static void refuses_fields_that_could_split_the_head(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client c;
+    server_open(&s, NULL);
+    client_open(&c, &s);
+    send_text(&c, "GET /wait HTTP/1.1\r\n" HOST "\r\n");
+    PUMP_UNTIL(&s, &c, s.body_ends == 1);
+    static const char *const wrong[][2] = {
+        { "X", "a\r\nY: b" },
+        { "X", "a\nb" },
+        { "X", "a\rb" },
+        { "X", "\x01" },
+        { "X\r\nY", "a" },
+        { "X Y", "a" },
+        { "X:", "a" },
+        { "", "a" },
+        { "X", "" },
+        { "content-LENGTH", "1" },
+        { "Date", "now" },
+        { "Transfer-Encoding", "chunked" },
+        { "connection", "close" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        const struct front_field field = { bytes_str(wrong[i][0]), bytes_str(wrong[i][1]) };
+        CHECK_ERR(front_respond(s.last, 200, &field, 1, BYTES_LIT("x")), MALFORMED);
+        CHECK_ERR(front_begin(s.last, 200, &field, 1, FRONT_CHUNKED), MALFORMED);
+    }
+    const struct front_field nul = { BYTES_LIT("X"), BYTES_LIT("a\0b") };
+    CHECK_ERR(front_respond(s.last, 200, &nul, 1, BYTES_LIT("x")), MALFORMED);
+    CHECK_OK(front_respond(s.last, 200, &plain, 1, BYTES_LIT("right")));
+    CHECK_ERR(front_respond(s.last, 200, &plain, 1, BYTES_LIT("twice")), INTERNAL);
+    PUMP_UNTIL(&s, &c, saw(&c, "right"));
+    CHECK(!saw(&c, "twice"));
+    client_close(&c);
+    server_close(&s);
+}
+
+static void a_large_answer_is_sent_without_being_copied(void **state)
+{
+    (void)state;
+    const size_t len = 8 * 1024 * 1024;
+    struct server s;
+    struct client c;
+    server_open(&s, NULL);
+    client_open(&c, &s);
+    send_text(&c, "GET /wait HTTP/1.1\r\n" HOST "\r\n");
+    PUMP_UNTIL(&s, &c, s.body_ends == 1);
+    struct buf body = BUF(len);
+    CHECK_OK(buf_add_zeros(&body, len));
+    CHECK_OK(front_respond_take(s.last, 200, NULL, 0, &body));
+    CHECK(body.at == NULL && body.len == 0);
+    PUMP_UNTIL(&s, &c, s.done == 1);
+    PUMP_UNTIL(&s, &c, c.in.len > len);
+    client_close(&c);
+    server_close(&s);
+}
+
+/* ---- those who leave, and those who are slow ---- */
+
+static void notices_at_once_that_a_waiting_client_left(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client c;
+    server_open(&s, NULL);
+    client_open(&c, &s);
+    send_text(&c, "GET /wait HTTP/1.1\r\n" HOST "\r\n");
+    PUMP_UNTIL(&s, &c, s.body_ends == 1);
+    client_close(&c);
+    c.ended = true;
+    PUMP_UNTIL(&s, &c, s.gone == 1);
+    PUMP_UNTIL(&s, &c, front_connections(s.front) == 0);
+    CHECK(front_requests(s.front) == 0);
+    server_close(&s);
+}
+
+static void notices_that_a_streaming_client_left(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client c;
+    start_stream(&s, &c, "/stream");
+    CHECK_OK(front_write(s.last, BYTES_LIT("data: 1\n\n")));
+    PUMP_UNTIL(&s, &c, c.in.len > 0);
+    client_close(&c);
+    c.ended = true;
+    PUMP_UNTIL(&s, &c, s.gone == 1);
+    PUMP_UNTIL(&s, &c, front_connections(s.front) == 0);
+    server_close(&s);
+}
+
+static void notices_that_a_held_back_client_left(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client c;
+    server_open(&s, NULL);
+    client_open(&c, &s);
+    send_text(&c, "POST /hold HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\n");
+    PUMP_UNTIL(&s, &c, s.requests == 1);
+    client_close(&c);
+    c.ended = true;
+    PUMP_UNTIL(&s, &c, s.gone == 1);
+    PUMP_UNTIL(&s, &c, front_connections(s.front) == 0);
+    server_close(&s);
+}
+
+static void notices_that_a_client_left_inside_its_body(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client c;
+    server_open(&s, NULL);
+    client_open(&c, &s);
+    send_text(&c, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\nabc");
+    PUMP_UNTIL(&s, &c, s.body_len == 3);
+    client_close(&c);
+    c.ended = true;
+    PUMP_UNTIL(&s, &c, s.gone == 1);
+    CHECK(s.body_ends == 0);
+    server_close(&s);
+}
+
+static void answers_a_half_closed_client_only_at_once(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client c;
+    server_open(&s, NULL);
+    client_open(&c, &s);
+    send_text(&c, "GET /now HTTP/1.1\r\n" HOST "\r\n");
+    CHECK(shutdown(c.fd, SHUT_WR) == 0);
+    PUMP_UNTIL(&s, &c, c.ended);
+    CHECK(saw(&c, "\r\n\r\nnow") && s.done == 1);
+    client_close(&c);
+    client_open(&c, &s);
+    send_text(&c, "GET /wait HTTP/1.1\r\n" HOST "\r\n");
+    CHECK(shutdown(c.fd, SHUT_WR) == 0);
+    PUMP_UNTIL(&s, &c, c.ended);
+    CHECK(c.in.len == 0 && s.gone == 1);
+    client_close(&c);
+    server_close(&s);
+}
+
+static void notices_a_client_that_left_with_its_last_bytes(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\nabc",
+        "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\n",
+        "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5\r\nab",
+        "GET /wait HTTP/1.1\r\n" HOST "\r\n",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        struct server s;
+        struct client c;
+        server_open(&s, NULL);
+        client_open(&c, &s);
+        CHECK(send(c.fd, texts[i], strlen(texts[i]), 0) == (ssize_t)strlen(texts[i]));
+        client_close(&c);
+        c.ended = true;
+        PUMP_UNTIL(&s, &c, s.gone == 1);
+        PUMP_UNTIL(&s, &c, front_connections(s.front) == 0);
+        server_close(&s);
+    }
+}
+
+static void cuts_off_a_slow_head(void **state)
+{
+    (void)state;
+    const struct front_settings settings = { .head_ms = 50, .idle_ms = 1000 };
+    static const char *const starts[] = { "", "G", "GET /now HTTP/1.1\r\nHost" };
+    struct server s;
+    struct client c;
+    server_open(&s, &settings);
+    for (size_t i = 0; i < ARRAY_LEN(starts); i++) {
+        client_open(&c, &s);
+        send_text(&c, starts[i]);
+        PUMP_UNTIL(&s, &c, c.ended);
+        CHECK(c.in.len == 0 && s.refused == i + 1 && s.refused_status == 0);
+        client_close(&c);
+    }
+    /* one that drips is no better */
+    client_open(&c, &s);
+    for (int i = 0; i < 10000 && !c.ended; i++) {
+        send_text(&c, i == 0 ? "GET /now HTTP/1.1\r\nX: " : "y");
+        turn(&s);
+        receive(&c);
+        (void)poll(NULL, 0, 5);
+    }
+    CHECK(c.ended && s.requests == 0);
+    client_close(&c);
+    server_close(&s);
+}
+
+static void cuts_off_a_slow_second_head(void **state)
+{
+    (void)state;
+    const struct front_settings settings = { .head_ms = 50, .idle_ms = 1000 };
+    struct server s;
+    struct client c;
+    server_open(&s, &settings);
+    client_open(&c, &s);
+    send_text(&c, "GET /now HTTP/1.1\r\n" HOST "\r\nGET /now HTTP/1.1\r\nX: ");
+    for (int i = 0; i < 10000 && !c.ended; i++) {
+        send_text(&c, "y");
+        turn(&s);
+        receive(&c);
+        (void)poll(NULL, 0, 5);
+    }
+    CHECK(c.ended && s.requests == 1 && s.done == 1 && s.refused == 1);
+    client_close(&c);
+    server_close(&s);
+}
+
+static void cuts_off_a_slow_body_but_not_a_paused_one(void **state)
+{
+    (void)state;
+    const struct front_settings settings = { .body_ms = 100 };
+    struct server s;
+    struct client c;
+    server_open(&s, &settings);
+    client_open(&c, &s);
+    send_text(&c, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 100000\r\n\r\n");
+    for (int i = 0; i < 10000 && !c.ended; i++) {
+        send_text(&c, "y");
+        turn(&s);
+        receive(&c);
+        (void)poll(NULL, 0, 5);
+    }
+    CHECK(c.ended && s.gone == 1 && s.body_ends == 0);
+    client_close(&c);
+
+    client_open(&c, &s);
+    send_text(&c, "POST /hold HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nabc");
+    PUMP_UNTIL(&s, &c, s.requests == 2);
+    uint64_t until = clock_steady_ms() + 300;
+    PUMP_UNTIL(&s, &c, clock_steady_ms() > until);
+    CHECK(!c.ended && s.gone == 1);
+    front_body_resume(s.last);
+    PUMP_UNTIL(&s, &c, s.body_ends == 1);
+    CHECK_OK(front_respond(s.last, 200, NULL, 0, BYTES_LIT("kept")));
+    PUMP_UNTIL(&s, &c, saw(&c, "kept"));
+    client_close(&c);
+    server_close(&s);
+}
+
+static void closes_idle_connections(void **state)
+{
+    (void)state;
+    const struct front_settings settings = { .idle_ms = 1000 };
+    struct server s;
+    struct client c;
+    server_open(&s, &settings);
+    client_open(&c, &s);
+    send_text(&c, "GET /now HTTP/1.1\r\n" HOST "\r\n");
+    PUMP_UNTIL(&s, &c, saw(&c, "\r\n\r\nnow"));
+    PUMP_UNTIL(&s, &c, c.ended);
+    PUMP_UNTIL(&s, &c, front_connections(s.front) == 0);
+    client_close(&c);
+    server_close(&s);
+}
+
+static void gives_up_on_a_client_that_reads_nothing(void **state)
+{
+    (void)state;
+    const struct front_settings settings = { .idle_ms = 1000 };
+    struct server s;
+    struct client c;
+    server_open(&s, &settings);
+    client_open(&c, &s);
+    send_text(&c, "GET /stream HTTP/1.1\r\n" HOST "\r\n");
+    PUMP_UNTIL(&s, &c, s.body_ends == 1);
+    static uint8_t part[64 * 1024];
+    while (err_is_ok(front_write(s.last, BYTES_ARRAY(part))))
+        turn(&s);
+    uint64_t give_up = clock_steady_ms() + PATIENCE_MS;
+    while (s.gone == 0) {
+        turn(&s);
+        (void)poll(NULL, 0, 5);
+        CHECK(clock_steady_ms() < give_up);
+    }
+    CHECK(s.done == 0);
+    client_close(&c);
+    server_close(&s);
+}
+
+static void limits_connections(void **state)
+{
+    (void)state;
+    const struct front_settings settings = { .per_ip_max = 1 };
+    struct server s;
+    struct client a, b;
+    server_open(&s, &settings);
+    client_open(&a, &s);
+    send_text(&a, "GET /wait HTTP/1.1\r\n" HOST "\r\n");
+    PUMP_UNTIL(&s, &a, s.body_ends == 1);
+    client_open(&b, &s);
+    PUMP_UNTIL(&s, &b, b.ended);
+    CHECK(front_connections(s.front) == 1);
+    client_close(&b);
+    client_close(&a);
+    server_close(&s);
+}
+
+/* ---- the end ---- */
+
+static void drains(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client idle, fresh, busy;
+    server_open(&s, NULL);
+    client_open(&idle, &s);
+    send_text(&idle, "GET /now HTTP/1.1\r\n" HOST "\r\n");
+    PUMP_UNTIL(&s, &idle, s.done == 1);
+    client_open(&fresh, &s);
+    client_open(&busy, &s);
+    send_text(&busy, "GET /wait HTTP/1.1\r\n" HOST "\r\n");
+    PUMP_UNTIL(&s, &busy, s.body_ends == 1);
+    front_drain(s.front);
+    front_drain(s.front);
+    PUMP_UNTIL(&s, &idle, idle.ended);
+    PUMP_UNTIL(&s, &fresh, fresh.ended);
+    CHECK(s.drained == 0 && !busy.ended);
+    CHECK_OK(front_respond(s.last, 200, NULL, 0, BYTES_LIT("bye")));
+    PUMP_UNTIL(&s, &busy, busy.ended);
+    CHECK(saw(&busy, "Connection: close\r\n") && saw(&busy, "\r\n\r\nbye") && s.done == 2);
+    PUMP_UNTIL(&s, &busy, s.drained == 1);
+    CHECK(front_connections(s.front) == 0);
+    client_close(&idle);
+    client_close(&fresh);
+    client_close(&busy);
+    server_close(&s);
+}
+
+static void a_request_that_has_arrived_is_answered_while_draining(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client c;
+    server_open(&s, NULL);
+    client_open(&c, &s);
+    send_text(&c, "GET /now HTTP/1.1\r\n" HOST "\r\n");
+    PUMP_UNTIL(&s, &c, s.done == 1);
+    buf_truncate(&c.in, 0);
+    send_text(&c, "GET /wait HTTP/1.1\r\n" HOST "\r\n");
+    front_drain(s.front);
+    PUMP_UNTIL(&s, &c, s.body_ends == 1);
+    CHECK_OK(front_respond(s.last, 200, NULL, 0, BYTES_LIT("still")));
+    PUMP_UNTIL(&s, &c, c.ended);
+    CHECK(saw(&c, "Connection: close\r\n") && saw(&c, "still"));
+    client_close(&c);
+    server_close(&s);
+}
+
+static void can_be_freed_in_the_middle_of_everything(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "",
+        "GET /w",
+        "GET /wait HTTP/1.1\r\nHost",
+        "GET /wait HTTP/1.1\r\n" HOST "\r\n",
+        "GET /stream HTTP/1.1\r\n" HOST "\r\n",
+        "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 9\r\n\r\nabc",
+        "POST /hold HTTP/1.1\r\n" HOST "Content-Length: 9\r\n\r\nabc",
+        "GET / HTTP/1.1\r\n\r\n",
+    };
+    struct server s;
+    struct client c[ARRAY_LEN(texts)];
+    server_open(&s, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        client_open(&c[i], &s);
+        send_text(&c[i], texts[i]);
+    }
+    PUMP_UNTIL(&s, &c[0], s.requests == 4 && s.refused == 1);
+    front_body_resume(s.last);
+    server_close(&s);
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        client_close(&c[i]);
+}
+
+static void refuses_a_certificate_it_cannot_use(void **state)
+{
+    (void)state;
+    struct loop *loop;
+    struct front *front;
+    struct sock_addr at;
+    CHECK_OK(loop_new(&loop));
+    CHECK_OK(sock_addr_read(BYTES_LIT("127.0.0.1:0"), &at));
+    struct front_settings settings = { .listen = &at, .tls_cert_path = "/dev/null" };
+    CHECK_ERR(front_new(&front, loop, &settings, &events, NULL), CONFIG);
+    settings.tls_key_path = "/dev/null";
+    CHECK_ERR(front_new(&front, loop, &settings, &events, NULL), CONFIG);
+    settings.tls_cert_path = settings.tls_key_path = "/nonexistent";
+    CHECK_ERR(front_new(&front, loop, &settings, &events, NULL), CONFIG);
+    settings.tls_cert_path = settings.tls_key_path = "/proc/self/exe";
+    CHECK_ERR(front_new(&front, loop, &settings, &events, NULL), CONFIG);
+    loop_free(loop);
+}
+
+static err open_and_close(void *arg)
+{
+    struct server *s = arg;
+    struct sock_addr at;
+    TRY(sock_addr_read(BYTES_LIT("127.0.0.1:0"), &at));
+    TRY(loop_new(&s->loop));
+    const struct front_settings settings = { .listen = &at };
+    struct front *front;
+    err e = front_new(&front, s->loop, &settings, &events, s);
+    if (err_is_ok(e))
+        front_free(front);
+    loop_free(s->loop);
+    return e;
+}
+
+static void opens_or_says_that_memory_is_out(void **state)
+{
+    (void)state;
+    struct server s = { 0 };
+    law_every_allocation_fails_once(open_and_close, &s);
+}
+
+struct asking {
+    struct server server;
+    struct buf in;
+};
+
+/* The test's own memory is there before: what fails is the front's. */
+static err ask_once(void *arg)
+{
+    struct asking *a = arg;
+    struct server *s = &a->server;
+    struct client c;
+    client_open(&c, s);
+    c.in = a->in;
+    send_text(&c, "GET /pieces HTTP/1.1\r\n" HOST "\r\n");
+    PUMP_UNTIL(s, &c, c.ended || saw(&c, "\r\n0\r\n\r\n"));
+    bool whole = saw(&c, "6\r\npieces\r\n0\r\n\r\n");
+    CHECK(whole || !saw(&c, "0\r\n\r\n"));
+    buf_truncate(&c.in, 0);
+    a->in = c.in;
+    c.in = BUF(0);
+    client_close(&c);
+    c.ended = true;
+    PUMP_UNTIL(s, &c, front_connections(s->front) == 0);
+    ENSURE(whole, NOMEM);
+    return OK;
+}
+
+static void a_request_gets_a_whole_answer_or_none_when_memory_is_out(void **state)
+{
+    (void)state;
+    struct asking a = { .in = BUF(4096) };
+    uint8_t *room;
+    server_open(&a.server, NULL);
+    CHECK_OK(buf_reserve(&a.server.log, 4096, &room));
+    CHECK_OK(buf_reserve(&a.in, 4096, &room));
+    law_every_allocation_fails_once(ask_once, &a);
+    CHECK(a.server.done > 0 && a.server.gone > 0);
+    server_close(&a.server);
+    buf_clear(&a.in);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(takes_an_ordinary_request),
+        cmocka_unit_test(refuses_every_head_that_can_be_read_in_two_ways),
+        cmocka_unit_test(refuses_them_as_the_second_request_too),
+        cmocka_unit_test(refuses_with_a_JSON_error_object_and_says_so),
+        cmocka_unit_test(takes_odd_heads_that_are_right),
+        cmocka_unit_test(parses_the_same_for_every_split),
+        cmocka_unit_test(takes_a_head_at_the_limit_and_refuses_one_above),
+        cmocka_unit_test(takes_as_many_headers_as_allowed_and_refuses_one_more),
+        cmocka_unit_test(keeps_pipelined_requests_apart_and_in_order),
+        cmocka_unit_test(answers_parked_pipelined_requests_one_after_the_other),
+        cmocka_unit_test(speaks_HTTP_1_0),
+        cmocka_unit_test(answers_HEAD_without_content),
+        cmocka_unit_test(takes_chunked_bodies_and_closes_behind_them),
+        cmocka_unit_test(takes_a_body_at_the_limit_and_refuses_one_above),
+        cmocka_unit_test(asks_for_an_expected_body_at_once_unless_it_is_refused),
+        cmocka_unit_test(answers_before_the_body_without_a_reset),
+        cmocka_unit_test(holds_the_body_back_while_paused),
+        cmocka_unit_test(sends_each_turn_as_one_chunk_and_the_end_with_the_last),
+        cmocka_unit_test(ends_an_idle_stream),
+        cmocka_unit_test(sends_a_known_length_and_is_done_only_at_its_end),
+        cmocka_unit_test(an_aborted_stream_never_looks_finished),
+        cmocka_unit_test(an_aborted_HTTP_1_0_stream_ends_with_a_reset),
+        cmocka_unit_test(an_abort_before_the_answer_closes_without_one),
+        cmocka_unit_test(a_slow_reader_is_bounded_and_told_when_to_go_on),
+        cmocka_unit_test(takes_a_full_queue_and_refuses_one_byte_more),
+        cmocka_unit_test(refuses_fields_that_could_split_the_head),
+        cmocka_unit_test(a_large_answer_is_sent_without_being_copied),
+        cmocka_unit_test(notices_at_once_that_a_waiting_client_left),
+        cmocka_unit_test(notices_that_a_streaming_client_left),
+        cmocka_unit_test(notices_that_a_held_back_client_left),
+        cmocka_unit_test(notices_that_a_client_left_inside_its_body),
+        cmocka_unit_test(answers_a_half_closed_client_only_at_once),
+        cmocka_unit_test(notices_a_client_that_left_with_its_last_bytes),
+        cmocka_unit_test(cuts_off_a_slow_head),
+        cmocka_unit_test(cuts_off_a_slow_second_head),
+        cmocka_unit_test(cuts_off_a_slow_body_but_not_a_paused_one),
+        cmocka_unit_test(closes_idle_connections),
+        cmocka_unit_test(gives_up_on_a_client_that_reads_nothing),
+        cmocka_unit_test(limits_connections),
+        cmocka_unit_test(drains),
+        cmocka_unit_test(a_request_that_has_arrived_is_answered_while_draining),
+        cmocka_unit_test(can_be_freed_in_the_middle_of_everything),
+        cmocka_unit_test(refuses_a_certificate_it_cannot_use),
+        cmocka_unit_test(opens_or_says_that_memory_is_out),
+        cmocka_unit_test(a_request_gets_a_whole_answer_or_none_when_memory_is_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
