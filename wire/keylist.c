@@ -37,7 +37,7 @@ static err read_config(bytes in, struct key_config *out, bool *known)
 
 static err read_bare(bytes in, struct key_config *out)
 {
-    bool known;
+    bool known = false;
     TRY(read_config(in, out, &known));
     ENSURE(known, UNSUPPORTED);
     return OK;
@@ -54,13 +54,14 @@ static err read_next(bytes *in, struct key_config *out, bool *known)
 static err read_list(bytes in, struct key_config *out, size_t max, size_t *n)
 {
     ENSURE(in.len > 0, MALFORMED);
-    for (bool known; in.len > 0; *n += known) {
+    while (in.len > 0) {
         struct key_config one;
+        bool known = false;
         TRY(read_next(&in, &one, &known));
         if (!known)
             continue;
         ENSURE(*n < max, LIMIT);
-        out[*n] = one;
+        out[(*n)++] = one;
     }
     return OK;
 }

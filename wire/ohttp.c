@@ -72,7 +72,8 @@ static err response_cipher(const struct exchange *x, bool seals, struct chunk_ci
     size_t key_len = aead_key_len((enum aead_id)x->aead);
     uint8_t salt[HPKE_ENC_MAX + OHTTP_NONCE_LEN_MAX];
     bytes enc = exchange_enc(x);
-    ENSURE(x->nonce_len <= OHTTP_NONCE_LEN_MAX && enc.len <= HPKE_ENC_MAX, INTERNAL);
+    ENSURE(x->nonce_len <= OHTTP_NONCE_LEN_MAX, INTERNAL);
+    ENSURE(enc.at != NULL && enc.len <= HPKE_ENC_MAX, INTERNAL);
     memcpy(salt, enc.at, enc.len);
     memcpy(salt + enc.len, x->nonce, x->nonce_len);
 
@@ -304,9 +305,9 @@ static err fill_lead(struct ohttp_server *s, size_t n, bytes *in, bool *full)
  * it is used, since it may have been retired in between. */
 static err take_lead(struct ohttp_server *s, bytes *in)
 {
-    const struct hpke_private_key *key;
-    struct hpke_suite suite;
-    bool full;
+    const struct hpke_private_key *key = NULL;
+    struct hpke_suite suite = { 0 };
+    bool full = false;
     TRY(fill_lead(s, OHTTP_HEADER_LEN, in, &full));
     if (!full)
         return OK;

@@ -55,7 +55,7 @@ struct chunk_opener {
 };
 
 /* Limits may be set until the beginning. */
-void chunk_opener_limit(struct chunk_opener *o, const struct ohttp_limits *limits);
+void chunk_opener_limit(struct chunk_opener *o, const struct ohttp_limits *given);
 void chunk_opener_begin(struct chunk_opener *o, enum ohttp_variant variant);
 
 /* See ohttp_client_open(). Complete when o->at is CHUNK_AT_END. */

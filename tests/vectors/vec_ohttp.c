@@ -20,6 +20,7 @@ enum { BODY_MAX = 1 << 26, THOROUGH_MAX = 500, CHUNKS_MAX = 4096 };
 
 /* One case: both ends' keys, and the two messages with their plaintexts. */
 struct setup {
+    struct vec *v;
     enum ohttp_variant variant;
     uint16_t aead;
     struct key_config config;
@@ -52,6 +53,7 @@ static void setup_keys(struct vec *v, struct setup *s, const json_t *c)
 
 static void setup_read(struct vec *v, struct setup *s, const json_t *c, uint16_t kem, bool chunked)
 {
+    s->v = v;
     s->variant = chunked ? OHTTP_CHUNKED : OHTTP_PLAIN;
     s->aead = (uint16_t)vec_u64(v, c, "aead_id");
     s->config.id = (uint8_t)vec_u64(v, c, "key_id");
@@ -157,8 +159,8 @@ static void end_put(struct end *d, bytes piece, bool last, struct outcome *o)
 }
 
 /* In pieces of `step`, the first of `first` bytes (0: as the others). */
-static void feed(struct vec *v, const struct setup *s, bool request, bytes body, size_t first,
-                 size_t step, struct outcome *o)
+static void feed(const struct setup *s, bool request, bytes body, size_t first, size_t step,
+                 struct outcome *o)
 {
     struct end d = { 0 };
     *o = (struct outcome){ .plain = BUF(BODY_MAX) };
@@ -170,10 +172,10 @@ static void feed(struct vec *v, const struct setup *s, bool request, bytes body,
         last = body.len == 0;
         end_put(&d, piece, last, o);
         if (o->done && !last)
-            vec_fail(v, "done before the end");
+            vec_fail(s->v, "done before the end");
     }
     if (o->done != (o->e.code == ERR_OK))
-        vec_fail(v, "neither done nor refused");
+        vec_fail(s->v, "neither done nor refused");
     end_close(&d);
 }
 
@@ -184,7 +186,7 @@ static void check_splits(struct vec *v, const struct setup *s, bool request, byt
     size_t by = body.len <= THOROUGH_MAX ? 1 : body.len / 7 + 1;
     for (size_t first = 1; first < body.len; first += by) {
         OUTCOME_AUTO o;
-        feed(v, s, request, body, first, body.len, &o);
+        feed(s, request, body, first, body.len, &o);
         if (o.e.code != want->e.code)
             vec_fail(v, "%s when cut at %zu, %s else", err_word(o.e), first, err_word(want->e));
         vec_same(v, buf_view(&o.plain), buf_view(&want->plain), "plaintext of a cut message");
@@ -218,7 +220,7 @@ static void check_cuts(struct vec *v, const struct setup *s, bool request, bytes
     for (size_t len = 0; body.len <= THOROUGH_MAX && len < body.len; len++) {
         bytes part = bytes_slice(body, 0, len);
         OUTCOME_AUTO o;
-        feed(v, s, request, part, 0, body.len, &o);
+        feed(s, request, part, 0, body.len, &o);
         if (o.e.code == ERR_OK)
             vec_fail(v, "accepted when only %zu bytes came", len);
         BUF_AUTO minimal = BUF(BODY_MAX);
@@ -278,8 +280,8 @@ static void check_opening(struct vec *v, const struct setup *s, bool request, by
 {
     OUTCOME_AUTO whole;
     OUTCOME_AUTO slow;
-    feed(v, s, request, body, 0, body.len + 1, &whole);
-    feed(v, s, request, body, 0, 1, &slow);
+    feed(s, request, body, 0, body.len + 1, &whole);
+    feed(s, request, body, 0, 1, &slow);
     vec_ok(v, whole.e, "opening");
     vec_ok(v, slow.e, "opening a byte at a time");
     vec_same(v, buf_view(&whole.plain), buf_view(&p->held), "plaintext");
@@ -384,8 +386,8 @@ static void run_invalid(struct vec *v, const struct setup *s, const json_t *c, b
     bytes body = vec_hex(v, c, request ? "encapsulated_request" : "encapsulated_response");
     OUTCOME_AUTO whole;
     OUTCOME_AUTO slow;
-    feed(v, s, request, body, 0, body.len + 1, &whole);
-    feed(v, s, request, body, 0, 1, &slow);
+    feed(s, request, body, 0, body.len + 1, &whole);
+    feed(s, request, body, 0, 1, &slow);
     check_splits(v, s, request, body, &whole);
     if (whole.e.code != slow.e.code)
         vec_fail(v, "%s whole, %s in bytes", err_word(whole.e), err_word(slow.e));

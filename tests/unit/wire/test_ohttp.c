@@ -45,7 +45,7 @@ static void put_request(struct pair *p, bytes plain)
 static err open_at(struct pair *p, bool at_server, bytes body, size_t first, size_t step)
 {
     enum ohttp_step got = OHTTP_MORE;
-    err e = OK;
+    err e;
     buf_truncate(&p->opened, 0);
     size_t n = first;
     do {
@@ -67,26 +67,29 @@ static void fill(struct buf *b, size_t len)
         CHECK_OK(buf_add_u8(b, (uint8_t)(i * 7 + i / 251)));
 }
 
+static void carry(enum ohttp_variant variant, uint16_t aead, size_t len, size_t step)
+{
+    PAIR_AUTO p;
+    BUF_AUTO plain = BUF(1 << 20);
+    fill(&plain, len);
+    begin(&p, variant, aead);
+    put_request(&p, buf_view(&plain));
+    CHECK_OK(open_at(&p, true, buf_view(&p.request), step, step));
+    CHECK_BYTES(buf_view(&p.opened), buf_view(&plain));
+    CHECK_OK(ohttp_server_seal(p.server, buf_view(&plain), true, &p.response));
+    CHECK_OK(open_at(&p, false, buf_view(&p.response), step, step));
+    CHECK_BYTES(buf_view(&p.opened), buf_view(&plain));
+}
+
 static void carries_messages_of_any_length_both_ways(void **state)
 {
     (void)state;
     const size_t lens[] = { 0, 1, 1000, OHTTP_CHUNK_MAX, OHTTP_CHUNK_MAX + 1, 50000 };
     const size_t steps[] = { 1 << 20, 1000, 16384 };
-    for (enum ohttp_variant variant = OHTTP_PLAIN; variant <= OHTTP_CHUNKED; variant++) {
-        for (uint16_t aead = 1; aead <= 3; aead++) {
-            for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
-                PAIR_AUTO p;
-                BUF_AUTO plain = BUF(1 << 20);
-                fill(&plain, lens[i]);
-                begin(&p, variant, aead);
-                put_request(&p, buf_view(&plain));
-                size_t step = steps[i % ARRAY_LEN(steps)];
-                CHECK_OK(open_at(&p, true, buf_view(&p.request), step, step));
-                CHECK_BYTES(buf_view(&p.opened), buf_view(&plain));
-                CHECK_OK(ohttp_server_seal(p.server, buf_view(&plain), true, &p.response));
-                CHECK_OK(open_at(&p, false, buf_view(&p.response), step, step));
-                CHECK_BYTES(buf_view(&p.opened), buf_view(&plain));
-            }
+    for (uint16_t aead = 1; aead <= 3; aead++) {
+        for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
+            carry(OHTTP_PLAIN, aead, lens[i], steps[i % ARRAY_LEN(steps)]);
+            carry(OHTTP_CHUNKED, aead, lens[i], steps[i % ARRAY_LEN(steps)]);
         }
     }
 }
@@ -181,7 +184,7 @@ static void refuses_any_flipped_bit(void **state)
             p.request.at[bit / 8] ^= (uint8_t)(1U << (bit % 8));
             err e = open_at(&p, true, buf_view(&p.request), 4096, 4096);
             CHECK(e.code != ERR_OK);
-            CHECK((e.code == ERR_NOT_FOUND) <= (bit < OHTTP_HEADER_LEN * 8));
+            CHECK((e.code == ERR_NOT_FOUND) <= (bit / 8 < OHTTP_HEADER_LEN));
         }
         bits = 1;
         for (size_t bit = 0; bit < bits; bit++) {

@@ -54,7 +54,7 @@ static void cuts_at_the_chunk_size_and_not_before(void **state)
         { OHTTP_CHUNK_MAX, true, 1 + 16400 },
         { OHTTP_CHUNK_MAX + 1, false, 4 + 16400 + 1 + 17 },
         { OHTTP_CHUNK_MAX + 1, true, 4 + 16400 + 1 + 17 },
-        { 2 * OHTTP_CHUNK_MAX, true, 4 + 16400 + 1 + 16400 },
+        { (size_t)2 * OHTTP_CHUNK_MAX, true, 4 + 16400 + 1 + 16400 },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct chunk_sealer s = { 0 };

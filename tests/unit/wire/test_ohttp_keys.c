@@ -64,8 +64,8 @@ static void holds_as_many_as_allowed_and_refuses_one_more(void **state)
     (void)state;
     struct ohttp_keys *keys;
     CHECK_OK(ohttp_keys_new(&keys));
-    for (uint8_t id = 0; id < OHTTP_KEYS_MAX; id++)
-        add(keys, id, 100);
+    for (int id = 0; id < OHTTP_KEYS_MAX; id++)
+        add(keys, (uint8_t)id, 100);
     struct hpke_private_key *key = new_key();
     struct ohttp_key_settings s = settings_of(OHTTP_KEYS_MAX, 100);
     CHECK_ERR(ohttp_keys_add(keys, &s, key), LIMIT);
