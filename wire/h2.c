@@ -59,6 +59,7 @@ struct h2 {
     struct head head;
     struct rate heads, settings_frames, pings, resets, others;
     uint64_t now_ms;
+    unsigned continuations; /* of the head being read */
 
     struct buf *out; /* during h2_take() */
     size_t out_from, enough;
@@ -212,7 +213,8 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
     (void)session;
     struct h2 *h = arg;
     struct rate *r = rate_of(h, hd);
-    if (r == NULL || rate_take(r, h->now_ms))
+    h->continuations = hd->type == NGHTTP2_CONTINUATION ? h->continuations + 1 : 0;
+    if (h->continuations <= H2_CONTINUATIONS_MAX && (r == NULL || rate_take(r, h->now_ms)))
         return 0;
     fail(h, ERR_LIMIT);
     return NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -635,6 +637,9 @@ static void set_options(nghttp2_option *o)
     nghttp2_option_set_no_closed_streams(o, 1);
     nghttp2_option_set_stream_reset_rate_limit(o, UINT32_MAX, UINT32_MAX);
     nghttp2_option_set_max_reserved_remote_streams(o, 0);
+    /* Counted by us as well: nghttp2 counts a frame again for each piece in which its head comes,
+     * which is at most one per byte. */
+    nghttp2_option_set_max_continuations(o, FRAME_HEAD_LEN * (H2_CONTINUATIONS_MAX + 1));
 }
 
 static err make_session(struct h2 *h)

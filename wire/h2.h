@@ -14,7 +14,10 @@
 
 struct h2;
 
-enum { H2_OVER_MAX = LINK_FRAME_MAX + 2 * LINK_HEAD_MAX };
+enum {
+    H2_OVER_MAX = LINK_FRAME_MAX + 2 * LINK_HEAD_MAX,
+    H2_CONTINUATIONS_MAX = 8, /* frames that one head may go on in */
+};
 
 /* Zero means no limit here; the defaults are in link.h. Rates are per second, with ten seconds'
  * worth saved up. */

@@ -647,6 +647,28 @@ static void a_head_over_the_limit_costs_its_stream_only(void **state)
     close_server(&e);
 }
 
+static void a_head_may_go_on_in_so_many_frames(void **state)
+{
+    (void)state;
+    for (size_t piece = 1; piece < 100; piece += 98) {
+        for (size_t n = H2_CONTINUATIONS_MAX; n <= H2_CONTINUATIONS_MAX + 1; n++) {
+            struct end e = { 0 };
+            BUF_AUTO in = BUF(1000);
+            open_server(&e, &server_settings);
+            CHECK_OK(buf_add(&in, BYTES_LIT("\0\0\6\1\1\0\0\0\1\202\206\204\1\1w")));
+            for (size_t i = 1; i < n; i++)
+                CHECK_OK(buf_add(&in, BYTES_LIT("\0\0\0\11\0\0\0\0\1")));
+            CHECK_OK(buf_add(&in, BYTES_LIT("\0\0\0\11\4\0\0\0\1")));
+            err failed = OK;
+            for (size_t at = 0; at < in.len && err_is_ok(failed); at += piece)
+                failed = h2_put(e.h2, bytes_slice(buf_view(&in), at, piece), 0);
+            assert_string_equal(err_word(failed), n <= H2_CONTINUATIONS_MAX ? "ok" : "LIMIT");
+            CHECK(e.requests_n == (n <= H2_CONTINUATIONS_MAX ? 1 : 0));
+            close_server(&e);
+        }
+    }
+}
+
 static err whole_conversation(void *arg)
 {
     (void)arg;
@@ -701,6 +723,7 @@ int main(void)
         cmocka_unit_test(over_the_rate_of_resets_it_ends),
         cmocka_unit_test(refuses_what_is_not_http2),
         cmocka_unit_test(a_head_over_the_limit_costs_its_stream_only),
+        cmocka_unit_test(a_head_may_go_on_in_so_many_frames),
         cmocka_unit_test(survives_every_failing_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
