@@ -114,7 +114,7 @@ static bytes point_view(const struct curve_row *row, bytes pk)
 {
     if (bytes_starts(pk, row->spki_prefix))
         pk = bytes_slice(pk, row->spki_prefix.len, pk.len);
-    bool good = pk.len == 1 + 2 * row->scalar_len && pk.at[0] == 0x04;
+    bool good = pk.at != NULL && pk.len == 1 + 2 * row->scalar_len && pk.at[0] == 0x04;
     return good ? pk : (bytes){ 0 };
 }
 

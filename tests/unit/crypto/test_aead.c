@@ -1,3 +1,5 @@
+#include <sys/mman.h>
+
 #include "crypto/aead.h"
 #include "crypto/init.h"
 #include "tests/lib/law.h"
@@ -213,6 +215,25 @@ static void what_is_over_the_limit_is_refused_unread(void **state)
     aead_free(o);
 }
 
+/* Untouched anonymous memory is all one page of zeros, so this costs time and no memory. */
+static void an_aad_of_exactly_the_limit_is_taken(void **state)
+{
+    (void)state;
+    uint8_t tag[AEAD_TAG_LEN];
+    void *at =
+        mmap(NULL, AEAD_INPUT_MAX, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(at != MAP_FAILED);
+    struct aead *s = NULL, *o = NULL;
+    bytes with = bytes_of(at, AEAD_INPUT_MAX);
+    CHECK_OK(aead_new(&s, AEAD_AES_128_GCM, true, key_of(AEAD_AES_128_GCM)));
+    CHECK_OK(aead_new(&o, AEAD_AES_128_GCM, false, key_of(AEAD_AES_128_GCM)));
+    CHECK_OK(aead_seal(s, nonce(1), with, (bytes){ 0 }, tag));
+    CHECK_OK(aead_open(o, nonce(1), with, BYTES_ARRAY(tag), tag));
+    aead_free(s);
+    aead_free(o);
+    CHECK(munmap(at, AEAD_INPUT_MAX) == 0);
+}
+
 static err make_and_free(void *arg)
 {
     struct aead *a = NULL;
@@ -259,6 +280,7 @@ int main(void)
         cmocka_unit_test(more_contexts_than_are_kept_come_and_go),
         cmocka_unit_test(the_wrong_direction_key_or_id_is_refused),
         cmocka_unit_test(what_is_over_the_limit_is_refused_unread),
+        cmocka_unit_test(an_aad_of_exactly_the_limit_is_taken),
         cmocka_unit_test(every_allocation_fails_once),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
