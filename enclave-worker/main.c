@@ -1,0 +1,338 @@
+/* enclave-worker/main.c - puts a worker together from its settings, and takes it down again. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "attest/claims.h"
+#include "attest/simulated.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/harden.h"
+#include "base/mem.h"
+#include "crypto/hash.h"
+#include "crypto/init.h"
+#include "crypto/tls.h"
+#include "enclave-worker/engine_demo.h"
+#include "enclave-worker/engine_http.h"
+#include "enclave-worker/worker.h"
+#include "wire/names.h"
+
+enum { DRAIN_TICK_MS = 50 };
+
+struct program {
+    struct config config;
+    struct worker_settings settings;
+    struct worker worker;
+    struct manifest manifest;
+    struct buf manifest_file;
+    struct tls_context *tls;
+    struct link_listener *listeners[WORKER_LISTENERS_MAX];
+    size_t listeners_n;
+    struct loop_timer drain;
+    uint64_t drain_until_ms;
+};
+
+static err complain(struct buf *message, const char *name, const char *what)
+{
+    TRY(buf_addf(message, "%s: %s", name, what));
+    FAIL(CONFIG);
+}
+
+static err open_engine(struct program *p, struct buf *message)
+{
+    const struct worker_settings *s = &p->settings;
+    const struct engine_demo_settings demo = { .token_ms = s->demo_pace };
+    const struct engine_http_settings http = {
+        .url = s->engine,
+        .ca_path = s->engine_ca,
+        .connect_ms = s->engine_connect_timeout,
+        .first_byte_ms = s->engine_first_byte_timeout,
+        .idle_ms = s->engine_idle_timeout,
+        .calls_max = s->engine_calls_max,
+    };
+    err e = strcmp(s->engine, "demo") == 0
+                ? engine_demo_new(&p->worker.engine, p->worker.loop, &demo)
+                : engine_http_new(&p->worker.engine, p->worker.loop, &http);
+    if (e.code != ERR_OK)
+        return complain(message, "engine",
+                        "must be demo, http://HOST:PORT, https://HOST:PORT or unix:PATH");
+    return OK;
+}
+
+static err read_files(struct program *p, struct buf *message)
+{
+    const struct worker_settings *s = &p->settings;
+    BUF_AUTO tokens = BUF(TOKEN_FILE_MAX);
+    BUF_AUTO token = BUF(4096);
+    p->manifest_file = BUF(MANIFEST_MAX);
+    p->worker.engine_authorization = BUF(8192);
+    if (s->manifest != NULL) {
+        if (file_read(&p->manifest_file, s->manifest).code != ERR_OK)
+            return complain(message, s->manifest, "cannot be read");
+        TRY(manifest_read(&p->manifest, buf_view(&p->manifest_file), message));
+    }
+    if (s->tokens_file != NULL) {
+        if (file_read(&tokens, s->tokens_file).code != ERR_OK)
+            return complain(message, s->tokens_file, "cannot be read");
+        TRY(token_set_read(&p->worker.tokens, buf_view(&tokens), message));
+    }
+    if (s->engine_token_file != NULL) {
+        if (file_read_line(&token, s->engine_token_file).code != ERR_OK || token.len == 0)
+            return complain(message, s->engine_token_file, "has no token in its first line");
+        TRY(buf_add_str(&p->worker.engine_authorization, "Bearer "));
+        TRY(buf_add(&p->worker.engine_authorization, buf_view(&token)));
+    }
+    return OK;
+}
+
+static err open_keys(struct program *p)
+{
+    const struct worker_settings *s = &p->settings;
+    const struct keys_settings settings = { .worker_name = s->name,
+                                            .life_s = (uint32_t)s->key_life,
+                                            .ahead_s = (uint32_t)s->key_ahead,
+                                            .grace_s = (uint32_t)s->key_grace };
+    TRY(keys_new(&p->worker.keys, p->worker.loop, &settings));
+    /* A request can be accepted for as long as its date allows, in either direction. */
+    return replay_new(&p->worker.replay, (uint32_t)(2 * s->date_window + 1), s->replay_max);
+}
+
+static err open_proof(struct program *p)
+{
+    const struct worker_settings *s = &p->settings;
+    struct simulated_registers registers;
+    struct attester *attester = NULL;
+    BUF_AUTO encoded = BUF(CLAIMS_MAX);
+    const struct claims claims = {
+        .model = p->manifest.present ? buf_view(&p->manifest.model_id) : BYTES_LIT("unspecified"),
+        .worker = bytes_str(s->name),
+        .software = BYTES_LIT(SEALGATE_VERSION),
+        .model_version =
+            p->manifest.present ? buf_view(&p->manifest.model_version) : BYTES_LIT("unmanifested"),
+        .manifest_digest = p->manifest.present ? BYTES_ARRAY(p->manifest.digest) : (bytes){ 0 },
+    };
+    TRY(claims_write(&encoded, &claims));
+    simulated_measure(bytes_str(s->image), &registers);
+    TRY(simulated_attester_new(&attester, &registers));
+    return prove_new(&p->worker.prove, p->worker.loop, attester, keys_identity(p->worker.keys),
+                     buf_view(&encoded));
+}
+
+static err open_issuer(struct program *p)
+{
+    BUF_AUTO effective = BUF(256 * 1024);
+    uint8_t digest[SHA256_LEN];
+    TRY(config_print(&worker_program, &p->settings, &effective));
+    sha256_of(buf_view(&effective), digest);
+    const struct issuer_settings settings = {
+        .identity = keys_identity(p->worker.keys),
+        .evidence = prove_verdict(p->worker.prove),
+        .manifest = &p->manifest,
+        .issuer = p->settings.issuer ? p->settings.issuer : p->settings.name,
+        .settings_digest = digest,
+        .engine = engine_describe(p->worker.engine),
+    };
+    return issuer_new(&p->worker.issuer, &settings);
+}
+
+static const char *const OUTCOME_WORDS[WORKER_OUTCOMES] = { "answered", "refused", "engine_failed",
+                                                            "client_gone" };
+static const uint64_t BUCKETS_US[] = { 1000,     5000,     10000,     25000,    50000,   100000,
+                                       250000,   500000,   1000000,   2500000,  5000000, 10000000,
+                                       30000000, 60000000, 120000000, 300000000 };
+
+static err open_metrics(struct worker_metrics *m)
+{
+    const struct metric_spec sessions = { .name = "sealgate_worker_sessions_total",
+                                          .help = "Sealed requests by how they ended.",
+                                          .labels = {
+                                              { "outcome", OUTCOME_WORDS, WORKER_OUTCOMES } } };
+    const struct metric_spec in_flight = { .name = "sealgate_worker_sessions_in_flight",
+                                           .help = "Sealed requests being served now.",
+                                           .kind = METRIC_GAUGE };
+    const struct metric_spec receipts = { .name = "sealgate_worker_receipts_total",
+                                          .help = "Receipts signed." };
+    const struct metric_spec attestations = { .name = "sealgate_worker_attestations_total",
+                                              .help = "Attestation bundles given out." };
+    const struct metric_spec first = { .name = "sealgate_worker_engine_first_byte_seconds",
+                                       .help =
+                                           "From a sealed request's arrival to the engine's "
+                                           "first byte.",
+                                       .kind = METRIC_HISTOGRAM,
+                                       .unit = METRIC_SECONDS,
+                                       .buckets_us = BUCKETS_US,
+                                       .buckets_n = ARRAY_LEN(BUCKETS_US) };
+    struct metric_spec duration = first;
+    duration.name = "sealgate_worker_session_seconds";
+    duration.help = "From a sealed request's arrival to the end of its answer.";
+    TRY(metrics_new(&m->set));
+    TRY(metrics_register(m->set, &sessions, &m->sessions));
+    TRY(metrics_register(m->set, &in_flight, &m->in_flight));
+    TRY(metrics_register(m->set, &receipts, &m->receipts));
+    TRY(metrics_register(m->set, &attestations, &m->attestations));
+    TRY(metrics_register(m->set, &first, &m->first_byte));
+    TRY(metrics_register(m->set, &duration, &m->duration));
+    return metrics_block(m->set, &m->block);
+}
+
+static err open_tls(struct program *p)
+{
+    const struct worker_settings *s = &p->settings;
+    const struct tls_settings settings = { .cert_path = s->tls_cert, .key_path = s->tls_key };
+    return s->tls_cert != NULL ? tls_context_new(&p->tls, &settings, true) : OK;
+}
+
+static err listen_all(struct program *p, struct buf *message)
+{
+    const struct worker_settings *s = &p->settings;
+    const struct link_limits limits = {
+        .streams_max = (uint32_t)s->streams_max,
+        .connections_max = (uint32_t)s->connections_max,
+    };
+    if (open_tls(p).code != ERR_OK)
+        return complain(message, "tls_cert", "the certificate or key cannot be used");
+    for (size_t i = 0; i < s->listen.n; i++) {
+        struct sock_addr addr;
+        TRY(sock_addr_read(bytes_str(s->listen.at[i]), &addr));
+        err e = link_listen(&p->listeners[p->listeners_n], p->worker.loop, &addr,
+                            addr.tls ? p->tls : NULL, &limits, &worker_link_events, &p->worker);
+        if (e.code != ERR_OK)
+            return complain(message, s->listen.at[i],
+                            "cannot be listened on; is it in use, or not ours?");
+        LOG_INFO(p->worker.log, "listening",
+                 F_ADDR("address", link_listener_addr(p->listeners[p->listeners_n])));
+        p->listeners_n++;
+    }
+    return OK;
+}
+
+static err open_all(struct program *p, struct buf *message)
+{
+    struct worker *w = &p->worker;
+    w->settings = &p->settings;
+    TRY(log_open(&w->log, STDERR_FILENO, (enum log_level)p->settings.log_level));
+    TRY(loop_new(&w->loop));
+    TRY(open_metrics(&w->metrics));
+    TRY(read_files(p, message));
+    TRY(open_engine(p, message));
+    TRY(open_keys(p));
+    TRY(open_proof(p));
+    TRY(open_issuer(p));
+    return listen_all(p, message);
+}
+
+static void close_all(struct program *p)
+{
+    struct worker *w = &p->worker;
+    for (size_t i = 0; i < p->listeners_n; i++)
+        link_listener_free(p->listeners[i]);
+    loop_timer_stop(&p->drain);
+    if (w->loop != NULL) {
+        /* One more turn: streams that were closed above tell their sessions. */
+        loop_stop(w->loop);
+        loop_run(w->loop);
+    }
+    issuer_free(w->issuer);
+    prove_free(w->prove);
+    if (w->loop != NULL)
+        loop_deliver(w->loop);
+    replay_free(w->replay);
+    keys_free(w->keys);
+    engine_free(w->engine);
+    token_set_clear(&w->tokens);
+    buf_clear(&w->engine_authorization);
+    manifest_clear(&p->manifest);
+    buf_clear(&p->manifest_file);
+    tls_context_free(p->tls);
+    loop_free(w->loop);
+    metrics_free(w->metrics.set);
+    log_close(w->log);
+    crypto_thread_end();
+}
+
+static void on_drain_tick(struct loop_timer *t)
+{
+    struct program *p = CONTAINER_OF(t, struct program, drain);
+    if (p->worker.sessions_n == 0 || loop_now_ms(p->worker.loop) >= p->drain_until_ms)
+        loop_stop(p->worker.loop);
+    else
+        loop_timer_start(p->worker.loop, t, DRAIN_TICK_MS, on_drain_tick);
+}
+
+/* The first signal lets what runs finish; the second ends at once. */
+static void on_signal(void *owner, int signum)
+{
+    struct program *p = owner;
+    (void)signum;
+    if (p->worker.draining) {
+        loop_stop(p->worker.loop);
+        return;
+    }
+    p->worker.draining = true;
+    p->drain_until_ms = loop_now_ms(p->worker.loop) + p->settings.drain_timeout;
+    LOG_INFO(p->worker.log, "draining", F_U64("sessions", p->worker.sessions_n));
+    for (size_t i = 0; i < p->listeners_n; i++)
+        link_listener_drain(p->listeners[i]);
+    on_drain_tick(&p->drain);
+}
+
+static err run(struct program *p)
+{
+    TRY(loop_on_signal(p->worker.loop, SIGTERM, on_signal, p));
+    TRY(loop_on_signal(p->worker.loop, SIGINT, on_signal, p));
+    if (prove_verdict(p->worker.prove)->trust == TRUST_SIMULATED)
+        LOG_WARN(p->worker.log,
+                 "SIMULATED TEE: nothing protects this worker; receipts say evaluation");
+    LOG_INFO(p->worker.log, "ready");
+    loop_run(p->worker.loop);
+    LOG_INFO(p->worker.log, "stopped");
+    return OK;
+}
+
+/* What --help and its like ask for. True when that was all. */
+static bool answer_ask(struct program *p)
+{
+    BUF_AUTO text = BUF(256 * 1024);
+    switch (p->config.ask) {
+    case CONFIG_RUN:
+        return false;
+    case CONFIG_HELP:
+        (void)config_help(&worker_program, &text);
+        break;
+    case CONFIG_VERSION:
+        (void)buf_add_str(&text, "sealgate-worker " SEALGATE_VERSION "\n");
+        break;
+    case CONFIG_PRINT:
+        (void)config_print(&worker_program, &p->settings, &text);
+        break;
+    }
+    (void)fputs(buf_str(&text), stdout);
+    return true;
+}
+
+static err start(struct program *p, int argc, char **argv, struct buf *message)
+{
+    TRY(harden_process());
+    mem_tune();
+    TRY(crypto_init());
+    TRY(config_load(&p->config, &worker_program, &p->settings, argc, argv, environ, message));
+    if (answer_ask(p))
+        return OK;
+    TRY(worker_settings_check(&p->config, &p->settings, message));
+    TRY(open_all(p, message));
+    return run(p);
+}
+
+int main(int argc, char **argv)
+{
+    static struct program program;
+    BUF_AUTO message = BUF(CONFIG_MESSAGE_MAX);
+    err e = start(&program, argc, argv, &message);
+    if (e.code != ERR_OK)
+        (void)fprintf(stderr, "sealgate-worker: %s%s%s\n", message.len > 0 ? buf_str(&message) : "",
+                      message.len > 0 ? "" : "cannot start: ", message.len > 0 ? "" : err_text(e));
+    close_all(&program);
+    config_clear(&program.config);
+    return e.code == ERR_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}
