@@ -16,7 +16,7 @@ static err grow(struct buf *b, size_t need)
 
     uint8_t *at = mem_alloc(cap + 1);
     ENSURE(at != NULL, NOMEM);
-    if (b->len > 0)
+    if (b->at != NULL)
         memcpy(at, b->at, b->len);
     mem_free(b->at);
     b->at = at;

@@ -33,7 +33,7 @@ enum special { SPECIAL_NONE = 0, SPECIAL_HELP, SPECIAL_VERSION, SPECIAL_PRINT, S
 static const struct {
     const char *name;
     enum special special;
-} SPECIALS[] = {
+} specials[] = {
     { "help", SPECIAL_HELP },
     { "version", SPECIAL_VERSION },
     { "print_config", SPECIAL_PRINT },
@@ -158,8 +158,8 @@ static err check_table(const struct config_program *program)
         ENSURE(is_row_name(row->name) && row->help != NULL, INTERNAL);
         ENSURE(find_row(program, row->name) == row, INTERNAL);
         ENSURE(row->type != CONFIG_WORD || (row->words != NULL && row->words[0] != NULL), INTERNAL);
-        for (size_t k = 0; k < ARRAY_LEN(SPECIALS); k++)
-            ENSURE(strcmp(row->name, SPECIALS[k].name) != 0, INTERNAL);
+        for (size_t k = 0; k < ARRAY_LEN(specials); k++)
+            ENSURE(strcmp(row->name, specials[k].name) != 0, INTERNAL);
     }
     return OK;
 }
@@ -366,9 +366,9 @@ static err refuse_flag(struct loader *l, const char *flag, const char *name)
 
 static bool find_flag(const struct config_program *program, const char *name, struct arg *out)
 {
-    for (size_t i = 0; i < ARRAY_LEN(SPECIALS); i++) {
-        if (strcmp(name, SPECIALS[i].name) == 0)
-            out->special = SPECIALS[i].special;
+    for (size_t i = 0; i < ARRAY_LEN(specials); i++) {
+        if (strcmp(name, specials[i].name) == 0)
+            out->special = specials[i].special;
     }
     out->row = find_row(program, name);
     if (out->row == NULL && strncmp(name, "no_", 3) == 0) {
@@ -505,7 +505,7 @@ static err apply_positional(struct loader *l, const char *text, const char **all
     }
     char *copy = config_keep(l->c, strlen(text) + 1);
     ENSURE(copy != NULL, NOMEM);
-    memcpy(copy, text, strlen(text));
+    memcpy(copy, text, strlen(text) + 1);
     all[l->c->arguments_n++] = copy;
     return OK;
 }
@@ -549,7 +549,7 @@ static err keep_file_name(struct loader *l)
         return OK;
     char *copy = config_keep(l->c, strlen(l->file) + 1);
     ENSURE(copy != NULL, NOMEM);
-    memcpy(copy, l->file, strlen(l->file));
+    memcpy(copy, l->file, strlen(l->file) + 1);
     l->c->file = copy;
     return OK;
 }
@@ -569,6 +569,7 @@ static err load(struct loader *l, struct args args, char *const env[])
     return keep_file_name(l);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): three of the seven are main()'s own */
 err config_load(struct config *c, const struct config_program *program, void *settings, int argc,
                 char *const argv[], char *const env[], struct buf *message)
 {

@@ -166,7 +166,7 @@ static err put_common_help(const struct config_program *program, struct buf *out
     return put_wrapped(out, "      ", text);
 }
 
-static const char HELP_END[] =
+static const char help_end[] =
     "A flag wins over the environment, that over the file, that over the default. An empty "
     "environment variable counts as not set. Sizes are numbers of bytes, or carry KiB, MiB or GiB. "
     "Durations carry ms, s, m, h or d. Lists are given by a comma between the items, or by "
@@ -186,7 +186,7 @@ err config_help(const struct config_program *program, struct buf *out)
     }
     TRY(put_common_help(program, out));
     TRY(buf_add_u8(out, '\n'));
-    return put_wrapped(out, "", HELP_END);
+    return put_wrapped(out, "", help_end);
 }
 
 static err put_row_comment(const struct config_program *program, const struct config_row *row,

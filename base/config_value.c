@@ -14,34 +14,34 @@ struct unit {
 };
 
 /* From small to large; a number alone is of the first. */
-static const struct unit SIZES[] = {
+static const struct unit sizes[] = {
     { "", 1 }, { "KiB", 1U << 10 }, { "MiB", 1U << 20 }, { "GiB", 1U << 30 }, { NULL, 0 }
 };
-static const struct unit SECONDS[] = {
+static const struct unit seconds[] = {
     { "s", 1 }, { "m", 60 }, { "h", 3600 }, { "d", 86400 }, { NULL, 0 }
 };
-static const struct unit MILLIS[] = { { "ms", 1 },      { "s", 1000 },     { "m", 60000 },
+static const struct unit millis[] = { { "ms", 1 },      { "s", 1000 },     { "m", 60000 },
                                       { "h", 3600000 }, { "d", 86400000 }, { NULL, 0 } };
-static const struct unit NUMBERS[] = { { "", 1 }, { NULL, 0 } };
+static const struct unit numbers[] = { { "", 1 }, { NULL, 0 } };
 
 static const struct unit *units_of(enum config_type type)
 {
     switch (type) {
     case CONFIG_SIZE:
-        return SIZES;
+        return sizes;
     case CONFIG_SECONDS:
-        return SECONDS;
+        return seconds;
     case CONFIG_MILLIS:
-        return MILLIS;
+        return millis;
     case CONFIG_U64:
     case CONFIG_BOOL:
     case CONFIG_TEXT:
     case CONFIG_PATH:
     case CONFIG_WORD:
     case CONFIG_LIST:
-        return NUMBERS;
+        return numbers;
     }
-    return NUMBERS;
+    return numbers;
 }
 
 static const char *advice(enum config_type type)

@@ -5,19 +5,19 @@
 
 #include "base/text.h"
 
-static const char DAYS[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-static const char MONTHS[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
-static const int64_t YEAR_9999_END = 253402300799;
+static const char day_names[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
+static const char month_names[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                         "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+static const int64_t year_9999_end = 253402300799;
 
 void httpdate_write(int64_t unix_s, char out[static HTTPDATE_LEN + 1])
 {
-    time_t at = unix_s < 0 ? 0 : unix_s > YEAR_9999_END ? YEAR_9999_END : unix_s;
+    time_t at = unix_s < 0 ? 0 : unix_s > year_9999_end ? year_9999_end : unix_s;
     struct tm t = { 0 };
     (void)gmtime_r(&at, &t);
     (void)snprintf(out, HTTPDATE_LEN + 1, "%s, %02u %s %04u %02u:%02u:%02u GMT",
-                   DAYS[(unsigned)t.tm_wday % 7], (unsigned)t.tm_mday % 100,
-                   MONTHS[(unsigned)t.tm_mon % 12], (unsigned)(t.tm_year + 1900) % 10000,
+                   day_names[(unsigned)t.tm_wday % 7], (unsigned)t.tm_mday % 100,
+                   month_names[(unsigned)t.tm_mon % 12], (unsigned)(t.tm_year + 1900) % 10000,
                    (unsigned)t.tm_hour % 100, (unsigned)t.tm_min % 100, (unsigned)t.tm_sec % 100);
 }
 
@@ -37,7 +37,7 @@ err httpdate_read(bytes text, int64_t *unix_s)
     char again[HTTPDATE_LEN + 1];
     ENSURE(text.len == HTTPDATE_LEN, MALFORMED);
     for (int m = 0; m < 12; m++) {
-        if (bytes_equal(bytes_slice(text, 8, 3), bytes_of(MONTHS[m], 3)))
+        if (bytes_equal(bytes_slice(text, 8, 3), bytes_of(month_names[m], 3)))
             t.tm_mon = m;
     }
     ENSURE(t.tm_mon >= 0, MALFORMED);

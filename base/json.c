@@ -185,7 +185,7 @@ bool json_next(const struct json *object, struct json_pair *pair)
 {
     if (json_kind(object) != JSON_KIND_OBJECT)
         return false;
-    json_t *o = (json_t *)(uintptr_t)object;
+    json_t *o = unconst(object);
     pair->at = pair->at == NULL ? json_object_iter(o) : json_object_iter_next(o, pair->at);
     if (pair->at == NULL)
         return false;

@@ -25,11 +25,11 @@
 enum { WRITE_MAX = 4096, LINE_TAIL_MAX = 16, DROP_LINE_MAX = 128 };
 
 /* What is behind: the end of a line, with or without the mark that it was cut. */
-static const char LINE_CUT[] = ",\"cut\":true}\n";
+static const char line_cut[] = ",\"cut\":true}\n";
 
-_Static_assert(sizeof LINE_CUT <= LINE_TAIL_MAX, "a cut line must still fit");
+_Static_assert(sizeof line_cut <= LINE_TAIL_MAX, "a cut line must still fit");
 
-const char *const LOG_LEVEL_WORDS[] = { "none", "error", "warn", "info", "debug", NULL };
+const char *const log_level_words[] = { "none", "error", "warn", "info", "debug", NULL };
 
 struct log {
     int fd;
@@ -275,13 +275,13 @@ static bool compose(struct log *log, enum log_level level, const char *event,
     buf_truncate(&log->line, 0);
     if (!put_time(log))
         return false;
-    if (!err_is_ok(buf_addf(&log->line, ",\"level\":\"%s\",\"event\":", LOG_LEVEL_WORDS[level])) ||
+    if (!err_is_ok(buf_addf(&log->line, ",\"level\":\"%s\",\"event\":", log_level_words[level])) ||
         !err_is_ok(text_json_quote(&log->line, bytes_str(event))))
         return false;
     bool whole = err_is_ok(put_fields(&log->line, fields, n));
     size_t before = log->held.len;
     if (err_is_ok(buf_add(&log->held, buf_view(&log->line))) &&
-        err_is_ok(buf_add_str(&log->held, whole ? "}\n" : LINE_CUT)))
+        err_is_ok(buf_add_str(&log->held, whole ? "}\n" : line_cut)))
         return true;
     buf_truncate(&log->held, before);
     return false;

@@ -39,7 +39,7 @@ enum log_level {
 };
 
 /* For a setting of type CONFIG_WORD: "none", "error", "warn", "info", "debug"; ends with NULL. */
-extern const char *const LOG_LEVEL_WORDS[];
+extern const char *const log_level_words[];
 
 struct log;
 struct sock_addr;

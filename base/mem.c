@@ -60,14 +60,15 @@ char *mem_strdup(const char *text)
     size_t len = strlen(text);
     char *copy = mem_alloc(len + 1);
     if (copy != NULL)
-        memcpy(copy, text, len);
+        memcpy(copy, text, len + 1);
     return copy;
 }
 
+/* mallopt() is not thread-safe: hence the rule to call this before there are threads. */
 void mem_tune(void)
 {
-    (void)mallopt(M_MMAP_THRESHOLD, 64 * 1024 * 1024);
-    (void)mallopt(M_TRIM_THRESHOLD, 16 * 1024 * 1024);
+    (void)mallopt(M_MMAP_THRESHOLD, 64 * 1024 * 1024); /* NOLINT(concurrency-mt-unsafe) */
+    (void)mallopt(M_TRIM_THRESHOLD, 16 * 1024 * 1024); /* NOLINT(concurrency-mt-unsafe) */
 }
 
 void mem_fail_at(long n)

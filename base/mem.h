@@ -25,6 +25,7 @@ void mem_free(void *at);
 char *mem_strdup(const char *text);
 
 /* For a struct of ours: TRY(mem_new(&x)) with *x zeroed, or ERR_NOMEM. */
+/* NOLINTNEXTLINE(readability-identifier-naming): reads and is used like a function */
 #define mem_new(out)                                                                               \
     ({                                                                                             \
         *(out) = mem_alloc(sizeof **(out));                                                        \

@@ -2,17 +2,19 @@
 
 #include <string.h>
 
-static const char HEX[] = "0123456789abcdef";
-static const char BASE64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-static const char BASE64URL[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+static const char hex_alphabet[] = "0123456789abcdef";
+static const char base64_alphabet[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char base64url_alphabet[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 err text_hex_encode(struct buf *out, bytes in)
 {
     uint8_t *room;
     TRY(buf_reserve(out, in.len * 2, &room));
     for (size_t i = 0; i < in.len; i++) {
-        room[2 * i] = (uint8_t)HEX[in.at[i] >> 4];
-        room[2 * i + 1] = (uint8_t)HEX[in.at[i] & 15];
+        room[2 * i] = (uint8_t)hex_alphabet[in.at[i] >> 4];
+        room[2 * i + 1] = (uint8_t)hex_alphabet[in.at[i] & 15];
     }
     buf_commit(out, in.len * 2);
     return OK;
@@ -112,7 +114,7 @@ static err base64_decode(struct buf *out, bytes text, const char *alphabet)
 
 err text_base64_encode(struct buf *out, bytes in)
 {
-    return base64_encode(out, in, BASE64, true);
+    return base64_encode(out, in, base64_alphabet, true);
 }
 
 err text_base64_decode(struct buf *out, bytes text)
@@ -122,17 +124,17 @@ err text_base64_decode(struct buf *out, bytes text)
         text.len -= 2;
     else if (bytes_ends(text, BYTES_LIT("=")))
         text.len -= 1;
-    return base64_decode(out, text, BASE64);
+    return base64_decode(out, text, base64_alphabet);
 }
 
 err text_base64url_encode(struct buf *out, bytes in)
 {
-    return base64_encode(out, in, BASE64URL, false);
+    return base64_encode(out, in, base64url_alphabet, false);
 }
 
 err text_base64url_decode(struct buf *out, bytes text)
 {
-    return base64_decode(out, text, BASE64URL);
+    return base64_decode(out, text, base64url_alphabet);
 }
 
 /* The length of the UTF-8 character at the head of b, or 0 when it is none. */

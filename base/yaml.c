@@ -271,10 +271,10 @@ void yaml_free(struct yaml *root)
     const struct yaml *child = root->first;
     while (child != NULL) {
         const struct yaml *next = child->next;
-        yaml_free((struct yaml *)(uintptr_t)child);
+        yaml_free(unconst(child));
         child = next;
     }
-    mem_free((void *)(uintptr_t)root->key);
+    mem_free(unconst(root->key));
     mem_free(root);
 }
 

@@ -110,7 +110,7 @@ static const struct config_row ROWS[] = {
               "timing." },
     { ROW(drain_timeout), .type = CONFIG_MILLIS, .fallback = "30s",
       .help = "On SIGTERM: how long running answers may take to finish." },
-    { ROW(log_level), .type = CONFIG_WORD, .words = LOG_LEVEL_WORDS, .fallback = "info",
+    { ROW(log_level), .type = CONFIG_WORD, .words = log_level_words, .fallback = "info",
       .help = "Least level of log lines (JSON on standard error). Content is never logged." },
 };
 
