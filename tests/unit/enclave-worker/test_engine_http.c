@@ -64,6 +64,15 @@ static bool say(int fd, const char *text)
     return send_all(fd, text, strlen(text));
 }
 
+/* The digits at the head, behind blanks. */
+static size_t decimal(const char *text)
+{
+    size_t n = 0;
+    for (text += strspn(text, " \t"); *text >= '0' && *text <= '9'; text++)
+        n = n * 10 + (size_t)(*text - '0');
+    return n;
+}
+
 static bool read_request(int fd, struct asked *a)
 {
     char *end = NULL;
@@ -80,7 +89,7 @@ static bool read_request(int fd, struct asked *a)
         return false;
     size_t have = a->head_len - (size_t)(end + 4 - a->head);
     const char *length = strcasestr(a->head, "content-length:");
-    a->body_len = length != NULL && length < end ? strtoul(length + 15, NULL, 10) : 0;
+    a->body_len = length != NULL && length < end ? decimal(length + strlen("content-length:")) : 0;
     a->body = malloc(a->body_len + have + 1);
     memcpy(a->body, end + 4, have);
     for (ssize_t n; have < a->body_len; have += (size_t)n) {
