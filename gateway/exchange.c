@@ -37,6 +37,7 @@ struct exchange {
     struct buf body;
     struct peek peek;
     bool resent;
+    bool needs_fresh; /* the keys it was sealed to are stale: only newer ones will do */
     struct exchange *next_waiting;
     bool listed;
 
@@ -52,6 +53,8 @@ struct exchange {
     bool sse;
     bool has_outlet;
     struct outlet outlet;
+    bool releasing; /* proved; the rest goes out as fast as the client takes it */
+    size_t released;
     struct buf receipt;
     uint8_t response_hash[TRANSCRIPT_LEN];
     enum error_cause cause; /* of the failure */
@@ -264,7 +267,7 @@ static void do_send(struct exchange *x)
     struct shard *s = x->guest.shard;
     size_t avoid = x->resent && x->trusted != NULL ? x->trusted->place : SIZE_MAX;
     struct pool_worker *w = pool_choose(s->pool, avoid);
-    if (w == NULL) {
+    if (w == NULL || (x->needs_fresh && pool_worker_trusted(w) == x->trusted)) {
         wait_in_list(x);
         return;
     }
@@ -428,7 +431,9 @@ static void on_tick(struct loop_timer *t)
         x->said_ms = now_ms;
         (void)front_write(x->guest.request, BYTES_LIT(": keep-alive\n\n"));
     }
-    loop_timer_start(x->guest.shard->loop, &x->tick, set->keepalive, on_tick);
+    uint64_t silent_ms = now_ms - x->said_ms;
+    loop_timer_start(x->guest.shard->loop, &x->tick,
+                     silent_ms < set->keepalive ? set->keepalive - silent_ms : 1, on_tick);
 }
 
 static void start_ticking(struct exchange *x)
@@ -497,24 +502,49 @@ static err end_chunked(struct exchange *x)
     return front_end(x->guest.request, &trailer, text.len <= FRONT_FIELD_MAX ? 1 : 0);
 }
 
-static err release(struct exchange *x)
+static err begin_release(struct exchange *x)
 {
     BUF_AUTO comment = BUF(2 * AIR_RECEIPT_MAX);
     if (!x->begun)
         TRY(begin(x, x->answer.head.status, (int64_t)x->outlet.total));
-    if (x->sse && x->receipt.len > 0) {
-        TRY(hold_receipt(&comment, buf_view(&x->receipt)));
-        TRY(say(x, buf_view(&comment)));
+    if (!x->sse || x->receipt.len == 0)
+        return OK;
+    TRY(hold_receipt(&comment, buf_view(&x->receipt)));
+    return say(x, buf_view(&comment));
+}
+
+/* The last piece and the end of the body leave in one write. */
+static err release_more(struct exchange *x)
+{
+    while (x->releasing && front_queued(x->guest.request) < FRONT_AHEAD) {
+        bytes piece = bytes_slice(outlet_rest(&x->outlet), x->released, FRONT_AHEAD);
+        TRY(say(x, piece));
+        x->released += piece.len;
+        if (x->released < outlet_rest(&x->outlet).len)
+            continue;
+        x->releasing = false;
+        TRY(end_chunked(x));
     }
-    TRY(say(x, outlet_rest(&x->outlet)));
-    return end_chunked(x);
+    return OK;
+}
+
+static void release(struct exchange *x)
+{
+    if (release_more(x).code == ERR_OK)
+        return;
+    x->releasing = false;
+    x->cut = true;
+    front_abort(x->guest.request);
 }
 
 static void do_release(struct exchange *x)
 {
     loop_timer_stop(&x->tick);
-    if (release(x).code == ERR_OK)
+    x->releasing = begin_release(x).code == ERR_OK;
+    if (x->releasing) {
+        release(x);
         return;
+    }
     x->cut = true;
     front_abort(x->guest.request);
 }
@@ -676,7 +706,8 @@ static void on_head(struct link_stream *s, unsigned status, const struct link_fi
     struct exchange *x = link_stream_owner(s);
     if (status == 200 && is_sealed_answer(fields, n))
         return;
-    if (status == 400 || status == 421 || status == 422)
+    x->needs_fresh = status == 400 || status == 421 || status == 422;
+    if (x->needs_fresh)
         shard_report_stale(x->guest.shard, x->trusted->place);
     fail_with(x, status == 503 || status == 429 ? ERROR_OVERLOADED : ERROR_UPSTREAM_UNREACHABLE,
               ON_UNDONE);
@@ -761,7 +792,11 @@ static void on_body_end(struct guest *g)
 
 static void on_writable(struct guest *g)
 {
-    give_back(exchange_of(g));
+    struct exchange *x = exchange_of(g);
+    if (x->releasing)
+        release(x);
+    else
+        give_back(x);
 }
 
 static void leave(struct guest *g, bool gone)

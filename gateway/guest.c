@@ -36,10 +36,9 @@ err guest_init(struct guest *g, struct shard *shard, struct front_request *r,
     g->began_us = clock_steady_us();
     if (admit_origin(shard->common->admit, origin))
         memcpy(g->origin, origin.at, origin.len);
-    TRY(make_id(g));
     front_set_owner(r, g);
     metrics_gauge_add(shard->block, shard->common->metering->in_flight, 0, 0, 1);
-    return OK;
+    return make_id(g);
 }
 
 size_t guest_fields(const struct guest *g, struct front_field out[static GUEST_FIELDS_MAX])

@@ -35,7 +35,8 @@ struct guest {
     char origin[ADMIT_ORIGIN_MAX + 1]; /* empty: no web page, or one that may not read */
 };
 
-/* Fills all but ops and makes it the request's owner. Only out of front's request(). */
+/* Fills all but ops and makes it the request's owner, also on failure. Only out of front's request().
+ */
 err guest_init(struct guest *g, struct shard *shard, struct front_request *r,
                const struct route_match *match);
 

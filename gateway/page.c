@@ -65,7 +65,7 @@ static struct page *page_new(struct shard *s, struct front_request *r,
     p->guest.ops = &OPS;
     if (guest_init(&p->guest, s, r, match).code == ERR_OK)
         return p;
-    front_abort(r);
+    front_abort(r); /* gone() frees it */
     return NULL;
 }
 

@@ -142,22 +142,26 @@ static void on_request(void *owner, struct front_request *r)
         page_start(s, r, &match);
 }
 
+/* A request without a guest is one there was no memory for; it is being broken off. */
 static void on_body(struct front_request *r, bytes piece)
 {
     struct guest *g = front_owner(r);
-    g->ops->body(g, piece);
+    if (g != NULL)
+        g->ops->body(g, piece);
 }
 
 static void on_body_end(struct front_request *r)
 {
     struct guest *g = front_owner(r);
-    g->ops->body_end(g);
+    if (g != NULL)
+        g->ops->body_end(g);
 }
 
 static void on_writable(struct front_request *r)
 {
     struct guest *g = front_owner(r);
-    g->ops->writable(g);
+    if (g != NULL)
+        g->ops->writable(g);
 }
 
 static void on_gone(struct front_request *r)
@@ -170,7 +174,8 @@ static void on_gone(struct front_request *r)
 static void on_done(struct front_request *r)
 {
     struct guest *g = front_owner(r);
-    g->ops->done(g);
+    if (g != NULL)
+        g->ops->done(g);
 }
 
 static void on_refused(void *owner, unsigned status, const char *reason)
