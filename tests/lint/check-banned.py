@@ -4,7 +4,8 @@ import pathlib
 import re
 import sys
 
-PRODUCT = ("base", "crypto", "attest", "receipts", "wire", "api", "gateway", "enclave-worker", "cli")
+PRODUCT = ("base", "crypto", "attest", "receipts", "wire", "api", "gateway", "enclave-worker",
+           "cli")
 ALL = PRODUCT + ("tests",)
 # what, where it is banned, where it is allowed all the same, what to use
 RULES = [

@@ -10,9 +10,6 @@ ELSEWHERE = {
     "attest/simulated_absent": "tests/unit/attest/test_simulated.c tests what this stands in for",
     "base/config_show": "tests/unit/base/test_config.c prints all that it shows",
     "base/config_value": "tests/unit/base/test_config.c reads every type through config_load()",
-    "receipts/air_rows": "tests/unit/receipts/test_air.c writes every row of the table",
-    "receipts/check_help": "tests/unit/receipts/test_check.c looks up the help of every finding",
-    "receipts/store_db": "tests/unit/receipts/test_store.c drives it; only the store may call it",
     "wire/conn": "tests/unit/wire/test_link.c drives it; only link and listener may call it",
     "wire/listener": "tests/unit/wire/test_link.c has a listener at the other end of each link",
 }

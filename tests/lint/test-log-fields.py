@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A log line takes no bytes and no text from outside: that does not compile. Called with the root of
-the repository and the compiler's command."""
+"""A log line takes no bytes and no text from outside: that does not compile. Called with the root
+of the repository and the compiler's command."""
 import subprocess
 import sys
 
@@ -23,7 +23,8 @@ REFUSED = [
     'LOG_INFO(log, text)', 'LOG_INFO(log, array)', 'LOG_INFO(log, "event", F_WORD("k", text))',
     'LOG_INFO(log, "event", F_WORD("k", array))', 'LOG_INFO(log, "event", F_WORD("k", body))',
     'LOG_INFO(log, "event", F_WORD_OF("k", text))', 'LOG_INFO(log, "event", F_WORD_OF("k", body))',
-    'LOG_INFO(log, "event", F_WORD_OF("k", WORD(text)))', 'LOG_INFO(log, "event", F_WORD(text, "v"))',
+    'LOG_INFO(log, "event", F_WORD_OF("k", WORD(text)))',
+    'LOG_INFO(log, "event", F_WORD(text, "v"))',
     'LOG_INFO(log, "event", F_U64(text, 1))', 'LOG_INFO(log, "event", F_U64("k", body))',
     'LOG_INFO(log, "event", F_U64("k", text))', 'LOG_INFO(log, "event", F_ID("k", text))',
     'LOG_INFO(log, "event", F_ID("k", body))', 'LOG_INFO(log, "event", F_HEX("k", text, 1))',
