@@ -11,8 +11,11 @@
  *
  * Not seen from here: empty lines, or lines that begin with a NUL, before the request line. The
  * parser drops them before it remembers where the head begins. They end nothing and start nothing.
- * And one spelling of a line end: a NUL followed by a bare LF leaves the same two NULs as CRLF. No
- * intermediary that keeps to RFC 9110 section 5.5 forwards a NUL in a header.
+ *
+ * Not told from here, because they leave the same NULs: a NUL and a bare LF for CRLF, and, for the
+ * empty line, a colon and a bare LF, or a bare LF, a colon and CRLF. Each has a bare LF beside a
+ * header that no intermediary forwards: one with a NUL (RFC 9110 section 5.5), or one without a
+ * name (RFC 9112 section 5).
  */
 #pragma once
 
