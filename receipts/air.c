@@ -6,9 +6,6 @@
 #include "crypto/cose.h"
 #include "receipts/air_rows.h"
 
-/* {1: -8, 3: 61}: EdDSA, application/cwt. Frozen. */
-static const uint8_t PROTECTED[] = { 0xa2, 0x01, 0x27, 0x03, 0x18, 0x3d };
-
 enum { PAYLOAD_MAX = AIR_RECEIPT_MAX - 128, PAYLOAD_USUAL = 1024 };
 
 /* The member of *claims that a row is about. */
@@ -73,7 +70,7 @@ static bool row_good(const struct air_row *row, const struct air_claims *claims)
 err air_validate(const struct air_claims *claims)
 {
     for (size_t i = 0; i < AIR_ROWS; i++)
-        ENSURE(row_good(&AIR_TABLE[i], claims), MALFORMED);
+        ENSURE(row_good(&air_table[i], claims), MALFORMED);
     ENSURE(!air_all_zero(bytes_of(claims->cti, AIR_CTI_LEN)), MALFORMED);
     ENSURE(!air_all_zero(bytes_of(claims->model_hash, AIR_HASH_LEN)), MALFORMED);
     ENSURE(air_mode_known(claims->security_mode), MALFORMED);
@@ -91,7 +88,7 @@ static err put_measurements(struct buf *out, const struct air_claims *claims)
     for (unsigned i = 0; i < AIR_REGISTERS; i++) {
         if (claims->registers[i].at == NULL)
             continue;
-        TRY(cbor_put_text(out, bytes_str(AIR_REGISTER_NAMES[i])));
+        TRY(cbor_put_text(out, bytes_str(air_register_names[i])));
         TRY(cbor_put_bytes(out, claims->registers[i]));
     }
     TRY(cbor_put_text(out, BYTES_LIT(AIR_MEASUREMENT_TYPE)));
@@ -121,10 +118,10 @@ static err put_payload(struct buf *out, const struct air_claims *claims)
 {
     uint64_t n = AIR_ROWS;
     for (size_t i = 0; i < AIR_ROWS; i++)
-        n -= air_row_absent(&AIR_TABLE[i], claims);
+        n -= air_row_absent(&air_table[i], claims);
     TRY(cbor_put_map(out, n));
     for (size_t i = 0; i < AIR_ROWS; i++) {
-        const struct air_row *row = &AIR_TABLE[i];
+        const struct air_row *row = &air_table[i];
         if (air_row_absent(row, claims))
             continue;
         TRY(cbor_put_int(out, row->key));
@@ -150,7 +147,7 @@ err air_write(struct buf *out, const struct air_claims *claims, const struct sig
     size_t before = out->len;
     TRY(buf_reserve(&payload, PAYLOAD_USUAL, &room));
     TRY(air_write_payload(&payload, claims));
-    err e = cose_sign1_write(out, BYTES_ARRAY(PROTECTED), buf_view(&payload), key);
+    err e = cose_sign1_write(out, BYTES_ARRAY(air_protected), buf_view(&payload), key);
     if (!err_is_ok(e))
         buf_truncate(out, before);
     return e;
@@ -158,10 +155,10 @@ err air_write(struct buf *out, const struct air_claims *claims, const struct sig
 
 void air_id(const struct air_claims *claims, char out[static AIR_ID_LEN + 1])
 {
-    static const char DIGITS[] = "0123456789abcdef";
+    static const char digits[] = "0123456789abcdef";
     for (size_t i = 0; i < AIR_CTI_LEN; i++) {
-        out[2 * i] = DIGITS[claims->cti[i] >> 4];
-        out[2 * i + 1] = DIGITS[claims->cti[i] & 15];
+        out[2 * i] = digits[claims->cti[i] >> 4];
+        out[2 * i + 1] = digits[claims->cti[i] & 15];
     }
     out[AIR_ID_LEN] = '\0';
 }
@@ -184,12 +181,12 @@ static void json_hex_or_null(struct json_out *j, const char *key, bytes v)
 
 static void json_measurements(struct json_out *j, const struct air_claims *claims)
 {
-    static const char *const NAMES[AIR_REGISTERS] = { "pcr0_hex", "pcr1_hex", "pcr2_hex",
+    static const char *const names[AIR_REGISTERS] = { "pcr0_hex", "pcr1_hex", "pcr2_hex",
                                                       "pcr3_hex", "pcr4_hex", "pcr8_hex" };
     json_begin_object(j, "enclave_measurements");
     json_put_text(j, "measurement_type", claims->measurement_type);
     for (unsigned i = 0; i < AIR_REGISTERS; i++)
-        json_hex_or_null(j, NAMES[i], claims->registers[i]);
+        json_hex_or_null(j, names[i], claims->registers[i]);
     json_close(j);
 }
 

@@ -5,9 +5,6 @@
 #include "base/cbor.h"
 #include "receipts/air_rows.h"
 
-static const uint8_t PROTECTED[] = { 0xa2, 0x01, 0x27, 0x03, 0x18, 0x3d };
-static const uint8_t EMPTY_MAP[] = { 0xa0 };
-
 enum { LABEL_ALG = 1, LABEL_CONTENT_TYPE = 3, ALG_EDDSA = -8, CONTENT_TYPE_CWT = 61 };
 
 /* Both arguments are words of this file or names of the table. */
@@ -108,7 +105,7 @@ static bytes *measurement_slot(struct air_claims *claims, bytes key, enum cbor_k
         return &claims->measurement_type;
     *kind = CBOR_BYTES;
     for (unsigned i = 0; i < AIR_REGISTERS; i++)
-        if (bytes_equal(key, bytes_str(AIR_REGISTER_NAMES[i])))
+        if (bytes_equal(key, bytes_str(air_register_names[i])))
             return &claims->registers[i];
     return NULL;
 }
@@ -141,7 +138,7 @@ static bool measurements_complete(struct air_reading *r)
         return bad_claim(r, "MISSING_CLAIM", AIR_MEASUREMENT_TYPE);
     for (unsigned i = AIR_PCR0; i <= AIR_PCR2; i++)
         if (c->registers[i].at == NULL)
-            return bad_claim(r, "MISSING_CLAIM", AIR_REGISTER_NAMES[i]);
+            return bad_claim(r, "MISSING_CLAIM", air_register_names[i]);
     if (bytes_equal(c->measurement_type, BYTES_LIT(AIR_TYPE_TDX)) &&
         c->registers[AIR_PCR8].at != NULL)
         return bad_claim(r, "TDX_PCR8_FORBIDDEN", NULL);
@@ -204,7 +201,7 @@ static bool read_value(struct air_reading *r, const struct air_row *row, bytes *
 static size_t row_of_key(int64_t key)
 {
     size_t i = 0;
-    while (i < AIR_ROWS && AIR_TABLE[i].key != key)
+    while (i < AIR_ROWS && air_table[i].key != key)
         i++;
     return i;
 }
@@ -220,16 +217,16 @@ static bool read_claim(struct air_reading *r, bytes *in, struct order *order, ui
     if (i == AIR_ROWS)
         return bad_claim(r, "UNKNOWN_CLAIM", NULL);
     if (*seen & 1U << i)
-        return bad_claim(r, "DUPLICATE_CLAIM", AIR_TABLE[i].name);
+        return bad_claim(r, "DUPLICATE_CLAIM", air_table[i].name);
     *seen |= 1U << i;
-    return read_value(r, &AIR_TABLE[i], in);
+    return read_value(r, &air_table[i], in);
 }
 
 static bool claims_complete(struct air_reading *r, uint32_t seen)
 {
     for (size_t i = 0; i < AIR_ROWS; i++)
-        if (!AIR_TABLE[i].optional && !(seen & 1U << i))
-            return bad_claim(r, "MISSING_CLAIM", AIR_TABLE[i].name);
+        if (!air_table[i].optional && !(seen & 1U << i))
+            return bad_claim(r, "MISSING_CLAIM", air_table[i].name);
     return true;
 }
 
@@ -279,7 +276,7 @@ static bool read_header(struct air_reading *r, bytes map)
 {
     struct header h = { 0 };
     uint64_t pairs = 0;
-    bool is_ours = bytes_equal(map, BYTES_ARRAY(PROTECTED));
+    bool is_ours = bytes_equal(map, BYTES_ARRAY(air_protected));
     if (map.len > 0 && !err_is_ok(cbor_take_map(&map, &pairs)))
         return bad(r, AIR_PART_COSE, "BAD_HEADER", NULL);
     for (uint64_t i = 0; i < pairs; i++)
@@ -305,7 +302,7 @@ static bool read_envelope(struct air_reading *r, bytes receipt)
     r->state[AIR_PART_SIZE] = AIR_PART_GOOD;
     if (!err_is_ok(cose_sign1_read(receipt, &r->parts)))
         return bad(r, AIR_PART_COSE, "NOT_COSE_SIGN1", NULL);
-    if (!bytes_equal(r->parts.unprotected_map, BYTES_ARRAY(EMPTY_MAP))) {
+    if (!bytes_equal(r->parts.unprotected_map, BYTES_LIT("\xa0"))) {
         r->state[AIR_PART_COSE] = AIR_PART_GOOD;
         return bad(r, AIR_PART_UNPROTECTED, "NOT_EMPTY", NULL);
     }

@@ -14,7 +14,7 @@
         .key = (k), .name = #n, .kind = AIR_KIND_UINT, .least = (min), .at = AT(n)                 \
     }
 
-const struct air_row AIR_TABLE[AIR_ROWS] = {
+const struct air_row air_table[AIR_ROWS] = {
     TEXT(1, iss, AIR_ISS_MAX),
     UINT(6, iat, 1),
     FIXED(7, cti, AIR_CTI_LEN),
@@ -50,8 +50,10 @@ const struct air_row AIR_TABLE[AIR_ROWS] = {
       .at = AT(model_hash_scheme) },
 };
 
-const char *const AIR_REGISTER_NAMES[AIR_REGISTERS] = { "pcr0", "pcr1", "pcr2",
+const char *const air_register_names[AIR_REGISTERS] = { "pcr0", "pcr1", "pcr2",
                                                         "pcr3", "pcr4", "pcr8" };
+
+const uint8_t air_protected[AIR_PROTECTED_LEN] = { 0xa2, 0x01, 0x27, 0x03, 0x18, 0x3d };
 
 bool air_row_absent(const struct air_row *row, const struct air_claims *claims)
 {

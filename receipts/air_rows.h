@@ -31,11 +31,15 @@ struct air_row {
 
 enum { AIR_ROWS = 18, AIR_ROWS_REQUIRED = 16 };
 
-extern const struct air_row AIR_TABLE[AIR_ROWS];
+extern const struct air_row air_table[AIR_ROWS];
 
 /* Measurement map: the registers' keys, then "measurement_type"; that is also their order. */
-extern const char *const AIR_REGISTER_NAMES[AIR_REGISTERS];
+extern const char *const air_register_names[AIR_REGISTERS];
 #define AIR_MEASUREMENT_TYPE "measurement_type"
+
+/* The protected header, {1: -8, 3: 61}: EdDSA, application/cwt. Frozen. */
+enum { AIR_PROTECTED_LEN = 6 };
+extern const uint8_t air_protected[AIR_PROTECTED_LEN];
 
 /* True for an optional claim that is not there. */
 bool air_row_absent(const struct air_row *row, const struct air_claims *claims);

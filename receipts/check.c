@@ -47,7 +47,7 @@ static const struct {
     const char *name;
     int layer;
     bool critical; /* not verified unless it passed */
-} CHECK_TABLE[CHECKS] = {
+} checks[CHECKS] = {
     [SIZE] = { "SIZE", 1, true },
     [COSE_DECODE] = { "COSE_DECODE", 1, true },
     [UNPROTECTED] = { "UNPROTECTED", 1, true },
@@ -77,7 +77,7 @@ static const struct {
     [PROVENANCE] = { "PROVENANCE", 4, false },
 };
 
-static const char *const PART_CODES[AIR_PARTS] = {
+static const char *const part_codes[AIR_PARTS] = {
     [AIR_PART_SIZE] = "RECEIPT_TOO_LARGE",
     [AIR_PART_COSE] = "COSE_DECODE_FAILED",
     [AIR_PART_UNPROTECTED] = "NON_EMPTY_UNPROTECTED",
@@ -112,7 +112,7 @@ static void append_value(struct finding *f, bytes value)
 {
     size_t len = strlen(f->code);
     for (size_t i = 0; i < value.len && len < FINDING_CODE_MAX - 1; i++)
-        f->code[len++] = value.at[i] > ' ' && value.at[i] < 0x7f ? (char)value.at[i] : '?';
+        f->code[len++] = (char)(value.at[i] > ' ' && value.at[i] < 0x7f ? value.at[i] : '?');
     f->code[len] = '\0';
 }
 
@@ -129,7 +129,7 @@ static void check_form(struct air_report *r, const struct air_reading *reading)
     for (unsigned i = 0; i < AIR_PARTS; i++) {
         if (reading->state[i] == AIR_PART_NOT_REACHED)
             continue;
-        settle(r, (enum check)i, reading->state[i] == AIR_PART_GOOD, PART_CODES[i]);
+        settle(r, (enum check)i, reading->state[i] == AIR_PART_GOOD, part_codes[i]);
         (void)snprintf(r->findings[i].detail, FINDING_DETAIL_MAX, "%s", reading->fault[i]);
     }
     if (reading->has_claims)
@@ -257,7 +257,7 @@ static void conclude(struct air_report *r)
     bool good = true;
     for (unsigned i = 0; i < CHECKS; i++) {
         enum finding_status status = r->findings[i].status;
-        bool needed = CHECK_TABLE[i].critical && status != FINDING_PASS;
+        bool needed = checks[i].critical && status != FINDING_PASS;
         good = good && status != FINDING_FAIL && !needed;
         if (status == FINDING_FAIL && r->failed_layer == 0)
             r->failed_layer = r->findings[i].layer;
@@ -267,12 +267,12 @@ static void conclude(struct air_report *r)
 
 void air_check(bytes receipt, bytes key, const struct air_policy *policy, struct air_report *out)
 {
-    static const struct air_policy NOTHING;
+    static const struct air_policy nothing;
     struct air_reading reading;
     *out = (struct air_report){ .n = CHECKS };
     for (unsigned i = 0; i < CHECKS; i++) {
-        out->findings[i].check = CHECK_TABLE[i].name;
-        out->findings[i].layer = CHECK_TABLE[i].layer;
+        out->findings[i].check = checks[i].name;
+        out->findings[i].layer = checks[i].layer;
     }
     air_read_parts(receipt, &reading);
     check_form(out, &reading);
@@ -281,7 +281,7 @@ void air_check(bytes receipt, bytes key, const struct air_policy *policy, struct
         out->claims = reading.claims;
         check_signature(out, &reading.parts, key);
         check_claims(out);
-        check_policy(out, policy ? policy : &NOTHING);
+        check_policy(out, policy ? policy : &nothing);
     }
     conclude(out);
 }

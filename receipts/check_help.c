@@ -1,7 +1,7 @@
 /* What each code means and what to do about it; part of receipts/check.h. */
 #include "receipts/check.h"
 
-static const struct finding_help HELP[] = {
+static const struct finding_help helps[] = {
     { "RECEIPT_TOO_LARGE", "The file is larger than any receipt may be.",
       "Check that this is the receipt and not another file." },
     { "COSE_DECODE_FAILED",
@@ -74,14 +74,14 @@ static const struct finding_help HELP[] = {
       "Use a worker that was not started in debug mode." },
 };
 
-static const struct finding_help UNKNOWN = { "", "The check failed.", "Ask the issuer." };
+static const struct finding_help unknown = { "", "The check failed.", "Ask the issuer." };
 
 const struct finding_help *finding_help(const char *code)
 {
     const char *colon = strchr(code, ':');
     bytes word = bytes_of(code, colon ? (size_t)(colon - code) : strlen(code));
-    for (size_t i = 0; i < sizeof HELP / sizeof HELP[0]; i++)
-        if (bytes_equal(word, bytes_str(HELP[i].code)))
-            return &HELP[i];
-    return &UNKNOWN;
+    for (size_t i = 0; i < sizeof helps / sizeof helps[0]; i++)
+        if (bytes_equal(word, bytes_str(helps[i].code)))
+            return &helps[i];
+    return &unknown;
 }

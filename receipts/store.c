@@ -83,7 +83,7 @@ static struct loop_mail *queue_take(struct queue *q)
 static struct queue queue_split(struct queue *from, size_t most)
 {
     struct queue part = { 0 };
-    while (part.n < most && from->n > 0)
+    while (part.n < most && from->head != NULL)
         queue_add(&part, queue_take(from));
     return part;
 }

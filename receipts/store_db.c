@@ -36,7 +36,7 @@ enum {
     BUCKET_LEN = 4096     /* records; frozen with FORMAT */
 };
 
-static const char SCHEMA[] =
+static const char schema[] =
     "CREATE TABLE receipts(seq INTEGER PRIMARY KEY, receipt_id TEXT NOT NULL,"
     " request_id TEXT NOT NULL, completion_id TEXT NOT NULL, created INTEGER NOT NULL,"
     " key BLOB NOT NULL, evidence_hash BLOB NOT NULL, receipt BLOB NOT NULL) STRICT;"
@@ -75,7 +75,7 @@ enum query {
     QUERIES
 };
 
-static const char *const SQL[QUERIES] = {
+static const char *const sql_of[QUERIES] = {
     [BEGIN] = "BEGIN IMMEDIATE",
     [COMMIT] = "COMMIT",
     [ROLLBACK] = "ROLLBACK",
@@ -221,7 +221,7 @@ static err set_format(struct store_db *db)
     if (format == FORMAT)
         return OK;
     TRY(execute(db, "BEGIN IMMEDIATE"));
-    TRY(execute(db, SCHEMA));
+    TRY(execute(db, schema));
     return execute(db, "COMMIT");
 }
 
@@ -240,7 +240,7 @@ static err set_up(struct store_db *db, uint32_t pages_max)
         TRY(execute(db, buf_str(&sql)));
     }
     for (unsigned q = 0; q < QUERIES; q++)
-        TRY(judge(db, sqlite3_prepare_v3(db->handle, SQL[q], -1, SQLITE_PREPARE_PERSISTENT,
+        TRY(judge(db, sqlite3_prepare_v3(db->handle, sql_of[q], -1, SQLITE_PREPARE_PERSISTENT,
                                          &db->queries[q], NULL)));
     return ask(db,
                "SELECT 1 + max(coalesce((SELECT max(seq) FROM receipts), 0),"
@@ -541,12 +541,12 @@ static err find_by(struct store_db *db, const struct way *way, const char *id,
 
 err store_db_find(struct store_db *db, const char *id, struct store_record **out)
 {
-    static const struct way WAYS[] = { { FIND_RECEIPT, RECEIPT_KIND, false },
+    static const struct way ways[] = { { FIND_RECEIPT, RECEIPT_KIND, false },
                                        { FIND_COMPLETION, COMPLETION_KIND, true },
                                        { FIND_REQUEST, REQUEST_KIND, true } };
     struct store_record *r = NULL;
-    for (size_t i = 0; i < sizeof WAYS / sizeof WAYS[0] && r == NULL; i++)
-        TRY(find_by(db, &WAYS[i], id, &r));
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0] && r == NULL; i++)
+        TRY(find_by(db, &ways[i], id, &r));
     ENSURE(r != NULL, NOT_FOUND);
     *out = r;
     return OK;
