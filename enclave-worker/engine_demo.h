@@ -18,7 +18,6 @@ struct loop;
 
 enum {
     ENGINE_DEMO_BODY_MAX = 64 * 1024 * 1024, /* bytes of a request */
-    ENGINE_DEMO_DEPTH_MAX = 128,             /* nesting of a request's JSON */
     ENGINE_DEMO_CHOICES_MAX = 16,            /* n */
     ENGINE_DEMO_INPUTS_MAX = 2048,           /* inputs of one embeddings request */
     ENGINE_DEMO_DIMENSIONS_MAX = 4096,
