@@ -178,12 +178,18 @@ static void run_round(struct loop *l)
     run_hooks(l);
 }
 
+static void run_round_if_asked(struct loop *l)
+{
+    if (l->again || !list_empty(&l->soon))
+        run_round(l);
+}
+
 static void end_turn(struct loop *l)
 {
     run_round(l);
-    if (l->again || !list_empty(&l->soon))
-        run_round(l);
+    run_round_if_asked(l);
     run_tasks(&l->last);
+    run_round_if_asked(l);
     l->dirty = l->again || !list_empty(&l->soon) || !list_empty(&l->last);
 }
 

@@ -92,8 +92,8 @@ struct loop_hook {
 void loop_hook_add(struct loop *l, struct loop_hook *h, int order, loop_hook_fn *fn);
 void loop_hook_remove(struct loop_hook *h);
 
-/* Tasks and hooks are run once more in this turn; asked for again in that second round, the next
- * turn comes at once, without waiting. */
+/* Tasks and hooks are run once more in this turn: asked by a hook, before the last tasks; asked by
+ * one of these, after them. Asked for again then, the next turn comes at once, without waiting. */
 void loop_again(struct loop *l);
 
 struct loop_task;

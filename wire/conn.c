@@ -53,6 +53,7 @@ struct conn {
     uint64_t taken;   /* bytes h2 has given */
     bool blocked;     /* the socket did not take all of out */
     bool reached;
+    bool told; /* a callback was made since it was last looked at */
 
     struct loop_timer timer;
     struct loop_task flush_task, end_task;
@@ -61,6 +62,7 @@ struct conn {
 };
 
 static void flush(struct loop_task *t);
+static void flush_now(struct conn *c);
 static void finish(struct loop_task *t);
 
 static bool ended(const struct conn *c)
@@ -112,6 +114,7 @@ static void conn_free(struct conn *c)
 static void finish(struct loop_task *t)
 {
     struct conn *c = CONTAINER_OF(t, struct conn, end_task);
+    loop_again(c->loop);
     h2_lost(c->h2, delivered(c));
     c->events->gone(c->link, c, c->why);
     conn_free(c);
@@ -193,10 +196,9 @@ static void heard(struct conn *c, size_t n)
 /* What nghttp2 refused is answered with a goodbye, at once, as far as the socket takes it. */
 static void end_in_anger(struct conn *c, err why)
 {
-    struct loop_task *t = &c->flush_task;
-    loop_defer_cancel(t);
+    loop_defer_cancel(&c->flush_task);
     c->why = why;
-    flush(t);
+    flush_now(c);
     conn_end(c, why);
 }
 
@@ -358,6 +360,8 @@ static void say_farewell(struct conn *c)
     loop_timer_start(c->loop, &c->timer, FAREWELL_MS, on_farewell_over);
 }
 
+static void on_h2_leaving(void *owner);
+
 static void after_flush(struct conn *c, bool more)
 {
     if (h2_flooded(c->h2))
@@ -367,13 +371,11 @@ static void after_flush(struct conn *c, bool more)
     else if (!out_waits(c) && h2_finished(c->h2))
         say_farewell(c);
     else if (h2_worn_out(c->h2))
-        c->events->leaving(c->link, c);
+        on_h2_leaving(c);
 }
 
-/* Once per turn at most. */
-static void flush(struct loop_task *t)
+static void flush_now(struct conn *c)
 {
-    struct conn *c = CONTAINER_OF(t, struct conn, flush_task);
     bool more = c->blocked;
     if (c->state == CONN_CONNECTING || c->state == CONN_FAREWELL)
         return;
@@ -391,6 +393,17 @@ static void flush(struct loop_task *t)
     h2_reap(c->h2);
     if (!ended(c))
         after_flush(c, more);
+}
+
+/* Once per turn at most. The hooks have run by now; what a callback from here has caused would be
+ * seen by them only after the next event, whenever that comes. */
+static void flush(struct loop_task *t)
+{
+    struct conn *c = CONTAINER_OF(t, struct conn, flush_task);
+    c->told = false;
+    flush_now(c);
+    if (c->told)
+        loop_again(c->loop);
 }
 
 static void on_ready(void *owner, unsigned ready)
@@ -415,9 +428,12 @@ static void on_ready(void *owner, unsigned ready)
 
 /* ---- what h2 tells ---- */
 
-static struct conn *conn_of(const struct link_stream *s)
+/* The conn of a stream that is about to be told something. */
+static struct conn *telling(const struct link_stream *s)
 {
-    return h2_owner(h2_stream_connection(s));
+    struct conn *c = h2_owner(h2_stream_connection(s));
+    c->told = true;
+    return c;
 }
 
 static void on_h2_ready(void *owner)
@@ -434,6 +450,7 @@ static void on_h2_ready(void *owner)
 static void on_h2_leaving(void *owner)
 {
     struct conn *c = owner;
+    c->told = true;
     c->events->leaving(c->link, c);
 }
 
@@ -442,37 +459,50 @@ static void on_h2_wake(void *owner)
     flush_later(owner);
 }
 
+/* Input that was received together with what made somebody end the connection is still parsed, but
+ * nobody is told. */
 static void on_h2_request(void *owner, struct link_stream *s, const struct link_request *req)
 {
     struct conn *c = owner;
     c->busy_ms = loop_now_ms(c->loop);
-    c->events->request(c->link, s, req);
+    if (ended(c))
+        h2_stream_reset(s, LINK_REFUSE);
+    else
+        c->events->request(c->link, s, req);
 }
 
 static void on_h2_head(struct link_stream *s, unsigned status, const struct link_field *fields,
                        size_t n)
 {
-    conn_of(s)->events->head(s, status, fields, n);
+    struct conn *c = telling(s);
+    if (!ended(c))
+        c->events->head(s, status, fields, n);
 }
 
 static void on_h2_data(struct link_stream *s, bytes in)
 {
-    conn_of(s)->events->data(s, in);
+    struct conn *c = telling(s);
+    if (!ended(c))
+        c->events->data(s, in);
 }
 
 static void on_h2_end(struct link_stream *s)
 {
-    conn_of(s)->events->end(s);
+    struct conn *c = telling(s);
+    if (!ended(c))
+        c->events->end(s);
 }
 
 static void on_h2_writable(struct link_stream *s)
 {
-    conn_of(s)->events->writable(s);
+    struct conn *c = telling(s);
+    if (!ended(c))
+        c->events->writable(s);
 }
 
 static void on_h2_closed(struct link_stream *s, enum link_close why)
 {
-    struct conn *c = conn_of(s);
+    struct conn *c = telling(s);
     c->busy_ms = loop_now_ms(c->loop);
     c->events->closed(s, why);
 }

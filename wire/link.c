@@ -92,8 +92,11 @@ static err connect_to(struct link *k, const struct sockaddr_storage *to)
 static void connect_next(struct link *k)
 {
     struct link_dialer *d = k->dialer;
-    while (d->next < d->addrs_n && k->now == NULL)
-        k->why = connect_to(k, &d->addrs[d->next++]);
+    while (d->next < d->addrs_n && k->now == NULL) {
+        err e = connect_to(k, &d->addrs[d->next++]);
+        if (!err_is_ok(e))
+            k->why = e;
+    }
     if (k->now == NULL)
         dial_later(k);
 }

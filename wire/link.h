@@ -74,8 +74,8 @@ struct link_settings {
 err link_open(struct link **out, struct loop *l, const struct link_settings *settings,
               const struct link_events *events, void *owner);
 
-/* Ends the connection now. Its streams get `closed` at the end of this turn (LOST, or REFUSED if
- * their head never left); the link itself gets no callback. NULL is allowed. */
+/* Ends the connection now. Its streams get `closed` by the end of this turn (LOST, or REFUSED if
+ * their head never left) and nothing else; the link itself gets no callback. NULL is allowed. */
 void link_close(struct link *k);
 
 /* No new streams from us, no redial; says goodbye, and when the open streams are done `down` comes
