@@ -872,6 +872,29 @@ static bool collect(void *ctx, bytes name, bytes value)
     return true;
 }
 
+static void drop_field(struct collected *c, bytes name)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        if (!text_equal_nocase(c->fields[i].name, name))
+            c->fields[n++] = c->fields[i];
+    }
+    c->n = n;
+}
+
+/* What Connection names belongs to this hop only (RFC 9110 section 7.6.1). */
+static bool drop_named(void *ctx, bytes name, bytes value)
+{
+    if (!text_equal_nocase(name, BYTES_LIT("connection")))
+        return true;
+    while (value.len > 0) {
+        size_t comma = text_find(value, BYTES_LIT(","));
+        drop_field(ctx, text_trim(bytes_slice(value, 0, comma)));
+        value = bytes_slice(value, comma + 1, value.len);
+    }
+    return true;
+}
+
 static err keep_request(struct exchange *x)
 {
     struct front_request *r = x->guest.request;
@@ -886,6 +909,7 @@ static err keep_request(struct exchange *x)
     TRY(route_write_target(&clean, buf_view(&target)));
     TRY(mem_new(&c));
     front_headers(r, collect, c);
+    front_headers(r, drop_named, c);
     const struct bhttp_head head = {
         .is_request = true,
         .method = front_is_head(r) ? BYTES_LIT("GET") : front_method(r),
