@@ -1,0 +1,249 @@
+"""Starts the programs under test on free ports in a folder of their own, and stops them by their id."""
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+from client import Broken, Conn, PROMPT_CANARY, http, wait_for
+from engine import ANSWER_CANARY, Engine
+
+SANITIZER = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:",
+             "WARNING: ThreadSanitizer", "UndefinedBehaviorSanitizer")
+
+
+class Options:
+    """What the command line said."""
+    build = pathlib.Path("build")
+    patience = 1  # times longer for slow builds
+    keep = False
+
+
+def free_port():
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def flags(settings):
+    out = []
+    for name, value in settings.items():
+        if value is None:
+            continue
+        name = name.replace("_", "-")
+        if isinstance(value, bool):
+            out.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            out += [f"--{name}={v}" for v in (value if isinstance(value, list) else [value])]
+    return out
+
+
+class Program:
+    """A process and its log."""
+    living = []
+
+    def __init__(self, binary, arguments, folder, env=None):
+        self.name = binary
+        self.log_path = pathlib.Path(folder) / f"{binary}-{len(os.listdir(folder))}.log"
+        path = Options.build / binary
+        if not path.exists():
+            path = Options.build / "tests" / "e2e" / binary
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen([str(path), *arguments], stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log, cwd=folder,
+                                            env={**os.environ, **(env or {})})
+        self.pid = self.process.pid
+        Program.living.append(self)
+
+    @property
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def signal(self, number):
+        if self.alive():
+            self.process.send_signal(number)
+
+    def wait(self, seconds=15):
+        try:
+            status = self.process.wait(seconds * Options.patience)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"{self.name} did not end within {seconds} s\n{self.log[-2000:]}")
+        finally:
+            if self in Program.living:
+                Program.living.remove(self)
+        return status
+
+    def kill(self):
+        self.signal(signal.SIGKILL)
+        self.wait()
+
+    def stop(self, seconds=45):
+        """Ends it politely; it must have had no fault."""
+        crashed = not self.alive()
+        self.signal(signal.SIGTERM)
+        status = self.wait(seconds)
+        faults = [w for w in SANITIZER if w in self.log]
+        assert not faults, f"{self.name}: {self.log[-6000:]}"
+        assert not crashed, f"{self.name} ended by itself ({status})\n{self.log[-3000:]}"
+        assert status == 0, f"{self.name} ended with {status}\n{self.log[-3000:]}"
+
+    def check(self):
+        assert self.alive(), f"{self.name} ended with {self.process.returncode}\n{self.log[-4000:]}"
+
+
+class Stack:
+    """Engine, workers and a gateway, ready to be asked."""
+
+    def __init__(self, workers=1, worker=None, gateway=None, engine=None, ready=True,
+                 between=None, worker_binary="sealgate-worker", start_gateway=True, env=None):
+        self.folder = tempfile.mkdtemp(prefix="sealgate-e2e-")
+        self.own_engine = engine is None
+        self.engine = engine or Engine()
+        self.worker_settings = {"engine": self.engine.url, "drain_timeout": "20s", **(worker or {})}
+        self.worker_binary = worker_binary
+        self.env = env
+        self.workers, self.ports, self.proxies = [], [], []
+        self.gateway = None
+        self.port = free_port()
+        try:
+            for _ in range(workers):
+                self.ports.append(free_port())
+                self.workers.append(self.start_worker(len(self.ports) - 1))
+            addresses = [f"127.0.0.1:{p}" for p in self.ports]
+            if between is not None:
+                self.proxies = [between(p) for p in self.ports]
+                addresses = [f"127.0.0.1:{p.port}" for p in self.proxies]
+            self.gateway_settings = {"workers": addresses, "policy": "simulated",
+                                     "listen": f"127.0.0.1:{self.port}", "receipts": "receipts.db",
+                                     **(gateway or {})}
+            if start_gateway:
+                self.start_gateway()
+                if ready:
+                    self.wait_ready()
+        except BaseException:
+            self.abandon()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self.stop()
+        else:
+            self.abandon()
+
+    def start_worker(self, i, **more):
+        settings = {"listen": f"127.0.0.1:{self.ports[i]}", "name": f"w{i}",
+                    **self.worker_settings, **more}
+        w = Program(self.worker_binary, flags(settings), self.folder, self.env)
+        wait_for(lambda: is_open(self.ports[i]) or not w.alive(), 20 * Options.patience)
+        w.check()
+        return w
+
+    def start_gateway(self):
+        self.gateway = Program("sealgate-gateway", flags(self.gateway_settings), self.folder)
+        wait_for(lambda: is_open(self.port) or not self.gateway.alive(), 20 * Options.patience)
+        self.gateway.check()
+
+    def wait_ready(self):
+        wait_for(self.is_ready, 20 * Options.patience)
+
+    def is_ready(self):
+        self.gateway.check()
+        try:
+            return http(self.port, "GET", "/readyz").status == 200
+        except (OSError, Broken):
+            return False
+
+    def programs(self):
+        return [p for p in [self.gateway, *self.workers] if p is not None]
+
+    def check(self):
+        for p in self.programs():
+            p.check()
+        assert not self.engine.mistakes, self.engine.mistakes
+
+    def stop(self):
+        """Politely; then nothing that was said may be found in what was written."""
+        try:
+            assert not self.engine.mistakes, self.engine.mistakes
+            for p in self.programs():
+                if p in Program.living:
+                    p.stop()
+            self.scan()
+        finally:
+            self.abandon()
+
+    def scan(self):
+        for path in pathlib.Path(self.folder).rglob("*"):
+            data = path.read_bytes() if path.is_file() else b""
+            for canary in (PROMPT_CANARY, ANSWER_CANARY):
+                assert canary.encode() not in data, f"{path.name} holds what was said"
+
+    def abandon(self):
+        for p in self.programs():
+            if p in Program.living:
+                p.kill()
+        for p in self.proxies:
+            p.close()
+        if self.own_engine:
+            self.engine.close()
+        if not Options.keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def write(self, name, text):
+        path = pathlib.Path(self.folder) / name
+        path.write_text(text)
+        return str(path)
+
+    def conn(self, timeout=30):
+        return Conn(self.port, timeout)
+
+    def http(self, method, path, body=None, headers=(), timeout=30):
+        return http(self.port, method, path, body, headers, timeout)
+
+    def metric(self, name, **labels):
+        """The sum of a metric over all lines that have these labels."""
+        total = 0.0
+        for line in self.http("GET", "/metrics").body.decode().splitlines():
+            if (line.startswith(name + "{") or line.startswith(name + " ")) and all(
+                    f'{k}="{v}"' in line for k, v in labels.items()):
+                total += float(line.rsplit(" ", 1)[1])
+        return total
+
+
+def is_open(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    except OSError:
+        return False
+
+
+def kill_all():
+    for p in list(Program.living):
+        p.process.kill()
+        p.process.wait()
+    Program.living.clear()
+
+
+def run(binary, *arguments, env=None, seconds=30):
+    """A program to its end: (status, output)."""
+    done = subprocess.run([str(Options.build / binary), *arguments], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+                          timeout=seconds * Options.patience, env={**os.environ, **(env or {})})
+    return done.returncode, done.stdout.decode(errors="replace")
+
+
+def now():
+    return time.monotonic()
