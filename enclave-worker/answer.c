@@ -141,8 +141,6 @@ bool answer_has_output(const struct answer *a)
 static err write_content(struct answer *a, struct buf *plain)
 {
     bytes content = bytes_slice(buf_view(&a->pending), a->taken, ANSWER_FLUSH_MAX);
-    if (content.len == 0)
-        return OK;
     a->taken += content.len;
     if (a->known)
         return buf_add(plain, content);
@@ -150,6 +148,8 @@ static err write_content(struct answer *a, struct buf *plain)
     bool whole = a->taken == a->pending.len;
     if (a->sse && whole && a->settings.padding == PADDING_SIZE)
         filler = padding_line_len(a->head.len, content.len, PADDING_Q_DEFAULT);
+    if (content.len + filler == 0)
+        return OK;
     TRY(bhttp_write_chunk_len(plain, content.len + filler));
     TRY(buf_add(plain, content));
     return padding_line_write(plain, filler);
@@ -168,6 +168,8 @@ static void drop_pending(struct answer *a)
 err answer_flush(struct answer *a, struct buf *plain)
 {
     size_t before = plain->len;
+    if (!answer_has_output(a))
+        return OK;
     TRY(buf_add(plain, buf_view(&a->head)));
     TRY(write_content(a, plain));
     a->plain_len += plain->len - before;

@@ -1,0 +1,254 @@
+#include <stdio.h>
+
+#include "enclave-worker/answer.h"
+#include "tests/lib/law.h"
+#include "wire/padding.h"
+
+#define CHUNK(text)                                                                                \
+    "data: {\"id\":\"c1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" text                \
+    "\"},\"finish_reason\":null}]}\n\n"
+#define STOP                                                                                       \
+    "data: "                                                                                       \
+    "{\"id\":\"c1\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
+#define USAGE                                                                                      \
+    "data: "                                                                                       \
+    "{\"id\":\"c1\",\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\n"
+#define DONE "data: [DONE]\n\n"
+
+static const struct engine_field SSE_FIELDS[] = {
+    { BYTES_LIT("content-type"), BYTES_LIT("text/event-stream") },
+};
+static const struct engine_field JSON_FIELDS[] = {
+    { BYTES_LIT("content-type"), BYTES_LIT("application/json") },
+};
+
+/* What the reader of the sealed side gets. */
+struct seen {
+    unsigned status;
+    struct buf content; /* padding removed */
+    struct buf receipt;
+    struct padding_strip strip;
+    bool sse;
+    char receipt_id[64];
+};
+
+static err on_head(void *owner, const struct bhttp_head *head)
+{
+    struct seen *s = owner;
+    const struct bhttp_field *id = bhttp_find(head->fields, head->fields_n, "x-receipt-id");
+    s->status = head->status;
+    if (id != NULL)
+        (void)snprintf(s->receipt_id, sizeof s->receipt_id, "%.*s", (int)id->value.len,
+                       (const char *)id->value.at);
+    return OK;
+}
+
+static err on_content(void *owner, bytes piece)
+{
+    struct seen *s = owner;
+    return s->sse ? padding_strip_put(&s->strip, piece, &s->content) : buf_add(&s->content, piece);
+}
+
+static err on_trailers(void *owner, const struct bhttp_field *fields, size_t n)
+{
+    struct seen *s = owner;
+    const struct bhttp_field *f = bhttp_find(fields, n, "receipt");
+    return f != NULL ? buf_add(&s->receipt, f->value) : OK;
+}
+
+static const struct bhttp_events EVENTS = { on_head, on_content, on_trailers };
+
+static void seen_clear(struct seen *s)
+{
+    buf_clear(&s->content);
+    buf_clear(&s->receipt);
+}
+
+#define SEEN(is_sse)                                                                               \
+    {                                                                                              \
+        .content = BUF(1 << 20), .receipt = BUF(1 << 16), .sse = (is_sse)                          \
+    }
+
+static void read_plain(bytes plain, struct seen *seen)
+{
+    struct bhttp_reader *r;
+    CHECK_OK(bhttp_reader_new(&r, false, &EVENTS, seen));
+    CHECK_OK(bhttp_reader_put(r, plain));
+    CHECK_OK(bhttp_reader_end(r));
+    bhttp_reader_free(r);
+}
+
+/* Runs a whole stream through an answer in pieces of `step` bytes, flushing after each. */
+static enum answer_state run_stream(const char *stream, size_t step, bool include_usage,
+                                    struct seen *seen, uint8_t hash[static TRANSCRIPT_LEN])
+{
+    struct answer a;
+    BUF_AUTO plain = BUF(1 << 20);
+    const struct answer_settings settings = {
+        .chat = true, .include_usage = include_usage, .padding = PADDING_SIZE, .receipt_id = "r1"
+    };
+    answer_init(&a, &settings);
+    CHECK_OK(answer_head(&a, 200, SSE_FIELDS, 1, -1));
+    bytes in = bytes_str(stream);
+    while (in.len > 0) {
+        size_t before = plain.len;
+        CHECK_OK(answer_body(&a, bytes_slice(in, 0, step)));
+        in = bytes_slice(in, step, in.len);
+        if (answer_has_output(&a))
+            CHECK_OK(answer_flush(&a, &plain));
+        /* every sealed piece of a stream has one of few lengths */
+        CHECK((plain.len - before) % PADDING_Q_DEFAULT == 0);
+    }
+    CHECK_OK(answer_end(&a));
+    if (answer_has_output(&a))
+        CHECK_OK(answer_flush(&a, &plain));
+    enum answer_state state = a.state;
+    if (state == ANSWER_COMPLETE) {
+        answer_hash(&a, hash);
+        CHECK_OK(answer_tail(&a, BYTES_LIT("the receipt"), &plain));
+        read_plain(buf_view(&plain), seen);
+    }
+    answer_clear(&a);
+    return state;
+}
+
+static void any_split_gives_the_same_content_and_hash(void **state)
+{
+    (void)state;
+    static const char stream[] = CHUNK("one") ": comment\n\n" CHUNK("zwei \xc3\xbc") STOP DONE;
+    static const char want[] = CHUNK("one") CHUNK("zwei \xc3\xbc") STOP DONE;
+    uint8_t expected[TRANSCRIPT_LEN];
+    transcript_of(bytes_str(want), true, expected);
+    for (size_t step = 1; step <= sizeof stream; step += step < 80 ? 1 : 37) {
+        struct seen seen = SEEN(true);
+        uint8_t hash[TRANSCRIPT_LEN] = { 0 };
+        CHECK(run_stream(stream, step, false, &seen, hash) == ANSWER_COMPLETE);
+        CHECK(seen.status == 200);
+        assert_string_equal(seen.receipt_id, "r1");
+        CHECK_BYTES(buf_view(&seen.content), bytes_str(want));
+        CHECK_BYTES(buf_view(&seen.receipt), BYTES_LIT(":dGhlIHJlY2VpcHQ=:"));
+        CHECK_BYTES(BYTES_ARRAY(hash), BYTES_ARRAY(expected));
+        seen_clear(&seen);
+    }
+}
+
+static void gives_the_usage_chunk_only_if_asked(void **state)
+{
+    (void)state;
+    for (int asked = 0; asked < 2; asked++) {
+        struct seen seen = SEEN(true);
+        uint8_t hash[TRANSCRIPT_LEN];
+        CHECK(run_stream(STOP USAGE DONE, 4096, asked, &seen, hash) == ANSWER_COMPLETE);
+        CHECK_BYTES(buf_view(&seen.content),
+                    asked ? BYTES_LIT(STOP USAGE DONE) : BYTES_LIT(STOP DONE));
+        seen_clear(&seen);
+    }
+}
+
+static void adds_the_end_only_where_the_engine_came_to_one(void **state)
+{
+    (void)state;
+    struct seen seen = SEEN(true);
+    uint8_t hash[TRANSCRIPT_LEN];
+    CHECK(run_stream(CHUNK("x") STOP, 4096, false, &seen, hash) == ANSWER_COMPLETE);
+    CHECK(bytes_ends(buf_view(&seen.content), BYTES_LIT(DONE)));
+    seen_clear(&seen);
+    CHECK(run_stream(CHUNK("x"), 4096, false, &seen, hash) == ANSWER_BROKEN);
+    CHECK(run_stream("", 4096, false, &seen, hash) == ANSWER_BROKEN);
+    CHECK(run_stream(CHUNK("x") "data: not json\n\n" DONE, 4096, false, &seen, hash) ==
+          ANSWER_BROKEN);
+    CHECK(run_stream(CHUNK("x") "data: {\"error\":{\"message\":\"m\"}}\n\n" DONE, 4096, false,
+                     &seen, hash) == ANSWER_BROKEN);
+    CHECK(run_stream(CHUNK("x") "data: {\"id\":", 4096, false, &seen, hash) == ANSWER_BROKEN);
+}
+
+static void takes_nothing_after_the_end(void **state)
+{
+    (void)state;
+    struct seen seen = SEEN(true);
+    uint8_t hash[TRANSCRIPT_LEN];
+    CHECK(run_stream(STOP DONE CHUNK("late"), 7, false, &seen, hash) == ANSWER_COMPLETE);
+    CHECK_BYTES(buf_view(&seen.content), BYTES_LIT(STOP DONE));
+    seen_clear(&seen);
+}
+
+static void fills_a_whole_answer_up_to_its_bucket(void **state)
+{
+    (void)state;
+    for (size_t len = 0; len < 5000; len += 311) {
+        struct answer a;
+        struct seen seen = SEEN(false);
+        BUF_AUTO plain = BUF(1 << 20);
+        BUF_AUTO body = BUF(8192);
+        const struct answer_settings settings = { .padding = PADDING_SIZE };
+        CHECK_OK(buf_add_zeros(&body, len));
+        answer_init(&a, &settings);
+        CHECK_OK(answer_head(&a, 404, JSON_FIELDS, 1, (int64_t)len));
+        CHECK_OK(answer_body(&a, buf_view(&body)));
+        CHECK_OK(answer_end(&a));
+        CHECK(a.state == ANSWER_COMPLETE);
+        CHECK_OK(answer_flush(&a, &plain));
+        CHECK_OK(answer_tail(&a, (bytes){ 0 }, &plain));
+        CHECK(plain.len == padding_bucket(plain.len) && plain.len >= 1024);
+        read_plain(buf_view(&plain), &seen);
+        CHECK(seen.status == 404 && seen.content.len == len && seen.receipt.len == 0);
+        CHECK(seen.receipt_id[0] == 0);
+        seen_clear(&seen);
+        answer_clear(&a);
+    }
+}
+
+static void a_short_body_is_broken_and_a_long_one_refused(void **state)
+{
+    (void)state;
+    struct answer a;
+    const struct answer_settings settings = { .padding = PADDING_OFF };
+    answer_init(&a, &settings);
+    CHECK_OK(answer_head(&a, 200, JSON_FIELDS, 1, 10));
+    CHECK_OK(answer_body(&a, BYTES_LIT("12345")));
+    CHECK_OK(answer_end(&a));
+    CHECK(a.state == ANSWER_BROKEN);
+    answer_clear(&a);
+    answer_init(&a, &settings);
+    CHECK_OK(answer_head(&a, 200, JSON_FIELDS, 1, 3));
+    CHECK_ERR(answer_body(&a, BYTES_LIT("1234")), MALFORMED);
+    answer_clear(&a);
+}
+
+static err whole_answer(void *arg)
+{
+    struct answer a;
+    BUF_AUTO plain = BUF(1 << 20);
+    const struct answer_settings settings = { .chat = true, .receipt_id = "r" };
+    (void)arg;
+    answer_init(&a, &settings);
+    err e = answer_head(&a, 200, SSE_FIELDS, 1, -1);
+    if (e.code == ERR_OK)
+        e = answer_body(&a, BYTES_LIT(CHUNK("x") STOP DONE));
+    if (e.code == ERR_OK)
+        e = answer_flush(&a, &plain);
+    if (e.code == ERR_OK)
+        e = answer_tail(&a, BYTES_LIT("r"), &plain);
+    answer_clear(&a);
+    return e;
+}
+
+static void survives_every_failing_allocation(void **state)
+{
+    (void)state;
+    law_every_allocation_fails_once(whole_answer, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(any_split_gives_the_same_content_and_hash),
+        cmocka_unit_test(gives_the_usage_chunk_only_if_asked),
+        cmocka_unit_test(adds_the_end_only_where_the_engine_came_to_one),
+        cmocka_unit_test(takes_nothing_after_the_end),
+        cmocka_unit_test(fills_a_whole_answer_up_to_its_bucket),
+        cmocka_unit_test(a_short_body_is_broken_and_a_long_one_refused),
+        cmocka_unit_test(survives_every_failing_allocation),
+    };
+    return cmocka_run_group_tests_name("enclave-worker/answer", tests, NULL, NULL);
+}

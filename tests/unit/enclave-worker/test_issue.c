@@ -1,0 +1,233 @@
+/* prove, keys and issue together: what they make must hold in the eyes of the verifiers. */
+#include "attest/claims.h"
+#include "attest/simulated.h"
+#include "attest/statement.h"
+#include "attest/verify.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/yaml.h"
+#include "crypto/init.h"
+#include "crypto/sign.h"
+#include "enclave-worker/issue.h"
+#include "enclave-worker/keys.h"
+#include "enclave-worker/prove.h"
+#include "receipts/check.h"
+#include "tests/lib/law.h"
+
+struct scene {
+    struct loop *loop;
+    struct keys *keys;
+    struct prove *prove;
+    struct issuer *issuer;
+    struct manifest manifest;
+    struct buf bundle;
+};
+
+static const struct keys_settings KEYS = {
+    .worker_name = "w1", .life_s = 3600, .ahead_s = 300, .grace_s = 120
+};
+
+static void set_up(struct scene *s)
+{
+    struct simulated_registers registers;
+    struct attester *attester;
+    BUF_AUTO encoded = BUF(CLAIMS_MAX);
+    static const uint8_t digest[32] = { 1, 2, 3 };
+    const struct claims claims = { .model = BYTES_LIT("m"),
+                                   .worker = BYTES_LIT("w1"),
+                                   .software = BYTES_LIT("0.1.0"),
+                                   .model_version = BYTES_LIT("v") };
+    *s = (struct scene){ .bundle = BUF(BUNDLE_MAX) };
+    CHECK_OK(crypto_init());
+    CHECK_OK(loop_new(&s->loop));
+    CHECK_OK(keys_new(&s->keys, s->loop, &KEYS));
+    CHECK_OK(claims_write(&encoded, &claims));
+    simulated_measure(BYTES_LIT("image"), &registers);
+    CHECK_OK(simulated_attester_new(&attester, &registers));
+    CHECK_OK(prove_new(&s->prove, s->loop, attester, keys_identity(s->keys), buf_view(&encoded)));
+    const struct issuer_settings settings = { .identity = keys_identity(s->keys),
+                                              .evidence = prove_verdict(s->prove),
+                                              .manifest = &s->manifest,
+                                              .issuer = "tester",
+                                              .settings_digest = digest,
+                                              .engine = BYTES_LIT("demo") };
+    CHECK_OK(issuer_new(&s->issuer, &settings));
+}
+
+static void tear_down(struct scene *s)
+{
+    issuer_free(s->issuer);
+    prove_free(s->prove);
+    loop_deliver(s->loop);
+    keys_free(s->keys);
+    loop_free(s->loop);
+    buf_clear(&s->bundle);
+}
+
+static void receipts_satisfy_the_strict_verifier(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct air_report report;
+    static const uint8_t asked[32] = { 7 }, answered[32] = { 8 };
+    uint8_t cti[AIR_CTI_LEN];
+    set_up(&s);
+    for (uint64_t i = 1; i <= 3; i++) {
+        BUF_AUTO receipt = BUF(AIR_RECEIPT_MAX);
+        CHECK_OK(issue_cti(cti));
+        CHECK((cti[6] & 0xf0) == 0x40 && (cti[8] & 0xc0) == 0x80);
+        const struct issue_facts facts = { .cti = cti,
+                                           .model = BYTES_LIT("asked/model"),
+                                           .request_hash = asked,
+                                           .response_hash = answered,
+                                           .nonce = BYTES_LIT("12345678"),
+                                           .execution_ms = 5,
+                                           .now = clock_wall_s() };
+        CHECK_OK(issue_receipt(s.issuer, &facts, &receipt));
+        const struct air_policy policy = {
+            .now = clock_wall_s(),
+            .max_age_s = 60,
+            .clock_skew_s = 60,
+            .request_hash = BYTES_ARRAY(asked),
+            .response_hash = BYTES_ARRAY(answered),
+            .attestation_doc_hash = bytes_of(prove_digest(s.prove), 32),
+            .model_id = BYTES_LIT("asked/model"),
+            .nonce = BYTES_LIT("12345678"),
+            .allow_evaluation = true,
+        };
+        air_check(buf_view(&receipt), bytes_of(signing_key_public(keys_identity(s.keys)), 32),
+                  &policy, &report);
+        CHECK(report.verified);
+        CHECK(report.claims.sequence_number == i);
+        CHECK(report.claims.memory_peak_mb > 0);
+        CHECK_BYTES(report.claims.security_mode, BYTES_LIT("evaluation"));
+        CHECK_BYTES(report.claims.registers[AIR_PCR0],
+                    verdict_register(prove_verdict(s.prove), "pcr0"));
+    }
+    tear_down(&s);
+}
+
+static void on_document(void *owner, err e, bytes document)
+{
+    struct scene *s = owner;
+    CHECK_OK(e);
+    CHECK_OK(bundle_join(&s->bundle, document, keys_statement(s->keys)));
+    loop_stop(s->loop);
+}
+
+static void a_bundle_for_a_nonce_is_accepted_for_that_nonce_only(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct prove_job *job;
+    struct policy *policy;
+    struct verdict verdict;
+    static const char yaml[] = "platforms: [simulated]\nmeasurements: any\n";
+    set_up(&s);
+    CHECK_ERR(prove_ask(s.prove, BYTES_LIT("short"), on_document, &s, &job), MALFORMED);
+    CHECK_OK(prove_ask(s.prove, BYTES_LIT("0123456789abcdef"), on_document, &s, &job));
+    loop_run(s.loop);
+    CHECK_OK(policy_read(&policy, bytes_str(yaml), "test", NULL));
+    struct verify_settings settings = { .policy = policy,
+                                        .now = clock_wall_s(),
+                                        .nonce = BYTES_LIT("0123456789abcdef") };
+    CHECK_OK(attest_verify(buf_view(&s.bundle), &settings, &verdict));
+    CHECK(verdict.accepted);
+    CHECK_BYTES(buf_view(&verdict.key_list), keys_list(s.keys));
+    CHECK(verdict.not_after > clock_wall_s() + 3000);
+    verdict_clear(&verdict);
+    settings.nonce = BYTES_LIT("fedcba9876543210");
+    CHECK_OK(attest_verify(buf_view(&s.bundle), &settings, &verdict));
+    CHECK(!verdict.accepted);
+    verdict_clear(&verdict);
+    policy_free(policy);
+    tear_down(&s);
+}
+
+static void too_many_questions_are_turned_away(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct prove_job *job;
+    set_up(&s);
+    int asked = 0;
+    while (asked < 1000 &&
+           prove_ask(s.prove, BYTES_LIT("0123456789abcdef"), on_document, &s, &job).code ==
+               ERR_OK) {
+        prove_forget(job);
+        asked++;
+    }
+    CHECK(asked > 0 && asked <= PROVE_PER_SECOND);
+    tear_down(&s);
+}
+
+/* The clock is turned by hand; the loop's timer sees to it within a turn or two. */
+static struct loop *turned;
+
+static void on_enough(struct loop_timer *t)
+{
+    (void)t;
+    loop_stop(turned);
+}
+
+static void turn(struct loop *loop, uint64_t ms)
+{
+    struct loop_timer t = { 0 };
+    turned = loop;
+    loop_timer_start(loop, &t, ms, on_enough);
+    loop_run(loop);
+}
+
+static void keys_rotate_ahead_and_old_ones_still_open(void **state)
+{
+    (void)state;
+    struct loop *loop;
+    struct keys *k;
+    struct key_config before[2], after[2], later[2];
+    size_t n;
+    const struct keys_settings settings = {
+        .worker_name = "w", .life_s = 3, .ahead_s = 2, .grace_s = 2
+    };
+    CHECK_OK(crypto_init());
+    CHECK_OK(loop_new(&loop));
+    CHECK_OK(keys_new(&k, loop, &settings));
+    CHECK_OK(keylist_read(keys_list(k), KEYLIST_PREFIXED, before, 2, &n));
+    CHECK(n == 1);
+    uint8_t first = before[0].id;
+    CHECK(keys_generation(k) == 1);
+
+    clock_shift_wall_s(1); /* two seconds before the end of its life */
+    for (int i = 0; i < 100 && keys_generation(k) < 2; i++)
+        turn(loop, 50);
+    CHECK_OK(keylist_read(keys_list(k), KEYLIST_PREFIXED, after, 2, &n));
+    CHECK(n == 2 && after[0].id == (uint8_t)(first + 1) && after[1].id == first);
+    CHECK_OK(keylist_read(keys_list_bare(k), KEYLIST_BARE, later, 2, &n));
+    CHECK(later[0].id == (uint8_t)(first + 1));
+
+    clock_shift_wall_s(5); /* its grace is just not over: it opens, but is not listed */
+    for (int i = 0; i < 100 && keys_generation(k) < 4; i++)
+        turn(loop, 50);
+    CHECK_OK(keylist_read(keys_list(k), KEYLIST_PREFIXED, later, 2, &n));
+    for (size_t i = 0; i < n; i++)
+        CHECK(later[i].id != first);
+
+    struct statement st;
+    CHECK_OK(statement_verify(keys_statement(k), bytes_of(signing_key_public(keys_identity(k)), 32),
+                              &st));
+    CHECK_BYTES(st.key_list, keys_list(k));
+    CHECK(st.generation == keys_generation(k));
+    clock_shift_wall_s(0);
+    keys_free(k);
+    loop_free(loop);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(receipts_satisfy_the_strict_verifier),
+        cmocka_unit_test(a_bundle_for_a_nonce_is_accepted_for_that_nonce_only),
+        cmocka_unit_test(too_many_questions_are_turned_away),
+        cmocka_unit_test(keys_rotate_ahead_and_old_ones_still_open),
+    };
+    return cmocka_run_group_tests_name("enclave-worker/issue", tests, NULL, NULL);
+}
