@@ -229,6 +229,7 @@ static err flush_once(struct session *s)
     if (s->answer.state == ANSWER_COMPLETE)
         return send_end(s, &plain);
     if (s->answer.state == ANSWER_BROKEN) {
+        s->outcome = WORKER_ENGINE_FAILED;
         TRY(send(s, buf_view(&plain), CUT));
         s->state = LINGERING;
         return OK;
