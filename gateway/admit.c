@@ -18,7 +18,7 @@ static bytes without_port(bytes host)
 {
     if (host.len > 0 && host.at[0] == '[') {
         size_t end = text_find(host, BYTES_LIT("]"));
-        return bytes_slice(host, 1, end - 1);
+        return end < host.len ? bytes_slice(host, 1, end - 1) : (bytes){ 0 };
     }
     return bytes_slice(host, 0, text_find(host, BYTES_LIT(":")));
 }
