@@ -27,7 +27,7 @@ struct row {
 #define UNAVAILABLE "service_unavailable_error"
 #define ATTESTATION "attestation_error"
 
-static const struct row ROWS[ERROR_CAUSES] = {
+static const struct row rows[ERROR_CAUSES] = {
     [ERROR_INTERNAL] = { 500, RETRY_AS_USUAL, false, SERVER, WORD_INIT("internal_error"),
                          "The gateway failed to handle this request." },
     [ERROR_BAD_REQUEST] = { 400, RETRY_AS_USUAL, true, INVALID, WORD_INIT("bad_request"),
@@ -123,7 +123,7 @@ static const struct row ROWS[ERROR_CAUSES] = {
 
 static const struct row *row_of(enum error_cause cause)
 {
-    return &ROWS[(unsigned)cause < ERROR_CAUSES ? cause : ERROR_INTERNAL];
+    return &rows[(unsigned)cause < ERROR_CAUSES ? cause : ERROR_INTERNAL];
 }
 
 unsigned error_status(enum error_cause cause)
@@ -150,7 +150,6 @@ enum error_cause error_from(err e, bool started)
 {
     switch (e.code) {
     case ERR_UNAVAILABLE:
-        return started ? ERROR_UPSTREAM_BROKEN : ERROR_UPSTREAM_UNREACHABLE;
     case ERR_CLOSED:
     case ERR_TRUNCATED:
     case ERR_CANCELLED:

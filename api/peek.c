@@ -106,7 +106,7 @@ static enum peek_verdict look(bytes body, struct peek *out)
     enum scan_token t = scan_next(&s);
     if (t != SCAN_OBJECT)
         return ending(&s, scan_skip(&s, t) ? PEEK_NOT_OBJECT : PEEK_NOT_JSON, out);
-    while ((t = scan_next(&s)) == SCAN_KEY) {
+    while (scan_next(&s) == SCAN_KEY) {
         if (!take_member(&s, out, &f))
             break;
     }

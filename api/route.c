@@ -26,7 +26,7 @@ struct row {
 };
 
 /* The first row that fits path and method counts. */
-static const struct row ROWS[] = {
+static const struct row rows[] = {
     { ROUTE_CHAT_COMPLETIONS, POST, "GET, HEAD, POST", "/v1/chat/completions", WORD_INIT("chat") },
     /* The list of stored completions: an engine that has none answers 404, never 405. */
     { ROUTE_PASS, READING, "GET, HEAD, POST", "/v1/chat/completions", WORD_INIT("pass") },
@@ -192,17 +192,17 @@ void route_find(bytes method, bytes target, struct route_match *out)
     if (climbs(path))
         return;
     unsigned bit = method_bit(method);
-    for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         bytes id = { 0 };
-        if (!fits(bytes_str(ROWS[i].path), path, &id))
+        if (!fits(bytes_str(rows[i].path), path, &id))
             continue;
-        if (ROWS[i].kind == ROUTE_NONE)
+        if (rows[i].kind == ROUTE_NONE)
             return;
         /* What fits a row of its own is not passed through under another method. */
-        bool catch_all = ROWS[i].kind == ROUTE_PASS && !has_one_path(&ROWS[i]);
+        bool catch_all = rows[i].kind == ROUTE_PASS && !has_one_path(&rows[i]);
         if (catch_all && out->verdict == ROUTE_WRONG_METHOD)
             break;
-        if (settle(&ROWS[i], bit, id, out))
+        if (settle(&rows[i], bit, id, out))
             break;
     }
     out->query = query;

@@ -24,7 +24,7 @@ struct rule {
     double most;
 };
 
-static const struct rule COMMON[] = {
+static const struct rule common_rules[] = {
     { "stream", BOOL, 0, 0 },
     { "stream_options", OBJECT, 0, 0 },
     { "n", INTEGER, 1, ENGINE_DEMO_CHOICES_MAX },
@@ -39,7 +39,7 @@ static const struct rule COMMON[] = {
     { "logit_bias", OBJECT, 0, 0 },
 };
 
-static const struct rule CHAT[] = {
+static const struct rule chat_rules[] = {
     { "max_completion_tokens", INTEGER, 1, 1e15 },
     { "logprobs", BOOL, 0, 0 },
     { "top_logprobs", INTEGER, 0, 20 },
@@ -51,7 +51,7 @@ static const struct rule CHAT[] = {
     { "store", BOOL, 0, 0 },
 };
 
-static const struct rule COMPLETION[] = {
+static const struct rule completion_rules[] = {
     { "logprobs", INTEGER, 0, 5 },
     { "best_of", INTEGER, 1, 20 },
     { "echo", BOOL, 0, 0 },
@@ -125,7 +125,7 @@ static bool add_said(struct demo_ask *out, bytes text)
 
 static bool take_common(const struct json *root, struct demo_ask *out, struct demo_fault *fault)
 {
-    if (!keeps_rules(root, COMMON, ARRAY_LEN(COMMON), fault))
+    if (!keeps_rules(root, common_rules, ARRAY_LEN(common_rules), fault))
         return false;
     uint64_t n = 1;
     uint64_t most = ENGINE_DEMO_TOKENS_MAX;
@@ -248,7 +248,7 @@ bool demo_ask_chat(const struct json *root, struct demo_ask *out, struct demo_fa
 {
     out->said = BUF(DEMO_SAID_MAX);
     if (!demo_ask_model(root, out, fault) || !take_common(root, out, fault) ||
-        !keeps_rules(root, CHAT, ARRAY_LEN(CHAT), fault))
+        !keeps_rules(root, chat_rules, ARRAY_LEN(chat_rules), fault))
         return false;
     const struct json *messages = member(root, "messages");
     if (messages == NULL)
@@ -301,7 +301,7 @@ bool demo_ask_completion(const struct json *root, struct demo_ask *out, struct d
 {
     out->said = BUF(DEMO_SAID_MAX);
     if (!demo_ask_model(root, out, fault) || !take_common(root, out, fault) ||
-        !keeps_rules(root, COMPLETION, ARRAY_LEN(COMPLETION), fault))
+        !keeps_rules(root, completion_rules, ARRAY_LEN(completion_rules), fault))
         return false;
     const struct json *prompt = member(root, "prompt");
     if (prompt == NULL)

@@ -8,7 +8,7 @@
 #include "enclave-worker/demo_schema.h"
 #include "enclave-worker/engine_demo.h"
 
-static const char GREETING[] =
+static const char greeting[] =
     "Hello! I am the demo engine built into Sealgate, not a language model. Sealgate carries your "
     "prompt sealed to an attested worker, streams the answer back sealed, and signs a receipt that "
     "anyone can check later. ";
@@ -84,7 +84,7 @@ static err say(const struct demo_ask *ask, struct buf *text)
         return OK;
     }
     bytes echo = echo_of(said);
-    TRY(buf_add_str(text, GREETING));
+    TRY(buf_add_str(text, greeting));
     TRY(buf_add_str(text, ask->answering_tool ? "The tool said: \xe2\x80\x9c"
                                               : "You said: \xe2\x80\x9c"));
     TRY(buf_add(text, echo));

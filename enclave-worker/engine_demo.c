@@ -24,7 +24,7 @@ enum {
     MODELS_CREATED = 1767225600, /* 2026-01-01 */
 };
 
-static const char ABOUT[] = "engine demo " SEALGATE_VERSION;
+static const char about_us[] = "engine demo " SEALGATE_VERSION;
 
 struct call {
     struct engine_call base;
@@ -402,7 +402,7 @@ static err start_call(struct engine *base, const struct engine_request *request,
 static bytes describe(struct engine *base)
 {
     (void)base;
-    return bytes_str(ABOUT);
+    return bytes_str(about_us);
 }
 
 static void free_engine(struct engine *base)
@@ -413,7 +413,7 @@ static void free_engine(struct engine *base)
     mem_free(e);
 }
 
-static const struct engine_ops OPS = {
+static const struct engine_ops demo_ops = {
     .name = "demo",
     .start = start_call,
     .pause = pause_call,
@@ -428,7 +428,7 @@ err engine_demo_new(struct engine **out, struct loop *loop,
 {
     struct engine_demo *e;
     TRY(mem_new(&e));
-    e->base.ops = &OPS;
+    e->base.ops = &demo_ops;
     e->loop = loop;
     e->token_ms = settings->token_ms;
     if (getrandom(&e->boot, sizeof e->boot, 0) != (ssize_t)sizeof e->boot) {

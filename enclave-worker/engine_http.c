@@ -29,6 +29,7 @@
 
 enum {
     IDLE_CALLS_MAX = 256, /* kept for the next request */
+    READ_MAX = 8192,      /* of one read of the socket; each open stream has that much */
     URL_MAX = 16 * 1024,
     TOKEN_MAX = 4096,
     CONNECT_MS = 5000,
@@ -494,6 +495,7 @@ static err set_constants(struct engine_http *e, struct call *c)
     SET(easy, CURLOPT_PATH_AS_IS, 1L);
     SET(easy, CURLOPT_PROXY, "");
     SET(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    SET(easy, CURLOPT_BUFFERSIZE, (long)READ_MAX);
     SET(easy, CURLOPT_TCP_NODELAY, 1L);
     SET(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     SET(easy, CURLOPT_MAXAGE_CONN, (long)KEPT_CONNECTION_S);
@@ -596,7 +598,7 @@ static void free_engine(struct engine *base)
     mem_free(e);
 }
 
-static const struct engine_ops OPS = {
+static const struct engine_ops http_ops = {
     .name = "http",
     .start = start_call,
     .pause = pause_call,
@@ -734,7 +736,7 @@ err engine_http_new(struct engine **out, struct loop *loop,
 {
     struct engine_http *e;
     TRY(mem_new(&e));
-    e->base.ops = &OPS;
+    e->base.ops = &http_ops;
     e->loop = loop;
     e->base_url = e->unix_path = e->ca_path = BUF(URL_MAX);
     e->authorization = BUF(TOKEN_MAX + 16);
