@@ -44,7 +44,8 @@ enum {
     FRONT_QUEUE_MAX = 1024 * 1024,        /* bytes written and not yet with the kernel */
     FRONT_QUEUE_LOW = 64 * 1024,          /* writable() is called when the queue falls to this */
     FRONT_FIELDS_MAX = 64,                /* fields of an answer, and of its trailer section */
-    FRONT_FIELD_MAX = 4096,               /* bytes of a name, and of a value, of a field we send */
+    FRONT_FIELD_MAX = 4096,               /* bytes of one value; a name has up to 255 */
+    FRONT_ANSWER_MAX = 8 * 1024,          /* bytes of all their names and values */
     FRONT_DISCARD_MAX = 64 * 1024 * 1024, /* of a body nobody wants, read so that the client can
                                              see its answer instead of a reset */
     FRONT_STREAMS_MAX = 2000,             /* sensible connections_max: parked ones cost per turn */
@@ -154,7 +155,7 @@ void front_body_resume(struct front_request *r);
 /* --- the answer; ERR_CLOSED from all of them once the client is gone --- */
 
 /* A whole answer; body is copied. ERR_MALFORMED for a field with a character that may not be in
- * one. */
+ * one; ERR_LIMIT for too many or too long fields. After an error the request is unanswered. */
 err front_respond(struct front_request *r, unsigned status, const struct front_field *fields,
                   size_t n, bytes body);
 /* The same without copying: *body is taken and left empty, also on failure. For large answers. */

@@ -103,6 +103,7 @@ struct front {
 void front_soon(struct front *f);
 /* r is resumed at the end of this turn, if it is parked. */
 void front_wake(struct front_request *r);
+void front_unwake(struct front_request *r);
 /* Parks r; does nothing when it is parked. */
 void front_suspend(struct front_request *r);
 

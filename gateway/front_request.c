@@ -167,7 +167,7 @@ static bool is_value(bytes value)
         if ((value.at[i] < ' ' && value.at[i] != '\t') || value.at[i] == 0x7f)
             return false;
     }
-    return value.len > 0 && value.len <= FRONT_FIELD_MAX;
+    return value.len > 0;
 }
 
 static err add_field(struct MHD_Response *to, const struct front_field *field, bool trailer)
@@ -188,9 +188,13 @@ static err add_field(struct MHD_Response *to, const struct front_field *field, b
 static err add_fields(struct MHD_Response *to, const struct front_field *fields, size_t n,
                       bool trailers)
 {
+    size_t len = 0;
     ENSURE(n <= FRONT_FIELDS_MAX, LIMIT);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        len += fields[i].name.len + fields[i].value.len;
+        ENSURE(fields[i].value.len <= FRONT_FIELD_MAX && len <= FRONT_ANSWER_MAX, LIMIT);
         TRY(add_field(to, &fields[i], trailers));
+    }
     return OK;
 }
 
@@ -226,14 +230,14 @@ static err may_answer(const struct front_request *r, unsigned status)
     return OK;
 }
 
-err front_respond(struct front_request *r, unsigned status, const struct front_field *fields,
-                  size_t n, bytes body)
+/* Takes body, also on failure. Its memory is wiped when the answer is sent. */
+static struct MHD_Response *make_whole(struct buf *body)
 {
-    TRY(may_answer(r, status));
-    return prepare(r,
-                   MHD_create_response_from_buffer(body.len, (void *)(uintptr_t)body.at,
-                                                   MHD_RESPMEM_MUST_COPY),
-                   status, fields, n);
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer_with_free_callback(body->len, body->at, mem_free);
+    if (response == NULL)
+        buf_clear(body);
+    return response;
 }
 
 err front_respond_take(struct front_request *r, unsigned status, const struct front_field *fields,
@@ -242,15 +246,21 @@ err front_respond_take(struct front_request *r, unsigned status, const struct fr
     struct buf taken = *body;
     *body = BUF(body->max);
     err e = may_answer(r, status);
-    if (!err_is_ok(e)) {
-        buf_clear(&taken);
-        return e;
-    }
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer_with_free_callback(taken.len, taken.at, mem_free);
-    if (response == NULL)
-        buf_clear(&taken);
-    return prepare(r, response, status, fields, n);
+    if (err_is_ok(e))
+        return prepare(r, make_whole(&taken), status, fields, n);
+    buf_clear(&taken);
+    return e;
+}
+
+err front_respond(struct front_request *r, unsigned status, const struct front_field *fields,
+                  size_t n, bytes body)
+{
+    struct buf copy = BUF(body.len);
+    err e = buf_add(&copy, body);
+    if (err_is_ok(e))
+        return front_respond_take(r, status, fields, n, &copy);
+    buf_clear(&copy);
+    return e;
 }
 
 static size_t queue_len(const struct front_request *r)
@@ -336,7 +346,7 @@ err front_begin(struct front_request *r, unsigned status, const struct front_fie
     r->pieces = true;
     r->total = content_length < 0 ? FRONT_CHUNKED : content_length;
     r->mute = r->head || status == 204 || status == 304 || content_length == 0;
-    r->queue = BUF(2 * FRONT_QUEUE_MAX);
+    r->queue = BUF(2 * (size_t)FRONT_QUEUE_MAX);
     err e = prepare(r, make_pieces(r, r->total), status, fields, n);
     if (!err_is_ok(e))
         r->pieces = r->mute = false;
@@ -386,8 +396,8 @@ void front_abort(struct front_request *r)
     if (r->over || r->aborted || r->ended)
         return;
     r->aborted = true;
-    /* a whole answer has no reader that could break it off */
-    if (r->response != NULL && !r->pieces)
+    /* a whole answer has no reader that could break it off, and a body may never come */
+    if (r->response != NULL ? !r->pieces : !r->suspended)
         (void)shutdown(r->conn->fd, SHUT_RDWR);
     front_wake(r);
     front_soon(r->front);
@@ -395,15 +405,16 @@ void front_abort(struct front_request *r)
 
 err front_refuse(struct front_request *r, unsigned status, const char *reason)
 {
+    const struct front_field type = { BYTES_LIT("Content-Type"), BYTES_LIT("application/json") };
     BUF_AUTO body = BUF(512);
     TRY(buf_addf(&body,
                  "{\"error\":{\"message\":\"%s\",\"type\":\"invalid_request_error\","
                  "\"param\":null,\"code\":%s}}",
                  reason, status == 413 ? "\"request_too_large\"" : "null"));
-    const struct front_field type = { BYTES_LIT("Content-Type"), BYTES_LIT("application/json") };
+    struct buf taken = body;
+    body = BUF(0);
     r->refused = true;
-    return prepare(r, MHD_create_response_from_buffer(body.len, body.at, MHD_RESPMEM_MUST_COPY),
-                   status, &type, 1);
+    return prepare(r, make_whole(&taken), status, &type, 1);
 }
 
 /* ---- for front.c ---- */
@@ -420,11 +431,7 @@ void front_request_free(struct front_request *r)
 {
     if (r->corked)
         cork(r, 0);
-    if (r->wake_prev != NULL) {
-        *r->wake_prev = r->wake_next;
-        if (r->wake_next != NULL)
-            r->wake_next->wake_prev = r->wake_prev;
-    }
+    front_unwake(r);
     if (r->response != NULL)
         MHD_destroy_response(r->response);
     buf_clear(&r->queue);

@@ -189,7 +189,7 @@ static void send_raw(struct client *c, bytes what)
 
 static void flush_tls(struct client *c)
 {
-    BUF_AUTO out = BUF(4 * TLS_PENDING_MAX);
+    BUF_AUTO out = BUF(4 * (size_t)TLS_PENDING_MAX);
     CHECK_OK(tls_take(c->tls, &out));
     send_raw(c, buf_view(&out));
 }

@@ -121,6 +121,28 @@ static void takes_as_many_headers_as_allowed_and_refuses_one_more(void **state)
 
 /* ---- connections ---- */
 
+static void a_query_costs_nothing(void **state)
+{
+    (void)state;
+    BUF_AUTO head = BUF(65536);
+    struct server s;
+    struct client c;
+    server_open(&s, NULL);
+    client_open(&c, &s);
+    CHECK_OK(buf_add_str(&head, "GET /wait?"));
+    while (head.len < FRONT_HEAD_MAX - 64)
+        CHECK_OK(buf_add_str(&head, "&a"));
+    CHECK_OK(buf_add_str(&head, " HTTP/1.1\r\n" HOST "\r\n"));
+    send_bytes(&c, buf_view(&head));
+    PUMP_UNTIL(&s, &c, s.body_ends == 1);
+    CHECK(bytes_ends(front_query(s.last), BYTES_LIT("&a&a")));
+    CHECK(front_query(s.last).len > FRONT_HEAD_MAX - 128);
+    CHECK_OK(front_respond(s.last, 200, NULL, 0, BYTES_LIT("cheap")));
+    PUMP_UNTIL(&s, &c, saw(&c, "cheap"));
+    client_close(&c);
+    server_close(&s);
+}
+
 static void keeps_pipelined_requests_apart_and_in_order(void **state)
 {
     (void)state;
@@ -163,7 +185,7 @@ static void answers_parked_pipelined_requests_one_after_the_other(void **state)
     server_close(&s);
 }
 
-static void speaks_HTTP_1_0(void **state)
+static void speaks_http_1_0(void **state)
 {
     (void)state;
     struct server s;
@@ -188,7 +210,7 @@ static void speaks_HTTP_1_0(void **state)
     server_close(&s);
 }
 
-static void answers_HEAD_without_content(void **state)
+static void answers_a_head_request_without_content(void **state)
 {
     (void)state;
     struct server s;
@@ -314,6 +336,28 @@ static void takes_a_body_at_the_limit_and_refuses_one_above(void **state)
         client_close(&c);
         server_close(&s);
     }
+}
+
+static void gives_up_on_a_body_that_does_not_end(void **state)
+{
+    (void)state;
+    const struct front_settings settings = { .body_max = 10 };
+    struct server s;
+    struct client c;
+    server_open(&s, &settings);
+    client_open(&c, &s);
+    post(&c, "", 0, true);
+    send_content(&c, (size_t)FRONT_DISCARD_MAX + 11, true);
+    PUMP_UNTIL(&s, &c, c.ended);
+    CHECK(c.in.len == 0 && s.gone == 1 && s.refused == 1);
+    client_close(&c);
+    client_open(&c, &s);
+    post(&c, "", 0, true);
+    send_content(&c, (size_t)FRONT_DISCARD_MAX + 10, true);
+    PUMP_UNTIL(&s, &c, c.ended);
+    CHECK(saw(&c, "HTTP/1.1 413 ") && s.gone == 2);
+    client_close(&c);
+    server_close(&s);
 }
 
 static void asks_for_an_expected_body_at_once_unless_it_is_refused(void **state)
@@ -516,7 +560,7 @@ static void an_aborted_stream_never_looks_finished(void **state)
     server_close(&s);
 }
 
-static void an_aborted_HTTP_1_0_stream_ends_with_a_reset(void **state)
+static void an_aborted_http_1_0_stream_ends_with_a_reset(void **state)
 {
     (void)state;
     struct server s;
@@ -551,6 +595,13 @@ static void an_abort_before_the_answer_closes_without_one(void **state)
     front_abort(s.last);
     PUMP_UNTIL(&s, &c, c.ended);
     CHECK(c.in.len == 0 && s.gone == 2);
+    client_close(&c);
+    client_open(&c, &s);
+    send_text(&c, "POST /wait HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\nabc");
+    PUMP_UNTIL(&s, &c, s.body_len == 3);
+    front_abort(s.last);
+    PUMP_UNTIL(&s, &c, c.ended);
+    CHECK(c.in.len == 0 && s.gone == 3);
     client_close(&c);
     server_close(&s);
 }
@@ -633,6 +684,67 @@ static void refuses_fields_that_could_split_the_head(void **state)
     CHECK_ERR(front_respond(s.last, 200, &plain, 1, BYTES_LIT("twice")), INTERNAL);
     PUMP_UNTIL(&s, &c, saw(&c, "right"));
     CHECK(!saw(&c, "twice"));
+    client_close(&c);
+    server_close(&s);
+}
+
+static void sends_as_many_fields_as_allowed_and_no_more(void **state)
+{
+    (void)state;
+    static uint8_t value[FRONT_FIELD_MAX + 1];
+    struct front_field fields[FRONT_FIELDS_MAX + 1];
+    struct server s;
+    struct client c;
+    memset(value, 'v', sizeof value);
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+        fields[i] = (struct front_field){ BYTES_LIT("X-Y"), BYTES_LIT("value") };
+    struct front_field wide[3] = { { BYTES_LIT("A"), bytes_of(value, FRONT_FIELD_MAX) },
+                                   { BYTES_LIT("B"), bytes_of(value, FRONT_FIELD_MAX - 3) },
+                                   { BYTES_LIT("C"), bytes_of(value, 1) } };
+    server_open(&s, NULL);
+    client_open(&c, &s);
+    send_text(&c, "GET /wait HTTP/1.1\r\n" HOST "\r\nGET /wait HTTP/1.1\r\n" HOST "\r\n");
+    PUMP_UNTIL(&s, &c, s.body_ends == 1);
+    CHECK_ERR(front_respond(s.last, 200, fields, FRONT_FIELDS_MAX + 1, BYTES_LIT("x")), LIMIT);
+    CHECK_OK(front_respond(s.last, 200, fields, FRONT_FIELDS_MAX, BYTES_LIT("many")));
+    PUMP_UNTIL(&s, &c, s.body_ends == 2);
+    CHECK(saw(&c, "many") && times(&c, "X-Y: value\r\n") == FRONT_FIELDS_MAX);
+    CHECK_ERR(front_respond(s.last, 200, wide, 3, BYTES_LIT("x")), LIMIT);
+    wide[0].value.len++;
+    CHECK_ERR(front_respond(s.last, 200, wide, 1, BYTES_LIT("x")), LIMIT);
+    wide[0].value.len--;
+    wide[1].value.len++;
+    CHECK_OK(front_respond(s.last, 200, wide, 2, BYTES_LIT("wide")));
+    PUMP_UNTIL(&s, &c, saw(&c, "\r\n\r\nwide"));
+    client_close(&c);
+    server_close(&s);
+}
+
+static void the_largest_head_gets_the_largest_answer(void **state)
+{
+    (void)state;
+    static uint8_t value[FRONT_FIELD_MAX];
+    BUF_AUTO head = BUF(65536);
+    struct server s;
+    struct client c;
+    memset(value, 'v', sizeof value);
+    server_open(&s, NULL);
+    client_open(&c, &s);
+    CHECK_OK(buf_add_str(&head, "GET /wait HTTP/1.1\r\n" HOST));
+    for (int i = 1; i < FRONT_HEADERS_MAX; i++)
+        CHECK_OK(buf_addf(&head, "X-%03d: %.*s\r\n", i, i == 99 ? 160 : 154, (const char *)value));
+    CHECK_OK(buf_add_str(&head, "\r\n"));
+    CHECK(head.len <= FRONT_HEAD_MAX && head.len > FRONT_HEAD_MAX - 256);
+    send_bytes(&c, buf_view(&head));
+    PUMP_UNTIL(&s, &c, s.body_ends == 1);
+    const struct front_field wide[] = { { BYTES_LIT("A"), BYTES_ARRAY(value) },
+                                        { BYTES_LIT("B"), bytes_of(value, sizeof value - 2) } };
+    CHECK_OK(front_begin(s.last, 200, wide, 2, FRONT_CHUNKED));
+    CHECK_OK(front_write(s.last, BYTES_LIT("content")));
+    CHECK_OK(front_end(s.last, wide, 2));
+    PUMP_UNTIL(&s, &c, s.done == 1);
+    PUMP_UNTIL(&s, &c, c.in.len > 2 * (size_t)FRONT_ANSWER_MAX);
+    CHECK(saw(&c, "\r\n7\r\ncontent\r\n0\r\nA: vvv"));
     client_close(&c);
     server_close(&s);
 }
@@ -1035,7 +1147,7 @@ static void tls_client_open(struct client *c, struct server *s)
     PUMP_UNTIL(s, c, tls_ready(c->tls));
 }
 
-static void speaks_TLS(void **state)
+static void speaks_tls(void **state)
 {
     (void)state;
     const struct front_settings settings = { .tls_cert_path = CERT_PATH, .tls_key_path = KEY_PATH };
@@ -1141,12 +1253,14 @@ int main(void)
         cmocka_unit_test(parses_the_same_for_every_split),
         cmocka_unit_test(takes_a_head_at_the_limit_and_refuses_one_above),
         cmocka_unit_test(takes_as_many_headers_as_allowed_and_refuses_one_more),
+        cmocka_unit_test(a_query_costs_nothing),
         cmocka_unit_test(keeps_pipelined_requests_apart_and_in_order),
         cmocka_unit_test(answers_parked_pipelined_requests_one_after_the_other),
-        cmocka_unit_test(speaks_HTTP_1_0),
-        cmocka_unit_test(answers_HEAD_without_content),
+        cmocka_unit_test(speaks_http_1_0),
+        cmocka_unit_test(answers_a_head_request_without_content),
         cmocka_unit_test(takes_chunked_bodies_and_closes_behind_them),
         cmocka_unit_test(takes_a_body_at_the_limit_and_refuses_one_above),
+        cmocka_unit_test(gives_up_on_a_body_that_does_not_end),
         cmocka_unit_test(asks_for_an_expected_body_at_once_unless_it_is_refused),
         cmocka_unit_test(answers_before_the_body_without_a_reset),
         cmocka_unit_test(holds_the_body_back_while_paused),
@@ -1154,11 +1268,13 @@ int main(void)
         cmocka_unit_test(ends_an_idle_stream),
         cmocka_unit_test(sends_a_known_length_and_is_done_only_at_its_end),
         cmocka_unit_test(an_aborted_stream_never_looks_finished),
-        cmocka_unit_test(an_aborted_HTTP_1_0_stream_ends_with_a_reset),
+        cmocka_unit_test(an_aborted_http_1_0_stream_ends_with_a_reset),
         cmocka_unit_test(an_abort_before_the_answer_closes_without_one),
         cmocka_unit_test(a_slow_reader_is_bounded_and_told_when_to_go_on),
         cmocka_unit_test(takes_a_full_queue_and_refuses_one_byte_more),
         cmocka_unit_test(refuses_fields_that_could_split_the_head),
+        cmocka_unit_test(sends_as_many_fields_as_allowed_and_no_more),
+        cmocka_unit_test(the_largest_head_gets_the_largest_answer),
         cmocka_unit_test(a_large_answer_is_sent_without_being_copied),
         cmocka_unit_test(notices_at_once_that_a_waiting_client_left),
         cmocka_unit_test(notices_that_a_streaming_client_left),
@@ -1175,7 +1291,7 @@ int main(void)
         cmocka_unit_test(drains),
         cmocka_unit_test(a_request_that_has_arrived_is_answered_while_draining),
         cmocka_unit_test(can_be_freed_in_the_middle_of_everything),
-        cmocka_unit_test(speaks_TLS),
+        cmocka_unit_test(speaks_tls),
         cmocka_unit_test(refuses_a_certificate_it_cannot_use),
         cmocka_unit_test(opens_or_says_that_memory_is_out),
         cmocka_unit_test(a_request_gets_a_whole_answer_or_none_when_memory_is_out),

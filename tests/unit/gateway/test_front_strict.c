@@ -160,7 +160,7 @@ static void refuses_them_as_the_second_request_too(void **state)
     }
 }
 
-static void refuses_with_a_JSON_error_object_and_says_so(void **state)
+static void refuses_with_a_json_error_object_and_says_so(void **state)
 {
     (void)state;
     struct server s;
@@ -318,7 +318,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuses_every_head_that_can_be_read_in_two_ways),
         cmocka_unit_test(refuses_them_as_the_second_request_too),
-        cmocka_unit_test(refuses_with_a_JSON_error_object_and_says_so),
+        cmocka_unit_test(refuses_with_a_json_error_object_and_says_so),
         cmocka_unit_test(takes_odd_heads_that_are_right),
         cmocka_unit_test(agrees_with_a_second_reader_on_every_damaged_head),
     };
