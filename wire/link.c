@@ -336,14 +336,14 @@ static struct conn_settings conn_settings_of(const struct link_settings *s)
 err link_open(struct link **out, struct loop *l, const struct link_settings *settings,
               const struct link_events *events, void *owner)
 {
-    struct link *k;
     ENSURE((settings->tls != NULL) == settings->addr.tls, CONFIG);
     ENSURE(settings->addr.kind != SOCK_KIND_NONE, CONFIG);
-    TRY(mem_new(&k));
-    err e = mem_new(&k->dialer);
-    if (!err_is_ok(e)) {
+    struct link *k = mem_alloc(sizeof *k);
+    ENSURE(k != NULL, NOMEM);
+    k->dialer = mem_alloc(sizeof *k->dialer);
+    if (k->dialer == NULL) {
         link_release(k);
-        return e;
+        FAIL(NOMEM);
     }
     k->loop = l;
     k->events = events;

@@ -126,6 +126,7 @@ static err start(struct link_listener *n, bool shared)
     return loop_fd_want(n->watch, LOOP_READ);
 }
 
+/* One call at start-up; a struct would say no more. NOLINTNEXTLINE(readability-function-size) */
 err link_listen(struct link_listener **out, struct loop *l, const struct sock_addr *at,
                 struct tls_context *tls, const struct link_limits *limits,
                 const struct link_events *events, void *owner)

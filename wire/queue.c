@@ -17,8 +17,10 @@ struct queue_piece {
 
 static err piece_new(struct queue_piece **out)
 {
-    TRY(mem_new(out));
-    (*out)->data = BUF(LINK_QUEUE_MAX);
+    struct queue_piece *p = mem_alloc(sizeof *p);
+    ENSURE(p != NULL, NOMEM);
+    p->data = BUF(LINK_QUEUE_MAX);
+    *out = p;
     return OK;
 }
 

@@ -155,7 +155,7 @@ static void many_timers_keep_their_order(void **state)
     size_t want = 0, ran = 0;
     for (size_t i = 0; i < MANY; i++)
         alarms[i] = (struct alarm){ 0 };
-    for (size_t i = 0; i < 5 * MANY; i++) {
+    for (size_t i = 0; i < (size_t)5 * MANY; i++) {
         struct alarm *a = &alarms[next_random(&seed) % MANY];
         if (next_random(&seed) % 3 == 0)
             loop_timer_stop(&a->timer);

@@ -139,7 +139,7 @@ static err move(struct end *from, struct end *to, size_t piece, bool *moved)
     BUF_AUTO out = BUF(8 << 20);
     bool more = true;
     while (more) {
-        err e = h2_take(from->h2, &out, 256 * 1024 + out.len, &more);
+        err e = h2_take(from->h2, &out, (size_t)256 * 1024 + out.len, &more);
         h2_tell(from->h2);
         h2_reap(from->h2);
         TRY(e);
@@ -235,7 +235,7 @@ static void stops_at_the_window_until_the_reader_consumes(void **state)
     /* More cannot be consumed than was given. */
     h2_stream_consume(reader, SIZE_MAX);
     CHECK_OK(talk(&p, 1 << 20));
-    CHECK(p.server.body_n == 2 * LINK_WINDOW + 5);
+    CHECK(p.server.body_n == (size_t)2 * LINK_WINDOW + 5);
     told(&p.client, "");
     h2_stream_consume(reader, LINK_WINDOW);
     CHECK_OK(talk(&p, 1 << 20));
@@ -499,7 +499,7 @@ static uint32_t goodbye_of(struct end *e)
         size_t len = 9 + ((size_t)rest.at[0] << 16 | (size_t)rest.at[1] << 8 | rest.at[2]);
         CHECK(bytes_take(&rest, len, &frame));
     }
-    CHECK(rest.len == 0 && frame.len >= 17 && frame.at[3] == 7);
+    CHECK(rest.len == 0 && frame.at != NULL && frame.len >= 17 && frame.at[3] == 7);
     return frame.at[16];
 }
 
@@ -552,6 +552,46 @@ static void over_a_rate_the_peer_is_sent_away(void **state)
         CHECK(goodbye_of(&e) == 11);
         close_server(&e);
     }
+}
+
+/* Requests with a number for each stream; this one lacks :path and is answered by a reset. */
+static err put_head(struct end *e, uint32_t i)
+{
+    uint8_t frame[] = { 0, 0, 2, 1, 5, 0, 0, 0, 0, 0202, 0206 };
+    uint32_t id = 2 * i + 1;
+    frame[6] = (uint8_t)(id >> 16);
+    frame[7] = (uint8_t)(id >> 8);
+    frame[8] = (uint8_t)id;
+    return h2_put(e->h2, BYTES_ARRAY(frame), 0);
+}
+
+static void over_the_rate_of_heads_the_peer_is_sent_away(void **state)
+{
+    (void)state;
+    const struct h2_settings settings = { .server = true, .heads_per_s = 3 };
+    struct end e = { 0 };
+    open_server(&e, &settings);
+    for (uint32_t i = 0; i < 30; i++)
+        CHECK_OK(put_head(&e, i));
+    CHECK_ERR(put_head(&e, 30), LIMIT);
+    CHECK(goodbye_of(&e) == 11);
+    close_server(&e);
+}
+
+static void a_peer_that_does_not_read_is_noticed(void **state)
+{
+    (void)state;
+    const struct h2_settings settings = { .server = true, .streams_max = 1 };
+    struct end e = { 0 };
+    open_server(&e, &settings);
+    for (uint32_t i = 0; i < 16000; i++) {
+        CHECK_OK(put_head(&e, i));
+        CHECK(!h2_flooded(e.h2));
+    }
+    for (uint32_t i = 16000; i < 16400; i++)
+        CHECK_OK(put_head(&e, i));
+    CHECK(h2_flooded(e.h2) && h2_streams(e.h2) == 0);
+    close_server(&e);
 }
 
 static void thousands_of_clients_may_leave_at_once(void **state)
@@ -719,6 +759,8 @@ int main(void)
         cmocka_unit_test(a_lost_connection_refuses_what_never_left),
         cmocka_unit_test(a_head_that_the_socket_did_not_take_never_left),
         cmocka_unit_test(over_a_rate_the_peer_is_sent_away),
+        cmocka_unit_test(over_the_rate_of_heads_the_peer_is_sent_away),
+        cmocka_unit_test(a_peer_that_does_not_read_is_noticed),
         cmocka_unit_test(thousands_of_clients_may_leave_at_once),
         cmocka_unit_test(over_the_rate_of_resets_it_ends),
         cmocka_unit_test(refuses_what_is_not_http2),

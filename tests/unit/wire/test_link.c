@@ -521,16 +521,16 @@ static void a_reader_that_does_not_consume_stops_its_sender_only(void **state)
     struct fixture f;
     connect_at(&f, "127.0.0.1:0");
     f.mode = HOLD;
-    submit(&f, &f.calls[0], 4 * LINK_WINDOW);
+    submit(&f, &f.calls[0], (size_t)4 * LINK_WINDOW);
     f.want = LINK_WINDOW;
     run_until(&f, server_has_bytes);
     struct link_stream *slow = f.at_server;
     f.mode = SWALLOW;
-    submit(&f, &f.calls[1], 4 * LINK_WINDOW);
+    submit(&f, &f.calls[1], (size_t)4 * LINK_WINDOW);
     run_until(&f, second_closed);
     CHECK(f.calls[1].why == LINK_DONE && f.calls[1].status == 204);
     /* All that was sent in the meantime was the quick one's. */
-    CHECK(f.server_got == 5 * LINK_WINDOW && f.calls[0].closes == 0);
+    CHECK(f.server_got == (size_t)5 * LINK_WINDOW && f.calls[0].closes == 0);
     CHECK(link_stream_queued(f.calls[0].stream) >= LINK_LOW);
     link_stream_consume(slow, LINK_WINDOW);
     run_until(&f, first_closed);
@@ -598,7 +598,7 @@ static void after_a_loss_streams_are_told_then_it_dials_again(void **state)
     connect_at(&f, "127.0.0.1:0");
     f.mode = HOLD;
     submit(&f, &f.calls[0], 10);
-    submit(&f, &f.calls[1], 10 * LINK_WINDOW);
+    submit(&f, &f.calls[1], (size_t)10 * LINK_WINDOW);
     f.want = 2;
     run_until(&f, server_has_request);
     link_close(f.accepted);
@@ -725,7 +725,7 @@ static void close_inside(const char *where, bool server)
     dial_with(&f, (struct link_settings){ 0 });
     run_until(&f, has_struck_or_is_up);
     if (!has_struck(&f)) {
-        submit(&f, &f.calls[0], 5 * LINK_WINDOW);
+        submit(&f, &f.calls[0], (size_t)5 * LINK_WINDOW);
         submit(&f, &f.calls[1], 0);
         if (by_other_end)
             run_until(&f, second_closed);
