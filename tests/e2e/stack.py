@@ -214,11 +214,13 @@ class Stack:
 
     def metric(self, name, **labels):
         """The sum of a metric over all lines that have these labels."""
-        total = 0.0
+        total, found = 0.0, False
         for line in self.http("GET", "/metrics").body.decode().splitlines():
             if (line.startswith(name + "{") or line.startswith(name + " ")) and all(
                     f'{k}="{v}"' in line for k, v in labels.items()):
                 total += float(line.rsplit(" ", 1)[1])
+                found = True
+        assert found, f"there is no metric {name} {labels}"
         return total
 
 
