@@ -85,8 +85,9 @@ static err find_programs(struct up *u)
 
 static err find_folder(struct up *u)
 {
-    const char *state = getenv("XDG_STATE_HOME");
-    const char *home = getenv("HOME");
+    /* no other thread runs here */
+    const char *state = getenv("XDG_STATE_HOME"); /* NOLINT(concurrency-mt-unsafe) */
+    const char *home = getenv("HOME");            /* NOLINT(concurrency-mt-unsafe) */
     if (u->settings.state != NULL)
         return buf_add_str(&u->folder, u->settings.state);
     if (state != NULL && state[0] == '/')
@@ -98,7 +99,7 @@ static err find_folder(struct up *u)
 /* Every folder on the way; those that are there stay as they are. */
 static err make_folder(struct up *u)
 {
-    char *path = (char *)(uintptr_t)buf_str(&u->folder);
+    char *path = unconst(buf_str(&u->folder));
     ENSURE(path != NULL && path[0] != 0, NOMEM);
     for (char *p = path + 1;; p++) {
         char c = *p;
@@ -132,7 +133,7 @@ static pid_t spawn(struct up *u, const char *name, const char *const *args)
     (void)snprintf(path, sizeof path, "%s%s", buf_str(&u->programs), name);
     argv[n++] = path;
     for (size_t i = 0; args[i] != NULL && n + 1 < ARGS_MAX; i++)
-        argv[n++] = (char *)(uintptr_t)args[i];
+        argv[n++] = unconst(args[i]);
     argv[n] = NULL;
     pid_t parent = getpid();
     pid_t pid = fork();

@@ -28,5 +28,5 @@ struct manifest {
 };
 
 /* ERR_CONFIG and a sentence in *message for one that cannot be used. */
-err manifest_read(struct manifest *out, bytes json, struct buf *message);
+err manifest_read(struct manifest *out, bytes text, struct buf *message);
 void manifest_clear(struct manifest *m);

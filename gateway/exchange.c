@@ -32,39 +32,40 @@ enum {
 struct exchange {
     struct guest guest;
     enum exchange_state state;
+    enum error_cause cause; /* of the failure */
+
+    bool listed; /* among those who wait for a worker */
+    bool resent;
+    bool needs_fresh; /* the keys it was sealed to are stale: only newer ones will do */
+    bool sealed_all;
+    bool begun; /* the client has a status */
+    bool sse;
+    bool has_outlet;
+    bool releasing; /* proved; the rest goes out as fast as the client takes it */
+    bool cut;       /* we broke the answer off */
 
     struct kept request; /* what of the client's head goes on */
     struct buf body;
     struct peek peek;
-    bool resent;
-    bool needs_fresh; /* the keys it was sealed to are stale: only newer ones will do */
     struct exchange *next_waiting;
-    bool listed;
 
     struct pool_worker *worker;
     struct trusted *trusted;
     struct seal *seal;
     struct link_stream *stream;
-    bool sealed_all;
     size_t owed; /* bytes of the answer not yet given back to the worker's window */
 
     struct kept answer; /* its head */
-    bool begun;         /* the client has a status */
-    bool sse;
-    bool has_outlet;
     struct outlet outlet;
-    bool releasing; /* proved; the rest goes out as fast as the client takes it */
     size_t released;
     struct buf receipt;
     uint8_t response_hash[TRANSCRIPT_LEN];
-    enum error_cause cause; /* of the failure */
-    bool cut;
-
     struct store_record *record; /* the store's, while PROVING or ORPHANED */
-    struct loop_timer timer;     /* patience of the present state */
-    struct loop_timer tick;      /* keep-alive comments */
-    uint64_t said_ms;            /* last bytes to the client */
-    uint64_t received_us;        /* the request's last byte */
+
+    struct loop_timer timer; /* patience of the present state */
+    struct loop_timer tick;  /* keep-alive comments */
+    uint64_t said_ms;        /* last bytes to the client */
+    uint64_t received_us;    /* the request's last byte */
 };
 
 static void fire(struct exchange *x, enum exchange_event event);

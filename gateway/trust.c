@@ -38,7 +38,6 @@ struct watch {
     uint8_t nonce[NONCE_LEN];
     uint8_t digest[VERDICT_DIGEST_LEN]; /* the worker's word so far */
     uint64_t retry_ms;
-    bool hurried;
 
     struct verdict verdict; /* the latest */
     bool judged;
@@ -385,16 +384,19 @@ static void on_data(struct link_stream *s, bytes in)
         look_failed(w, e);
 }
 
+static err closed_well(const struct watch *w, enum link_close why)
+{
+    ENSURE(why == LINK_DONE, CLOSED);
+    ENSURE(w->status == 200, UNAVAILABLE);
+    return OK;
+}
+
 static void on_closed(struct link_stream *s, enum link_close why)
 {
     struct watch *w = link_stream_owner(s);
     w->stream = NULL;
-    err e = OK;
-    if (why != LINK_DONE)
-        e = err_raise(ERR_CLOSED, __FILE__, __func__, __LINE__);
-    else if (w->status != 200)
-        e = err_raise(ERR_UNAVAILABLE, __FILE__, __func__, __LINE__);
-    else
+    err e = closed_well(w, why);
+    if (e.code == ERR_OK)
         e = next_step(w);
     if (e.code != ERR_OK)
         look_failed(w, e);
