@@ -311,7 +311,7 @@ static void tidy(struct store *s, const struct store_settings *limits, struct st
         if (err_is_ok(store_db_evict(s->db, &n)))
             add->evicted += n;
     }
-    (void)store_db_checkpoint(s->db);
+    (void)store_db_settle(s->db);
 }
 
 static bool nothing_waits(const struct store *s)

@@ -44,7 +44,7 @@ struct store_record {
     store_check_fn *check; /* NULL: none */
     void *owner;           /* the caller's; not looked at */
 
-    char receipt_id[STORE_ID_MAX + 1]; /* EXISTS when among the latest 4096 or more */
+    char receipt_id[STORE_ID_MAX + 1]; /* EXISTS when among the latest 2048 or more */
     char request_id[STORE_ID_MAX + 1]; /* these two may be empty or repeat: the newest is found */
     char completion_id[STORE_ID_MAX + 1]; /* completion or response id */
     struct buf receipt;                   /* owned */

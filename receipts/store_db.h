@@ -29,8 +29,9 @@ err store_db_find_evidence(struct store_db *db, const uint8_t hash[static 32], s
  * many records went. */
 err store_db_evict(struct store_db *db, uint64_t *n);
 
-/* Outside a transaction: moves the write-ahead log into the database when it has grown. */
-err store_db_checkpoint(struct store_db *db);
+/* Outside a transaction, after the records were answered for: writes the ids that have gathered in
+ * memory, and moves the write-ahead log into the database, when there is enough of either. */
+err store_db_settle(struct store_db *db);
 
 uint64_t store_db_bytes(const struct store_db *db);
 
