@@ -15,3 +15,12 @@ err harden_process(void)
     ENSURE(signal(SIGPIPE, SIG_IGN) != SIG_ERR, SYSTEM);
     return OK;
 }
+
+err harden_allow_files(void)
+{
+    struct rlimit files;
+    ENSURE(getrlimit(RLIMIT_NOFILE, &files) == 0, SYSTEM);
+    files.rlim_cur = files.rlim_max;
+    ENSURE(setrlimit(RLIMIT_NOFILE, &files) == 0, SYSTEM);
+    return OK;
+}

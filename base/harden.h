@@ -11,3 +11,7 @@
  * is not locked as a whole: keys are, in crypto/secret. ERR_SYSTEM when the kernel refuses a part.
  */
 err harden_process(void);
+
+/* As many open files as the system lets this process have: a server holds one or two per client, and
+ * the usual soft limit of 1024 is soon reached. ERR_SYSTEM when the kernel refuses. */
+err harden_allow_files(void);

@@ -314,6 +314,7 @@ static bool answer_ask(struct program *p)
 static err start(struct program *p, int argc, char **argv, struct buf *message)
 {
     TRY(harden_process());
+    TRY(harden_allow_files());
     mem_tune();
     TRY(crypto_init());
     TRY(config_load(&p->config, &worker_program, &p->settings, argc, argv, environ, message));

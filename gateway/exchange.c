@@ -8,6 +8,8 @@
  */
 #include "gateway/exchange.h"
 
+#include <inttypes.h>
+
 #include "api/peek.h"
 #include "base/clock.h"
 #include "base/httpdate.h"
@@ -328,9 +330,11 @@ void exchange_wake(struct shard *s)
 
 /* ---- to the client ---- */
 
-static size_t answer_fields(const struct exchange *x, struct front_field *out, bytes url)
+static size_t answer_fields(const struct exchange *x, struct front_field *out, bytes url, bytes ms)
 {
     size_t n = guest_fields(&x->guest, out);
+    if (kept_field(&x->answer, FIELD_PROCESSING_MS).len == 0)
+        out[n++] = (struct front_field){ BYTES_LIT(FIELD_PROCESSING_MS), ms };
     bytes id = kept_field(&x->answer, FIELD_RECEIPT_ID);
     for (size_t i = 0; i < x->answer.head.fields_n && n < FRONT_FIELDS_MAX - 8; i++) {
         const struct bhttp_field *f = &x->answer.head.fields[i];
@@ -359,9 +363,11 @@ static err begin(struct exchange *x, unsigned status, int64_t content_length)
 {
     struct front_field fields[FRONT_FIELDS_MAX];
     BUF_AUTO url = BUF(256);
+    BUF_AUTO ms = BUF(32);
     TRY(buf_add_str(&url, PATH_RECEIPTS "/"));
     TRY(buf_add(&url, kept_field(&x->answer, FIELD_RECEIPT_ID)));
-    size_t n = answer_fields(x, fields, buf_view(&url));
+    TRY(buf_addf(&ms, "%" PRIu64, (clock_steady_us() - x->guest.began_us) / 1000));
+    size_t n = answer_fields(x, fields, buf_view(&url), buf_view(&ms));
     TRY(front_begin(x->guest.request, status, fields, n, content_length));
     x->begun = true;
     x->guest.status = status;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/harden.h"
 #include "base/mem.h"
@@ -13,7 +14,7 @@
 #include "gateway/shard.h"
 #include "gateway/trust.h"
 
-enum { SHARDS_MAX = 256 };
+enum { SHARDS_MAX = 256, AGE_EVERY_MS = 1000 };
 
 struct program {
     struct config config;
@@ -29,6 +30,8 @@ struct program {
     struct buf worker_authorization;
     struct shard_common common;
     struct trust *trust;
+    struct trust_view *view; /* the latest */
+    struct loop_timer age;
     struct shard *shards[SHARDS_MAX];
     size_t shards_n;
     size_t running;
@@ -101,10 +104,28 @@ static err open_store(struct program *p, struct buf *message)
 
 /* ---- control ---- */
 
+/* Of the oldest verdict in use. */
+static void on_age(struct loop_timer *t)
+{
+    struct program *p = CONTAINER_OF(t, struct program, age);
+    int64_t now = clock_wall_s();
+    int64_t oldest = 0;
+    for (size_t i = 0; p->view != NULL && i < TRUSTED_WORKERS_MAX; i++) {
+        const struct trusted *w = p->view->workers[i];
+        if (w != NULL && now - w->verified_at > oldest)
+            oldest = now - w->verified_at;
+    }
+    metrics_gauge_set(p->block, p->metering.age, 0, 0, oldest);
+    loop_timer_start(p->loop, t, AGE_EVERY_MS, on_age);
+}
+
 static void on_published(void *owner, struct trust_view *view)
 {
     struct program *p = owner;
     int64_t trusted = 0;
+    trust_view_ref(view);
+    trust_view_unref(p->view);
+    p->view = view;
     for (size_t i = 0; i < TRUSTED_WORKERS_MAX; i++)
         trusted += view->workers[i] != NULL;
     metrics_gauge_set(p->block, p->metering.trusted, 0, 0, trusted);
@@ -209,6 +230,7 @@ static err run(struct program *p)
     TRY(loop_on_signal(p->loop, SIGINT, on_signal, p));
     for (; p->running < p->shards_n; p->running++)
         TRY(shard_start(p->shards[p->running]));
+    on_age(&p->age);
     LOG_INFO(p->log, "ready", F_ADDR("listen", &addr), F_U64("shards", p->shards_n));
     loop_run(p->loop);
     LOG_INFO(p->log, "stopped");
@@ -219,6 +241,8 @@ static void close_all(struct program *p)
 {
     trust_free(p->trust);
     p->trust = NULL;
+    trust_view_unref(p->view);
+    loop_timer_stop(&p->age);
     store_close(p->store); /* delivers what is stored to the shards' loops */
     for (size_t i = 0; i < p->shards_n; i++)
         shard_free(p->shards[i]);
@@ -258,6 +282,7 @@ static bool answer_ask(struct program *p)
 static err start(struct program *p, int argc, char **argv, struct buf *message)
 {
     TRY(harden_process());
+    TRY(harden_allow_files());
     mem_tune();
     TRY(crypto_init());
     TRY(config_load(&p->config, &gateway_program, &p->settings, argc, argv, environ, message));

@@ -76,7 +76,7 @@ static const struct row ROWS[] = {
         .labels = { { "outcome", RECEIPT_WORDS, METERING_RECEIPTS } } } },
     { AT(age),
       { .name = "sealgate_attestation_age_seconds",
-        .help = "Age of the oldest verdict in use, at the latest change.",
+        .help = "Age of the oldest verdict in use.",
         .kind = METRIC_GAUGE } },
     { AT(trusted),
       { .name = "sealgate_workers_trusted",

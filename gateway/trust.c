@@ -60,16 +60,14 @@ struct trust {
 static void write_worker(struct json_out *j, struct watch *w)
 {
     BUF_AUTO verdict = BUF(64 * 1024);
-    int64_t now = clock_wall_s();
     json_begin_object(j, NULL);
     json_put_str(j, "address", w->trust->settings.workers[w->place]);
     json_put_bool(j, "trusted", w->trusted != NULL);
-    json_put_str(j, "reachable", link_is_up(w->link) ? "yes" : "no");
+    json_put_bool(j, "reachable", link_is_up(w->link));
     if (w->trouble.code != ERR_OK)
         json_put_str(j, "trouble", err_text(w->trouble));
     if (w->trusted != NULL) {
         json_put_i64(j, "verified_at", w->trusted->verified_at);
-        json_put_i64(j, "age_seconds", now - w->trusted->verified_at);
         json_put_i64(j, "keys_expire_at", w->trusted->not_after);
         json_put_hex(j, "receipt_document", BYTES_ARRAY(w->trusted->document));
     }

@@ -51,6 +51,7 @@
 #define FIELD_RECEIPT_NONCE "x-receipt-nonce"
 #define FIELD_RECEIPT_URL "x-receipt-url"
 #define FIELD_RETRY_AFTER "retry-after"
+#define FIELD_PROCESSING_MS "openai-processing-ms"
 #define TRAILER_RECEIPT "receipt" /* worker to gateway: :base64: (RFC 8941 byte sequence) */
 #define TRAILER_PUBLIC_RECEIPT "x-receipt" /* gateway to client on HTTP/1.1 */
 

@@ -36,10 +36,22 @@ static void leaves_no_way_to_look_inside(void **state)
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+static void allows_as_many_files_as_the_system_does(void **state)
+{
+    (void)state;
+    struct rlimit files;
+    CHECK(getrlimit(RLIMIT_NOFILE, &files) == 0);
+    files.rlim_cur = files.rlim_max / 2;
+    CHECK(setrlimit(RLIMIT_NOFILE, &files) == 0);
+    CHECK_OK(harden_allow_files());
+    CHECK(getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur == files.rlim_max);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(leaves_no_way_to_look_inside),
+        cmocka_unit_test(allows_as_many_files_as_the_system_does),
     };
     return cmocka_run_group_tests_name("base/harden", tests, NULL, NULL);
 }
