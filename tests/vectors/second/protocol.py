@@ -1,0 +1,314 @@
+#!/usr/bin/env python3
+"""Makes the worked examples in PROTOCOL.md a second time, from its text and the RFCs alone.
+
+    protocol.py PROTOCOL.md          compares each ```vector block with what is made here
+    protocol.py PROTOCOL.md --write  puts what is made here into the blocks
+
+Nothing of the C code is used: the CBOR and Binary HTTP encoders are below, the cryptography is in
+primitives.py. The C code is run on the same blocks by tests/vectors/vec_protocol.c.
+"""
+import base64
+import hashlib
+import json
+import pathlib
+import re
+import sys
+
+import primitives as prim
+
+SEED = bytes(range(0x40, 0x60))
+NOW = 1767225600  # 2026-01-01
+NONCE = bytes(range(32))
+WIDTH = 96
+
+
+# --- encodings
+
+
+def head(major, n):
+    if n < 24:
+        return bytes([major << 5 | n])
+    code, width = next((c, w) for c, w in ((24, 1), (25, 2), (26, 4), (27, 8)) if n < 1 << 8 * w)
+    return bytes([major << 5 | code]) + n.to_bytes(width, "big")
+
+
+def cbor(v):
+    """Deterministic; maps in bytewise order of their encoded keys."""
+    if isinstance(v, int):
+        return head(0, v) if v >= 0 else head(1, -1 - v)
+    if isinstance(v, bytes):
+        return head(2, len(v)) + v
+    if isinstance(v, str):
+        return head(3, len(v.encode())) + v.encode()
+    if isinstance(v, list):
+        return head(4, len(v)) + b"".join(map(cbor, v))
+    pairs = sorted((cbor(k), cbor(x)) for k, x in v.items())
+    return head(5, len(pairs)) + b"".join(k + x for k, x in pairs)
+
+
+def sign1(seed, header, payload):
+    protected = cbor(header)
+    tbs = cbor(["Signature1", protected, b"", payload])
+    return b"\xd2" + cbor([protected, {}, payload, prim.ed25519_sign(seed, tbs)])
+
+
+def varint(n):
+    code, width = next((c, w) for c, w in ((0, 1), (1, 2), (2, 4), (3, 8)) if n < 1 << 8 * w - 2)
+    return (n | code << 8 * width - 2).to_bytes(width, "big")
+
+
+def text(b):
+    return varint(len(b)) + b
+
+
+def lines(fields):
+    return b"".join(text(k) + text(v) for k, v in fields)
+
+
+# --- the examples, in the order of the document
+
+
+def claims():
+    c = {"model": "demo", "worker": "worker-1", "software": "0.1.0", "model_version": "2026-01",
+         "operator_key": bytes([0x11]) * 32, "manifest_digest": bytes([0x22]) * 32}
+    return {**c, "claims": cbor(c)}
+
+
+def binding():
+    b = {"platform": b"simulated", "identity": prim.ed25519_public(SEED), "nonce": NONCE,
+         "claims": claims()["claims"]}
+    parts = [b"sealgate/attestation/v1", b"worker", b["platform"], b["identity"], b["nonce"],
+             hashlib.sha256(b["claims"]).digest(), b""]
+    joined = b"".join(len(p).to_bytes(4, "big") + p for p in parts)
+    return {**b, "platform": "simulated", "report_data": hashlib.sha512(joined).digest()}
+
+
+def registers():
+    image = b"sealgate-demo"
+    digest = hashlib.sha384(image).digest()
+    return {"image": image.decode(), **{
+        f"pcr{i}": hashlib.sha384(f"sealgate/simulated/pcr{i}".encode() + digest).digest()
+        for i in range(3)}}
+
+
+def evidence():
+    r, data = registers(), binding()["report_data"]
+    payload = {"time": NOW, "notice": "simulated: no protection", "report_data": data,
+               "pcr0": r["pcr0"], "pcr1": r["pcr1"], "pcr2": r["pcr2"]}
+    made = sign1(b"sealgate simulated: not a secret",
+                 {1: -8, 3: "application/vnd.sealgate.simulated-evidence+cbor"}, cbor(payload))
+    return {"image": r["image"], "report_data": data, "time": NOW, "evidence": made}
+
+
+def key_list():
+    key = prim.x25519(bytes([0x33]) * 32)
+    suites = b"".join((1).to_bytes(2, "big") + aead.to_bytes(2, "big") for aead in (2, 1, 3))
+    bare = bytes([7]) + (0x20).to_bytes(2, "big") + key + len(suites).to_bytes(2, "big") + suites
+    hint = base64.urlsafe_b64encode(hashlib.sha256(bare).digest()[:16]).decode().rstrip("=")
+    return {"key_id": 7, "public_key": key, "bare": bare,
+            "key_list": len(bare).to_bytes(2, "big") + bare, "x-ohttp-key": hint}
+
+
+def statement():
+    s = {"worker": "worker-1", "key_list": key_list()["key_list"], "not_before": NOW - 60,
+         "not_after": NOW + 3600, "generation": 1}
+    made = sign1(SEED, {1: -8, 3: "application/vnd.sealgate.key-statement+cbor"}, cbor(s))
+    return {"seed": SEED, **s, "key_statement": made}
+
+
+def bundle():
+    b = {"nonce": NONCE, "claims": claims()["claims"], "version": 1,
+         "evidence": evidence()["evidence"], "identity": prim.ed25519_public(SEED),
+         "platform": "simulated"}
+    document = cbor(b)
+    return {"nonce": NONCE, "key_statement": statement()["key_statement"], "document": document,
+            "document_sha256": hashlib.sha256(document).digest(),
+            "bundle": cbor({**b, "key_statement": statement()["key_statement"]})}
+
+
+def bucket(n):
+    power = next((1 << i for i in range(10, 15) if n <= 1 << i), None)
+    return power or -(-n // 16384) * 16384
+
+
+def buckets():
+    return {str(n): bucket(n) for n in (0, 1024, 1025, 8193, 16384, 16385, 32769)}
+
+
+def inner_request():
+    fields = [(b"date", b"Thu, 01 Jan 2026 00:00:00 GMT"), (b"x-request-id", b"req_1"),
+              (b"content-type", b"application/json")]
+    content = b'{"model":"demo","messages":[]}'
+    plain = b"\0" + text(b"POST") + text(b"https") + text(b"worker-1")
+    plain += text(b"/v1/chat/completions") + text(lines(fields)) + text(content)
+    plain += b"\0"  # no trailers
+    return {"method": "POST", "worker": "worker-1", "path": "/v1/chat/completions",
+            **{k.decode(): v.decode() for k, v in fields}, "content": content.decode(),
+            "plaintext": plain, "zeros": bucket(len(plain)) - len(plain)}
+
+
+def labeled(suite, label, data):
+    return b"HPKE-v1" + suite + label + data
+
+
+def exchange(ephemeral, header, info):
+    """HPKE base mode (RFC 9180): encapsulated key, key, base nonce, exporter secret."""
+    pk = key_list()["public_key"]
+    enc = prim.x25519(ephemeral)
+    kem, suite = b"KEM\x00\x20", b"HPKE" + header[1:]
+    prk = prim.hkdf_extract(b"", labeled(kem, b"eae_prk", prim.x25519(ephemeral, pk)))
+    shared = prim.hkdf_expand(prk, b"\0\x20" + labeled(kem, b"shared_secret", enc + pk), 32)
+    context = b"\0" + prim.hkdf_extract(b"", labeled(suite, b"psk_id_hash", b""))
+    context += prim.hkdf_extract(b"", labeled(suite, b"info_hash", info))
+    secret = prim.hkdf_extract(shared, labeled(suite, b"secret", b""))
+
+    def expand(label, n):
+        return prim.hkdf_expand(secret, n.to_bytes(2, "big") + labeled(suite, label, context), n)
+    return enc, expand(b"key", 32), expand(b"base_nonce", 12), expand(b"exp", 32), suite
+
+
+def chunks(key, base_nonce, plains):
+    """All but the last behind their length; the last, final one behind a zero."""
+    out = b""
+    for i, plain in enumerate(plains):
+        nonce = bytes(a ^ b for a, b in zip(base_nonce, i.to_bytes(12, "big")))
+        last = i == len(plains) - 1
+        sealed = prim.aes_gcm_seal(key, nonce, b"final" if last else b"", plain)
+        out += (b"\0" if last else varint(len(sealed))) + sealed
+    return out
+
+
+def sealed():
+    ephemeral, nonce = bytes([0x44]) * 32, bytes(range(0x80, 0xA0))
+    header = bytes([7]) + bytes.fromhex("002000010002")
+    enc, key, base, exporter, suite = exchange(
+        ephemeral, header, b"message/bhttp chunked request\0" + header)
+    request = header + enc + chunks(key, base, [b"a request", b""])
+    wanted = prim.hkdf_expand(exporter, b"\0\x20" + labeled(
+        suite, b"sec", b"message/bhttp chunked response"), 32)
+    prk = prim.hkdf_extract(enc + nonce, wanted)
+    answer = chunks(prim.hkdf_expand(prk, b"key", 32), prim.hkdf_expand(prk, b"nonce", 12),
+                    [b"an", b"swer", b""])
+    return {"key": bytes([0x33]) * 32, "key_id": 7, "ephemeral": ephemeral, "request": "a request",
+            "sealed_request": request, "response_nonce": nonce, "response": ["an", "swer"],
+            "sealed_response": nonce + answer}
+
+
+def padded_chunk(extra, content):
+    """One content chunk with a padding line that fills extra and chunk to a multiple of 512."""
+    bare = extra + len(text(content))
+    if bare % 512 == 0:
+        return text(content)
+    return next(c for n in range(3, 2000)
+                if (extra + len(c := text(content + b":~" + b"." * (n - 3) + b"\n"))) % 512 == 0)
+
+
+def stream():
+    event, receipt = b'data: {"id":"chatcmpl-1"}\n\n', bytes(range(16))
+    fields = [(b"content-type", b"text/event-stream"), (b"x-receipt-id", b"0" * 32)]
+    opening = b"\x03" + varint(200) + lines(fields) + b"\0"
+    first = opening + padded_chunk(len(opening), event)
+    value = b":" + base64.b64encode(receipt) + b":"
+    tail = b"\0" + lines([(b"receipt", value)]) + b"\0"
+    return {"receipt_id": "0" * 32, "event": event.decode(), "receipt": receipt,
+            "first": first, "tail": tail, "zeros": -len(tail) % 512}
+
+
+def comments():
+    """By the rule's words: what of a stream is hashed."""
+    streams = ["data: a\n\n", "data: a\n\n: keep-alive\n\ndata: b\n\n",
+               "data: a\n\n: receipt x\n\ndata: [DONE]\n\n", "data: a\n: c\n\n",
+               ":~...\ndata: a\n\n", ": c\n\n\ndata: a\n\n", ": a\n: b\n\ndata: c\n\n",
+               ": c\r\n\r\ndata: a\r\n\r\n", "data: a\r: b\n\n", ": c\rx\ndata: a\n\n",
+               ": c\n\rx\n", ": open"]
+    return {s: kept(s) for s in streams}
+
+
+def kept(s):
+    out, boundary, after_comment = "", True, False
+    for line in re.findall(r"[^\n]*\n|[^\n]+", s):
+        body = re.fullmatch(r"([^\n]*?)(\r?\n|)", line)
+        if line[0] == ":":
+            cut = re.match(r":[^\r\n]*(\r\n|\n|\r|$)", line).end()
+            rest = line[cut:]
+            out += rest
+            boundary = boundary and not rest
+            after_comment = boundary
+        elif not body[1]:  # an empty line
+            out += "" if after_comment else line
+            boundary, after_comment = True, False
+        else:
+            out += line
+            boundary = after_comment = False
+    return out
+
+
+def receipt():
+    r = registers()
+    measured = {"measurement_type": "nitro-pcr", **{f"pcr{i}": r[f"pcr{i}"] for i in range(3)}}
+    document = bundle()["document_sha256"]
+    c = {"iss": "worker-1", "iat": NOW + 5, "cti": bytes.fromhex("0f" * 6 + "40" + "0f" + "80" * 8),
+         "eat_nonce": bytes(range(8)), "model_id": "demo", "model_version": "2026-01",
+         "model_hash": bytes([0x22]) * 32, "request_hash": hashlib.sha256(b"request").digest(),
+         "response_hash": hashlib.sha256(b"response").digest(),
+         "attestation_doc_hash": document, "policy_version": "0.1.0+00",
+         "sequence_number": 1, "execution_time_ms": 1234, "memory_peak_mb": 9,
+         "security_mode": "evaluation", "model_hash_scheme": "sha256-single"}
+    keys = {"iss": 1, "iat": 6, "cti": 7, "eat_nonce": 10, "model_id": -65537,
+            "model_version": -65538, "model_hash": -65539, "request_hash": -65540,
+            "response_hash": -65541, "attestation_doc_hash": -65542, "policy_version": -65544,
+            "sequence_number": -65545, "execution_time_ms": -65546, "memory_peak_mb": -65547,
+            "security_mode": -65548, "model_hash_scheme": -65549}
+    payload = {keys[k]: v for k, v in c.items()}
+    payload[265] = "https://spec.cyntrisec.com/air/v1"
+    payload[-65543] = measured
+    return {"seed": SEED, **c, "image": r["image"], "receipt_id": c["cti"].hex(),
+            "receipt": sign1(SEED, {1: -8, 3: 61}, cbor(payload))}
+
+
+BLOCKS = {"claims": claims, "binding": binding, "simulated-registers": registers,
+          "simulated-evidence": evidence, "key-list": key_list, "key-statement": statement,
+          "bundle": bundle, "bucket": buckets, "inner-request": inner_request,
+          "sealed-exchange": sealed, "stream-answer": stream, "transcript": comments,
+          "receipt": receipt}
+
+
+# --- into the document
+
+
+def shown(v):
+    if isinstance(v, bytes):
+        return v.hex()
+    return json.dumps(v, ensure_ascii=True)
+
+
+def block(kind):
+    out = [f"```vector {kind}"]
+    for name, value in BLOCKS[kind]().items():
+        for i, v in enumerate(value if isinstance(value, list) else [value]):
+            left = json.dumps(name) if kind == "transcript" else f"{name}"
+            line = f"{left} = {shown(v)}"
+            if isinstance(v, bytes):
+                while len(line) > WIDTH:
+                    out.append(line[:WIDTH])
+                    line = "  " + line[WIDTH:]
+            out.append(line)
+    return "\n".join(out + ["```"])
+
+
+def main(path, write):
+    prim.check()
+    document = pathlib.Path(path)
+    old = document.read_text()
+    found = re.findall(r"^```vector (\S+)$", old, re.M)
+    if sorted(found) != sorted(BLOCKS):
+        sys.exit(f"{path} has {sorted(found)}, not each of {sorted(BLOCKS)} once")
+    new = re.sub(r"^```vector (\S+)\n.*?^```$", lambda m: block(m[1]), old, flags=re.M | re.S)
+    if write:
+        document.write_text(new)
+    elif new != old:
+        sys.exit(f"{path}: the examples are not what {sys.argv[0]} makes; see its --write")
+    print(f"{len(found)} blocks")
+
+
+main(sys.argv[1], "--write" in sys.argv[2:])
