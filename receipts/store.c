@@ -83,8 +83,8 @@ static struct loop_mail *queue_take(struct queue *q)
 static struct queue queue_split(struct queue *from, size_t most)
 {
     struct queue part = { 0 };
-    while (part.n < most && from->head != NULL)
-        queue_add(&part, queue_take(from));
+    for (struct loop_mail *m; part.n < most && (m = queue_take(from)) != NULL;)
+        queue_add(&part, m);
     return part;
 }
 
