@@ -328,7 +328,7 @@ static bool take(struct client *c, const char **at, size_t *len)
             c->reading = READ_CHUNK_LINE;
         break;
     case READ_TAIL:
-        more = take_tail(c, **at);
+        more = !take_tail(c, **at);
         break;
     }
     *at += n;
