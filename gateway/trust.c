@@ -43,6 +43,7 @@ struct watch {
     bool judged;
     err trouble; /* why there is no verdict */
     int64_t looked_at;
+    struct buf evidence;                  /* the document itself */
     uint8_t document[VERDICT_DIGEST_LEN]; /* verified for document_identity */
     uint8_t document_identity[VERDICT_KEY_LEN];
     struct trusted *trusted;
@@ -174,11 +175,15 @@ static void refuse(struct watch *w)
     look_in(w, w->retry_ms);
 }
 
+/* The store drops evidence that no receipt refers to, so it is given again at every look. */
 static void accept(struct watch *w)
 {
     struct trusted *t;
+    uint8_t hash[VERDICT_DIGEST_LEN];
     bool first = w->trusted == NULL;
-    err e = trusted_new(&t, w->place, &w->verdict, w->document, clock_wall_s());
+    err e = store_put_evidence(w->trust->settings.store, buf_view(&w->evidence), hash);
+    if (e.code == ERR_OK)
+        e = trusted_new(&t, w->place, &w->verdict, w->document, clock_wall_s());
     if (e.code != ERR_OK) {
         look_failed(w, e);
         return;
@@ -277,7 +282,6 @@ static err judge_bundle(struct watch *w)
 static err judge_document(struct watch *w)
 {
     struct verdict verdict;
-    uint8_t hash[VERDICT_DIGEST_LEN];
     const struct verify_settings settings = { .policy = w->trust->settings.policy,
                                               .now = clock_wall_s(),
                                               .identity = BYTES_ARRAY(w->verdict.identity),
@@ -288,7 +292,8 @@ static err judge_document(struct watch *w)
                 bytes_equal(BYTES_ARRAY(verdict.document_digest), BYTES_ARRAY(w->digest));
     verdict_clear(&verdict);
     ENSURE(good, UNTRUSTED);
-    TRY(store_put_evidence(w->trust->settings.store, buf_view(&w->answer), hash));
+    buf_truncate(&w->evidence, 0);
+    TRY(buf_add(&w->evidence, buf_view(&w->answer)));
     memcpy(w->document, w->digest, VERDICT_DIGEST_LEN);
     memcpy(w->document_identity, w->verdict.identity, VERDICT_KEY_LEN);
     return OK;
@@ -411,6 +416,7 @@ static err open_watch(struct trust *t, size_t place)
     w->trust = t;
     w->place = place;
     w->answer = BUF(BUNDLE_MAX);
+    w->evidence = BUF(BUNDLE_MAX);
     w->retry_ms = RETRY_MIN_MS;
     TRY(sock_addr_read(bytes_str(t->settings.workers[place]), &settings.addr));
     settings.tls = settings.addr.tls ? t->settings.tls : NULL;
@@ -451,6 +457,7 @@ void trust_free(struct trust *t)
         drop_trusted(w);
         verdict_clear(&w->verdict);
         buf_clear(&w->answer);
+        buf_clear(&w->evidence);
     }
     mem_free(t);
 }
