@@ -32,7 +32,7 @@ struct h2_settings {
 /* Every slot is filled. */
 struct h2_events {
     void (*ready)(void *owner);   /* the peer's SETTINGS are here */
-    void (*leaving)(void *owner); /* the peer's first GOAWAY */
+    void (*leaving)(void *owner); /* the peer's first GOAWAY; it can start nothing new */
     void (*wake)(void *owner);    /* h2_take() may have something; may come from any call */
     void (*request)(void *owner, struct link_stream *s, const struct link_request *req);
     void (*head)(struct link_stream *s, unsigned status, const struct link_field *fields, size_t n);

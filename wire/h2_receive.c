@@ -97,7 +97,9 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
         h2_fail(h, ERR_NOMEM);
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
-    h->head = (struct head){ .room = h->head.room };
+    /* Not the fields themselves: they are two kilobytes, and fields_n says which count. */
+    h->head.method = h->head.authority = h->head.path = (bytes){ 0 };
+    h->head.len = h->head.fields_n = h->head.status = 0;
     return 0;
 }
 
@@ -169,6 +171,12 @@ static void got_request(struct h2 *h, const nghttp2_frame *frame)
     bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     if (h->head.path.len == 0) {
         h2_send_reset(h, id, NGHTTP2_PROTOCOL_ERROR);
+        return;
+    }
+    /* nghttp2 stops reading after the last stream of a peer that said goodbye, but only from the
+     * next piece of input on. */
+    if (h->leaving) {
+        h2_send_reset(h, id, NGHTTP2_REFUSED_STREAM);
         return;
     }
     if (!err_is_ok(h2_stream_new(&s, h, NULL))) {

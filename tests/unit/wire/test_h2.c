@@ -709,6 +709,23 @@ static void a_head_may_go_on_in_so_many_frames(void **state)
     }
 }
 
+static void after_its_goodbye_a_client_starts_nothing_new(void **state)
+{
+    (void)state;
+    static const char said[] =
+        "\0\0\6\1\5\0\0\0\1\202\206\204\1\1w"
+        "\0\0\10\7\0\0\0\0\0\0\0\0\0\0\0\0\0"
+        "\0\0\6\1\5\0\0\0\3\202\206\204\1\1w";
+    for (size_t piece = 1; piece < 100; piece += 98) {
+        struct end e = { 0 };
+        open_server(&e, &server_settings);
+        for (size_t at = 0; at < sizeof said - 1; at += piece)
+            CHECK_OK(h2_put(e.h2, bytes_slice(bytes_of(said, sizeof said - 1), at, piece), 0));
+        CHECK(e.requests_n == 1 && h2_streams(e.h2) == 1);
+        close_server(&e);
+    }
+}
+
 static err whole_conversation(void *arg)
 {
     (void)arg;
@@ -766,6 +783,7 @@ int main(void)
         cmocka_unit_test(refuses_what_is_not_http2),
         cmocka_unit_test(a_head_over_the_limit_costs_its_stream_only),
         cmocka_unit_test(a_head_may_go_on_in_so_many_frames),
+        cmocka_unit_test(after_its_goodbye_a_client_starts_nothing_new),
         cmocka_unit_test(survives_every_failing_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -591,6 +591,25 @@ static void dials_until_somebody_answers(void **state)
     dismiss(&f);
 }
 
+/* Lower bounds only: a pause is at least half of 10, 20, 40, 40 ms. */
+static void pauses_between_dials_grow(void **state)
+{
+    (void)state;
+    struct fixture f;
+    make(&f);
+    struct link_settings settings = { .addr = addr_of(unix_text()),
+                                      .redial_min_ms = 10,
+                                      .redial_max_ms = 40 };
+    CHECK_OK(link_open(&f.link, f.loop, &settings, &client_words, &f));
+    f.want = 1;
+    run_until(&f, has_dialled);
+    uint64_t first_ms = loop_now_ms(f.loop);
+    f.want = 5;
+    run_until(&f, has_dialled);
+    CHECK(loop_now_ms(f.loop) - first_ms >= 5 + 10 + 20 + 20);
+    dismiss(&f);
+}
+
 static void after_a_loss_streams_are_told_then_it_dials_again(void **state)
 {
     (void)state;
@@ -777,6 +796,30 @@ static void a_stream_may_reset_others_inside_its_callback(void **state)
     f.listener = NULL;
     run_until(&f, first_closed);
     CHECK(f.calls[0].why == LINK_LOST);
+    dismiss(&f);
+}
+
+static void many_clients_leaving_at_once_do_not_hurt_the_link(void **state)
+{
+    (void)state;
+    enum { LEAVING = 1500 };
+    static struct call calls[LEAVING];
+    struct fixture f;
+    connect_at(&f, "127.0.0.1:0");
+    f.mode = HOLD;
+    for (size_t round = 1; round <= 3; round++) {
+        for (size_t i = 0; i < LEAVING; i++)
+            submit(&f, &calls[i], 100);
+        f.want = round * LEAVING;
+        run_until(&f, server_has_request);
+        for (size_t i = 0; i < LEAVING; i++)
+            link_stream_reset(calls[i].stream, LINK_CANCEL);
+        run_until(&f, server_has_closed);
+    }
+    f.mode = ECHO;
+    submit(&f, &f.calls[0], 100);
+    run_until(&f, first_closed);
+    CHECK(f.calls[0].why == LINK_DONE && link_counts(f.link)->dials == 1 && f.downs == 0);
     dismiss(&f);
 }
 
@@ -1130,12 +1173,14 @@ int main(void)
         cmocka_unit_test(a_reader_that_does_not_consume_stops_its_sender_only),
         cmocka_unit_test(a_reset_reaches_the_other_end),
         cmocka_unit_test(dials_until_somebody_answers),
+        cmocka_unit_test(pauses_between_dials_grow),
         cmocka_unit_test(after_a_loss_streams_are_told_then_it_dials_again),
         cmocka_unit_test(what_never_left_is_refused_what_left_is_lost),
         cmocka_unit_test(a_leaving_worker_finishes_while_a_fresh_connection_takes_over),
         cmocka_unit_test(a_draining_client_finishes_and_says_so),
         cmocka_unit_test(a_link_may_be_closed_inside_any_callback),
         cmocka_unit_test(a_stream_may_reset_others_inside_its_callback),
+        cmocka_unit_test(many_clients_leaving_at_once_do_not_hurt_the_link),
         cmocka_unit_test(a_peer_that_falls_silent_is_given_up),
         cmocka_unit_test(a_peer_that_never_greets_is_given_up),
         cmocka_unit_test(a_peer_that_speaks_something_else_is_given_up),
