@@ -11,6 +11,8 @@ ELSEWHERE = {
     "base/config_show": "tests/unit/base/test_config.c prints all that it shows",
     "base/config_value": "tests/unit/base/test_config.c reads every type through config_load()",
     "wire/conn": "tests/unit/wire/test_link.c drives it; only link and listener may call it",
+    "wire/h2_receive": "tests/unit/wire/test_h2.c has it at both ends",
+    "wire/h2_send": "tests/unit/wire/test_h2.c has it at both ends",
     "wire/listener": "tests/unit/wire/test_link.c has a listener at the other end of each link",
 }
 
