@@ -15,6 +15,7 @@ enum { NONCE_LEN = 32 };
 
 struct attest_options {
     const char *policy;
+    const char *ca;
     const char *save;
     bool json;
 };
@@ -28,6 +29,8 @@ static const struct config_row ROWS[] = {
       .value = "FILE",
       .help = "Which evidence to accept: a policy file, or the word simulated. Without it the "
               "evidence is shown and refused." },
+    { ROW(ca), .type = CONFIG_PATH,
+      .help = "Roots (PEM) for a tls:// worker; without it the system's." },
     { ROW(save), .type = CONFIG_PATH, .help = "Keep the attestation bundle in this file." },
     { ROW(json), .type = CONFIG_BOOL, .help = "Print one JSON object instead of text." },
 };
@@ -54,7 +57,8 @@ static err write_url(const struct sock_addr *a, struct buf *url)
                     a->host, v6 ? "]" : "", a->port);
 }
 
-static enum cli_exit ask(const char *address, bytes nonce, struct buf *bundle)
+static enum cli_exit ask(const struct attest_options *o, const char *address, bytes nonce,
+                         struct buf *bundle)
 {
     struct sock_addr addr;
     BUF_AUTO url = BUF(1024);
@@ -72,6 +76,7 @@ static enum cli_exit ask(const char *address, bytes nonce, struct buf *bundle)
         e = buf_add_str(&body, "\"}");
     const struct fetch f = { .url = buf_str(&url),
                              .unix_path = addr.kind == SOCK_KIND_UNIX ? addr.path : NULL,
+                             .ca_path = o->ca,
                              .http2 = !addr.tls,
                              .body = buf_view(&body),
                              .timeout_s = 30,
@@ -127,7 +132,7 @@ static enum cli_exit run(const struct attest_options *o, const char *address)
         return cli_complain("the system gives no randomness");
     enum cli_exit exit = read_policy(o->policy, &policy);
     if (exit == CLI_OK)
-        exit = ask(address, BYTES_ARRAY(nonce), &bundle);
+        exit = ask(o, address, BYTES_ARRAY(nonce), &bundle);
     if (exit == CLI_OK && o->save != NULL && file_write(o->save, buf_view(&bundle)).code != ERR_OK)
         exit = cli_complain("%s cannot be written", o->save);
     if (exit == CLI_OK)

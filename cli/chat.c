@@ -12,6 +12,7 @@ enum { DEPTH_MAX = 32, ANSWER_MAX = 1024 * 1024, QUESTION_MAX = 1024 * 1024 };
 
 struct chat_options {
     const char *gateway;
+    const char *ca;
     const char *model;
     const char *token_file;
 };
@@ -26,6 +27,8 @@ static const struct config_row ROWS[] = {
       .value = "URL",
       .help = "The gateway to ask." },
     { ROW(model), .type = CONFIG_TEXT, .fallback = "demo", .help = "The model to ask." },
+    { ROW(ca), .type = CONFIG_PATH,
+      .help = "Roots (PEM) for an https:// gateway; without it the system's." },
     { ROW(token_file), .type = CONFIG_PATH, .help = "File with a bearer token for the gateway." },
 };
 
@@ -134,6 +137,7 @@ static enum cli_exit ask(struct chat *c, const struct chat_options *o, const cha
         write_question(&body, o->model, question).code != ERR_OK)
         return cli_complain("the question is too long");
     const struct fetch f = { .url = buf_str(&url),
+                             .ca_path = o->ca,
                              .token = token.len > 0 ? buf_str(&token) : NULL,
                              .body = buf_view(&body),
                              .piece = on_piece,

@@ -52,6 +52,8 @@ static void set_options(CURL *curl, const struct fetch *f, struct running *r)
     (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, r);
     if (f->unix_path != NULL)
         (void)curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, f->unix_path);
+    if (f->ca_path != NULL)
+        (void)curl_easy_setopt(curl, CURLOPT_CAINFO, f->ca_path);
     if (f->http2)
         (void)curl_easy_setopt(curl, CURLOPT_HTTP_VERSION,
                                (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE);

@@ -6,6 +6,7 @@
 struct fetch {
     const char *url;       /* http://, https:// */
     const char *unix_path; /* connect there instead; NULL: by the URL */
+    const char *ca_path;   /* roots to trust; NULL: the system's */
     bool http2;            /* prior knowledge */
     const char *accept;    /* NULL: none */
     const char *token;     /* bearer; NULL: none */

@@ -26,6 +26,7 @@ enum { DEPTH_MAX = 8, CONTENT_MAX = 256 * 1024 * 1024, VIEW_MAX = 8 * 1024 * 102
 
 struct verify_options {
     const char *gateway;
+    const char *ca;
     const char *token_file;
     const char *key;
     const char *evidence;
@@ -51,6 +52,8 @@ static const struct config_row ROWS[] = {
       .value = "URL",
       .help = "Fetch the receipt, with its key and evidence, from this gateway by its receipt, "
               "request, completion or response id." },
+    { ROW(ca), .type = CONFIG_PATH,
+      .help = "Roots (PEM) for an https:// gateway; without it the system's." },
     { ROW(token_file), .type = CONFIG_PATH, .help = "File with a bearer token for that gateway." },
     { ROW(key), .type = CONFIG_TEXT, .value = "HEX",
       .help = "The signing key you expect; without it the one that the evidence binds." },
@@ -164,6 +167,7 @@ static enum cli_exit fetch_receipt(struct verification *v)
     if (buf_addf(&url, "%s/v1/receipts/%s", v->options.gateway, v->what).code != ERR_OK)
         return cli_complain("the URL is too long");
     const struct fetch f = { .url = buf_str(&url),
+                             .ca_path = v->options.ca,
                              .accept = "application/json",
                              .token = token.len > 0 ? buf_str(&token) : NULL,
                              .timeout_s = 30,
