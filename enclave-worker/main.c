@@ -179,7 +179,9 @@ static err open_metrics(struct worker_metrics *m)
 static err open_tls(struct program *p)
 {
     const struct worker_settings *s = &p->settings;
-    const struct tls_settings settings = { .cert_path = s->tls_cert, .key_path = s->tls_key };
+    const struct tls_settings settings = { .cert_path = s->tls_cert,
+                                           .key_path = s->tls_key,
+                                           .alpn = "h2" };
     return s->tls_cert != NULL ? tls_context_new(&p->tls, &settings, true) : OK;
 }
 

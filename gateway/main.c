@@ -205,7 +205,7 @@ static err open_trust(struct program *p)
 
 static err open_all(struct program *p, struct buf *message)
 {
-    const struct tls_settings tls = { .ca_path = p->settings.worker_ca };
+    const struct tls_settings tls = { .ca_path = p->settings.worker_ca, .alpn = "h2" };
     p->admit.hosts = &p->settings.hosts;
     p->admit.origins = &p->settings.cors_origins;
     TRY(log_open(&p->log, STDERR_FILENO, (enum log_level)p->settings.log_level));
