@@ -484,10 +484,13 @@ static void on_engine_body(void *owner, bytes piece)
     }
     if (s->state != ANSWERING)
         return;
-    if (answer_body(&s->answer, piece).code != ERR_OK)
+    if (answer_body(&s->answer, piece).code != ERR_OK) {
         fail(s, ERROR_UPSTREAM_MALFORMED);
-    else
-        on_answer_state(s);
+        return;
+    }
+    if (s->answer.pending.len >= SESSION_TURN_MAX)
+        hold_back(s, true);
+    on_answer_state(s);
 }
 
 static enum error_cause cause_of_status(const struct session *s)

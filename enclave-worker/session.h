@@ -12,8 +12,9 @@
 #include "wire/ohttp.h"
 
 enum {
-    SESSION_LINGER_MS = 1000,       /* then the engine's connection is closed */
-    SESSION_QUEUE_HIGH = 256 * 1024 /* bytes waiting for the gateway: the engine is held back */
+    SESSION_LINGER_MS = 1000,        /* then the engine's connection is closed */
+    SESSION_QUEUE_HIGH = 256 * 1024, /* bytes waiting for the gateway: the engine is held back */
+    SESSION_TURN_MAX = 32 * 1024     /* of an answer in one turn: the others want theirs too */
 };
 
 /* Becomes the stream's owner. ERR_NOMEM: the stream is still the caller's. */

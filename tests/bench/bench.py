@@ -6,7 +6,6 @@ import os
 import pathlib
 import resource
 import shutil
-import signal
 import socket
 import statistics
 import subprocess
@@ -85,8 +84,12 @@ class Stand:
 
     def __exit__(self, *_):
         for child in reversed(self.children):
-            child.send_signal(signal.SIGKILL)
-            child.wait()
+            child.terminate()  # nginx takes its worker along
+            try:
+                child.wait(timeout=3)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
 
     def spawn(self, core, *command):
         out = open(self.dir / (pathlib.Path(command[0]).name + ".out"), "ab")
