@@ -372,7 +372,9 @@ static void conn_open(struct front *f, struct MHD_Connection *mhd, void **contex
 static void conn_close(struct front *f, struct front_conn *c)
 {
     f->conns_n--;
-    if (f->draining)
+    /* libmicrohttpd stops listening when it is full, or out of files, and looks only at the start of
+     * a run whether it may begin again. */
+    if (f->draining || f->conns_n == 0 || f->conns_n + 1 >= f->conns_max)
         front_soon(f);
     if (c == NULL)
         return;
@@ -694,6 +696,7 @@ static void take_settings(struct front *f, const struct front_settings *s)
 {
     f->body_max = s->body_max != 0 ? s->body_max : BODY_MAX_DEFAULT;
     f->head_max = s->head_max != 0 && s->head_max < FRONT_HEAD_MAX ? s->head_max : FRONT_HEAD_MAX;
+    f->conns_max = or_default(s->connections_max, FRONT_STREAMS_MAX);
     f->idle_ms = or_default(s->idle_ms, IDLE_MS_DEFAULT);
     f->head_ms = or_default(s->head_ms, HEAD_MS_DEFAULT);
     f->body_ms = or_default(s->body_ms, BODY_MS_DEFAULT);
@@ -707,7 +710,7 @@ static err start_daemon(struct front *f, const struct front_settings *s, uint8_t
         { MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)no_log, NULL },
         { MHD_OPTION_LISTEN_SOCKET, f->listen_fd, NULL },
         { MHD_OPTION_CONNECTION_MEMORY_LIMIT, POOL_LEN, NULL },
-        { MHD_OPTION_CONNECTION_LIMIT, or_default(s->connections_max, FRONT_STREAMS_MAX), NULL },
+        { MHD_OPTION_CONNECTION_LIMIT, f->conns_max, NULL },
         { MHD_OPTION_PER_IP_CONNECTION_LIMIT, s->per_ip_max, NULL },
         { MHD_OPTION_CONNECTION_TIMEOUT, (f->idle_ms + 999) / 1000, NULL },
         { MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, f },

@@ -95,7 +95,7 @@ struct front {
     struct front_request *wake;
     struct front_conn *conns;
     struct front_linger *lingers;
-    uint32_t lingers_n, conns_n, requests_n;
+    uint32_t lingers_n, conns_n, conns_max, requests_n;
     uint16_t port;
 };
 
