@@ -100,7 +100,7 @@ class Call:
 class Protocol(asyncio.Protocol):
     def __init__(self, engine):
         self.engine = engine
-        self.buffer = b""
+        self.buffer = bytearray()
         self.call = None
         self.task = None
         self.waiting = None
@@ -148,8 +148,8 @@ class Protocol(asyncio.Protocol):
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if len(self.buffer) < at + 4 + length:
             return
-        body = self.buffer[at + 4:at + 4 + length]
-        self.buffer = self.buffer[at + 4 + length:]
+        body = bytes(self.buffer[at + 4:at + 4 + length])
+        del self.buffer[:at + 4 + length]
         self.waiting = None
         self.call = Call(self, method, path, headers, body)
         self.task = asyncio.ensure_future(self.serve(self.call))
