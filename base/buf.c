@@ -14,7 +14,7 @@ static err grow(struct buf *b, size_t need)
     while (cap < need)
         cap = cap > b->max / 2 ? b->max : cap * 2;
 
-    uint8_t *at = mem_alloc(cap + 1);
+    uint8_t *at = mem_alloc_raw(cap + 1);
     ENSURE(at != NULL, NOMEM);
     if (b->at != NULL)
         memcpy(at, b->at, b->len);

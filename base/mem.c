@@ -29,6 +29,11 @@ void *mem_alloc_array(size_t n, size_t size)
     return calloc(1, all > 0 ? all : 1);
 }
 
+void *mem_alloc_raw(size_t size)
+{
+    return must_fail() ? NULL : malloc(size > 0 ? size : 1);
+}
+
 /* Not realloc(): it may move the block and leave the old bytes behind in the heap. */
 void *mem_realloc(void *at, size_t size)
 {

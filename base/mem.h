@@ -16,6 +16,9 @@
 void *mem_alloc(size_t size);
 void *mem_alloc_array(size_t n, size_t size);
 
+/* The same, but not zeroed: for a caller that shows nobody what it has not written. */
+void *mem_alloc_raw(size_t size);
+
 /* Like realloc(), but old bytes are never left behind and new ones are zero. */
 void *mem_realloc(void *at, size_t size);
 

@@ -19,6 +19,20 @@ static void gives_zeroed_memory(void **state)
     mem_free(NULL);
 }
 
+static void gives_memory_that_is_only_to_be_written(void **state)
+{
+    (void)state;
+    uint8_t *at = mem_alloc_raw(300000);
+    CHECK(at != NULL);
+    memset(at, 0xa5, 300000);
+    mem_free(at);
+    at = mem_alloc_raw(0);
+    CHECK(at != NULL);
+    mem_free(at);
+    mem_fail_at(0);
+    CHECK(mem_alloc_raw(1) == NULL);
+}
+
 static void refuses_an_array_whose_size_overflows(void **state)
 {
     (void)state;
@@ -75,6 +89,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gives_zeroed_memory),
+        cmocka_unit_test(gives_memory_that_is_only_to_be_written),
         cmocka_unit_test(refuses_an_array_whose_size_overflows),
         cmocka_unit_test(grows_with_its_content_and_zeros_behind),
         cmocka_unit_test(copies_strings),
