@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "cli/cli.h"
 #include "cli/fetch.h"
 
@@ -21,6 +22,7 @@ struct up_settings {
     const char *state;
     const char *demo_pace;
     const char *manifest;
+    unsigned log_level;
 };
 
 #define ROW(field) .name = #field, .offset = offsetof(struct up_settings, field)
