@@ -62,6 +62,12 @@ static bool is_pinned(bytes der, const struct x509_query *q)
     return false;
 }
 
+static void tell(const struct x509_query *q, enum x509_fault fault, int depth)
+{
+    if (q->why != NULL)
+        *q->why = (struct x509_why){ fault, depth > 0 ? (unsigned)depth : 0 };
+}
+
 static err work_init(struct work *w)
 {
     w->roots = X509_STORE_new();
@@ -85,40 +91,65 @@ static err work_read(struct work *w, const struct x509_query *q)
             ENSURE(sk_X509_push(w->others, w->certs[i]) > 0, NOMEM);
         }
     }
+    if (!any_root)
+        tell(q, X509_FAULT_ROOT, (int)q->certs_n - 1);
     ENSURE(any_root, UNTRUSTED);
     return OK;
 }
 
-static err why_not(int error)
+static enum x509_fault fault_of(int error)
 {
     switch (error) {
     case X509_V_ERR_CERT_HAS_EXPIRED:
     case X509_V_ERR_CERT_NOT_YET_VALID:
-        FAIL(STALE);
-    case X509_V_ERR_OUT_OF_MEM:
-        FAIL(NOMEM);
+        return X509_FAULT_DATE;
+    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
+    case X509_V_ERR_UNABLE_TO_DECRYPT_CERT_SIGNATURE:
+        return X509_FAULT_SIGNATURE;
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_INVALID_CA:
+    case X509_V_ERR_PATH_LENGTH_EXCEEDED:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+        return X509_FAULT_ISSUER;
     default:
-        FAIL(UNTRUSTED);
+        return X509_FAULT_OTHER;
     }
 }
 
-static err work_verify(struct work *w, int64_t at_s)
+static err why_not(X509_STORE_CTX *ctx, const struct x509_query *q)
+{
+    int error = X509_STORE_CTX_get_error(ctx);
+    enum x509_fault fault = fault_of(error);
+    ENSURE(error != X509_V_ERR_OUT_OF_MEM, NOMEM);
+    tell(q, fault, X509_STORE_CTX_get_error_depth(ctx));
+    ENSURE(fault != X509_FAULT_DATE, STALE);
+    FAIL(UNTRUSTED);
+}
+
+static err work_verify(struct work *w, const struct x509_query *q)
 {
     ENSURE(X509_STORE_CTX_init(w->ctx, w->roots, w->certs[0], w->others) == 1, NOMEM);
     X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(w->ctx);
-    X509_VERIFY_PARAM_set_time(param, at_s);
+    X509_VERIFY_PARAM_set_time(param, q->at_s);
     X509_VERIFY_PARAM_set_depth(param, X509_CHAIN_MAX);
     X509_VERIFY_PARAM_set_auth_level(param, SECURITY_LEVEL);
     if (X509_verify_cert(w->ctx) != 1)
-        return why_not(X509_STORE_CTX_get_error(w->ctx));
+        return why_not(w->ctx, q);
     return OK;
 }
 
 /* OpenSSL would also take an issuer without basic constraints, as of version 1 or by key usage. */
-static err issuers_check(STACK_OF(X509) * certs)
+static err issuers_check(STACK_OF(X509) * certs, const struct x509_query *q)
 {
-    for (int i = 1; i < sk_X509_num(certs); i++)
-        ENSURE(X509_check_ca(sk_X509_value(certs, i)) == 1, UNTRUSTED);
+    for (int i = 1; i < sk_X509_num(certs); i++) {
+        if (X509_check_ca(sk_X509_value(certs, i)) == 1)
+            continue;
+        tell(q, X509_FAULT_ISSUER, i);
+        FAIL(UNTRUSTED);
+    }
     return OK;
 }
 
@@ -127,9 +158,9 @@ static void chain_free_at(struct x509_chain **chain)
     x509_free(*chain);
 }
 
-static err work_result(struct work *w, struct x509_chain **out)
+static err work_result(struct work *w, const struct x509_query *q, struct x509_chain **out)
 {
-    TRY(issuers_check(X509_STORE_CTX_get0_chain(w->ctx)));
+    TRY(issuers_check(X509_STORE_CTX_get0_chain(w->ctx), q));
     CLEANUP(chain_free_at) struct x509_chain *chain = NULL;
     TRY(mem_new(&chain));
     chain->certs = X509_STORE_CTX_get1_chain(w->ctx);
@@ -142,13 +173,16 @@ static err work_result(struct work *w, struct x509_chain **out)
 err x509_verify(struct x509_chain **out, const struct x509_query *query)
 {
     ENSURE(query->roots_n > 0, CONFIG);
+    tell(query, X509_FAULT_FORM, 0);
     ENSURE(query->certs_n > 0, MALFORMED);
     ENSURE(query->certs_n <= X509_CHAIN_MAX && query->roots_n <= X509_ROOTS_MAX, LIMIT);
     CLEANUP(work_clear) struct work w = { 0 };
     TRY(work_init(&w));
     TRY(work_read(&w, query));
-    TRY(work_verify(&w, query->at_s));
-    return work_result(&w, out);
+    TRY(work_verify(&w, query));
+    TRY(work_result(&w, query, out));
+    tell(query, X509_FAULT_NONE, 0);
+    return OK;
 }
 
 void x509_free(struct x509_chain *chain)
@@ -230,5 +264,73 @@ err x509_extension(const struct x509_chain *chain, size_t i, const char *oid, by
     ENSURE(at >= 0 && second < 0, NOT_FOUND);
     const ASN1_STRING *data = X509_EXTENSION_get_data(X509_get_ext(cert, at));
     *out = bytes_of(ASN1_STRING_get0_data(data), (size_t)ASN1_STRING_length(data));
+    return OK;
+}
+
+static err copy_name(const X509_NAME *name, char *to)
+{
+    BIO *text = BIO_new(BIO_s_mem());
+    ENSURE(text != NULL, NOMEM);
+    bool fine = X509_NAME_print_ex(text, name, 0, XN_FLAG_RFC2253) >= 0;
+    int n = fine ? BIO_read(text, to, X509_SUBJECT_MAX - 1) : 0;
+    to[n > 0 ? n : 0] = '\0';
+    BIO_free(text);
+    ENSURE(fine, MALFORMED);
+    return OK;
+}
+
+/* Days since 1970-01-01 of a date of the Gregorian calendar. */
+static int64_t days_of(int64_t year, int64_t month, int64_t day)
+{
+    int64_t y = month > 2 ? year : year - 1;
+    int64_t m = month > 2 ? month - 3 : month + 9;
+    return 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719468;
+}
+
+static err time_of(const ASN1_TIME *t, int64_t *out)
+{
+    struct tm tm;
+    ENSURE(ASN1_TIME_to_tm(t, &tm) == 1, MALFORMED);
+    *out = days_of(tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday) * 86400 + tm.tm_hour * 3600 +
+           tm.tm_min * 60 + tm.tm_sec;
+    return OK;
+}
+
+err x509_about(const struct x509_chain *chain, size_t i, struct x509_about *out)
+{
+    X509 *cert = NULL;
+    TRY(cert_at(chain, i, &cert));
+    *out = (struct x509_about){ .ca = X509_check_ca(cert) != 0 };
+    const X509_NAME *subject = X509_get_subject_name(cert);
+    TRY(copy_name(subject, out->subject));
+    (void)X509_NAME_get_text_by_NID(unconst(subject), NID_serialNumber, out->serial_number,
+                                    sizeof out->serial_number);
+    TRY(time_of(X509_get0_notBefore(cert), &out->not_before));
+    return time_of(X509_get0_notAfter(cert), &out->not_after);
+}
+
+err x509_spki(bytes cert, struct buf *out)
+{
+    X509 *x = NULL;
+    unsigned char *der = NULL;
+    TRY(cert_read(cert, &x));
+    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &der);
+    err e = len > 0 ? buf_add(out, bytes_of(der, (size_t)len))
+                    : err_raise(ERR_NOMEM, __FILE__, __func__, __LINE__);
+    OPENSSL_free(der);
+    X509_free(x);
+    return e;
+}
+
+err x509_der(const struct x509_chain *chain, size_t i, struct buf *out)
+{
+    X509 *cert = NULL;
+    uint8_t *room = NULL;
+    TRY(cert_at(chain, i, &cert));
+    int len = i2d_X509(cert, NULL);
+    ENSURE(len > 0, NOMEM);
+    TRY(buf_reserve(out, (size_t)len, &room));
+    ENSURE(i2d_X509(cert, &room) == len, NOMEM);
+    buf_commit(out, (size_t)len);
     return OK;
 }

@@ -6,8 +6,7 @@
  */
 #pragma once
 
-#include "base/bytes.h"
-#include "base/err.h"
+#include "base/buf.h"
 #include "crypto/hash.h"
 #include "crypto/sign.h"
 
@@ -18,12 +17,29 @@ struct x509_root {
     uint8_t sha256[SHA256_LEN];
 };
 
+/* What a chain was refused for. */
+enum x509_fault {
+    X509_FAULT_NONE = 0,
+    X509_FAULT_FORM,      /* not DER, bytes behind it, too many or too large */
+    X509_FAULT_ROOT,      /* no pinned root among the certificates */
+    X509_FAULT_SIGNATURE, /* one does not verify by the certificate that is named as its issuer */
+    X509_FAULT_ISSUER,    /* an issuer is missing, or no CA, or may not have as many below it */
+    X509_FAULT_DATE,
+    X509_FAULT_OTHER
+};
+
+struct x509_why {
+    enum x509_fault fault;
+    unsigned depth; /* of the certificate it was found at: 0 is the leaf */
+};
+
 struct x509_query {
     const bytes *certs; /* DER; the leaf first, then in any order, a pinned root among them */
     size_t certs_n;
     const struct x509_root *roots;
     size_t roots_n;
-    int64_t at_s; /* Unix time at which every certificate has to be valid */
+    int64_t at_s;         /* Unix time at which every certificate has to be valid */
+    struct x509_why *why; /* NULL: not wanted; set when the chain is refused */
 };
 
 /* A chain that was verified, leaf first, the root last. */
@@ -47,6 +63,23 @@ err x509_key(const struct x509_chain *chain, size_t i, enum ec_curve *curve, byt
  * more than one. */
 err x509_common_name(const struct x509_chain *chain, size_t i, bytes *out);
 
+/* What people want to see of the i-th certificate, and whether it may issue others. */
+enum { X509_SUBJECT_MAX = 512, X509_SERIAL_MAX = 64 };
+struct x509_about {
+    char subject[X509_SUBJECT_MAX];      /* RFC 4514, cut when longer */
+    char serial_number[X509_SERIAL_MAX]; /* the subject's attribute of that name, cut; or empty */
+    int64_t not_before;                  /* Unix seconds */
+    int64_t not_after;
+    bool ca;
+};
+err x509_about(const struct x509_chain *chain, size_t i, struct x509_about *out);
+
+/* Appends the DER of a certificate's SubjectPublicKeyInfo. ERR_MALFORMED: no certificate. */
+err x509_spki(bytes cert, struct buf *out);
+
 /* The content of the i-th certificate's extension with that dotted OID. ERR_NOT_FOUND: none, or
  * more than one. */
 err x509_extension(const struct x509_chain *chain, size_t i, const char *oid, bytes *out);
+
+/* Appends the i-th certificate in DER. */
+err x509_der(const struct x509_chain *chain, size_t i, struct buf *out);

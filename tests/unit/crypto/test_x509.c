@@ -29,7 +29,7 @@ static err verify_at(const bytes *certs, size_t n, const struct pki_cert *pinned
 {
     struct x509_root r = pin(pinned);
     struct x509_chain *chain = NULL;
-    struct x509_query q = { certs, n, &r, 1, at_s };
+    struct x509_query q = { certs, n, &r, 1, at_s, NULL };
     err e = x509_verify(&chain, &q);
     CHECK((chain != NULL) == (e.code == ERR_OK));
     x509_free(chain);
@@ -59,7 +59,7 @@ static void what_the_leaf_says_is_read_from_the_verified_chain(void **state)
     struct x509_root r = pin(root);
     struct x509_chain *chain = NULL;
     const bytes certs[] = { pki_der(leaf), pki_der(root), pki_der(issuer) };
-    struct x509_query q = { certs, 3, &r, 1, NOW };
+    struct x509_query q = { certs, 3, &r, 1, NOW, NULL };
     enum ec_curve curve;
     bytes point, name, octets;
     CHECK_OK(x509_verify(&chain, &q));
@@ -80,6 +80,64 @@ static void what_the_leaf_says_is_read_from_the_verified_chain(void **state)
     CHECK_ERR(x509_extension(chain, 0, "1.2.3.5", &octets), NOT_FOUND);
     CHECK_ERR(x509_key(chain, 3, &curve, &point), NOT_FOUND);
     x509_free(chain);
+}
+
+static void dates_and_names_are_read_for_people(void **state)
+{
+    (void)state;
+    struct x509_root r = pin(root);
+    struct x509_chain *chain = NULL;
+    const bytes certs[] = { pki_der(leaf), pki_der(root), pki_der(issuer) };
+    struct x509_query q = { certs, 3, &r, 1, NOW, NULL };
+    struct x509_about about;
+    CHECK_OK(x509_verify(&chain, &q));
+    CHECK_OK(x509_about(chain, 0, &about));
+    assert_string_equal(about.subject, "CN=leaf,O=test");
+    assert_string_equal(about.serial_number, "");
+    CHECK(about.not_before == NOW - DAY && about.not_after == NOW + DAY && !about.ca);
+    CHECK_OK(x509_about(chain, 1, &about));
+    CHECK(about.ca);
+    CHECK_ERR(x509_about(chain, 3, &about), NOT_FOUND);
+    x509_free(chain);
+
+    BUF_AUTO spki = BUF(1024);
+    CHECK_OK(x509_spki(pki_der(leaf), &spki));
+    CHECK(bytes_ends(buf_view(&spki), pki_point(leaf)));
+    CHECK_ERR(x509_spki(BYTES_LIT("no"), &spki), MALFORMED);
+}
+
+static enum x509_fault why_not(const bytes *certs, size_t n, const struct pki_cert *pinned,
+                               int64_t at_s, unsigned *depth)
+{
+    struct x509_root r = pin(pinned);
+    struct x509_chain *chain = NULL;
+    struct x509_why why = { 0 };
+    struct x509_query q = { certs, n, &r, 1, at_s, &why };
+    err e = x509_verify(&chain, &q);
+    CHECK(err_is_ok(e) == (why.fault == X509_FAULT_NONE));
+    x509_free(chain);
+    *depth = why.depth;
+    return why.fault;
+}
+
+static void a_refusal_says_what_was_wrong_and_where(void **state)
+{
+    (void)state;
+    unsigned depth;
+    BUF_AUTO flipped = BUF(X509_CERT_MAX);
+    CHECK_OK(buf_add(&flipped, pki_der(leaf)));
+    flipped.at[flipped.len - 1] ^= 1;
+    const bytes fine[] = { pki_der(leaf), pki_der(issuer), pki_der(root) };
+    const bytes no_issuer[] = { pki_der(leaf), pki_der(root) };
+    const bytes bad[] = { buf_view(&flipped), pki_der(issuer), pki_der(root) };
+    const bytes text[] = { BYTES_LIT("text"), pki_der(root) };
+    CHECK(why_not(fine, 3, root, NOW, &depth) == X509_FAULT_NONE);
+    CHECK(why_not(fine, 3, foreign_root, NOW, &depth) == X509_FAULT_ROOT);
+    CHECK(why_not(no_issuer, 2, root, NOW, &depth) == X509_FAULT_ISSUER);
+    CHECK(why_not(fine, 3, root, 0, &depth) == X509_FAULT_DATE);
+    CHECK(why_not(text, 2, root, NOW, &depth) == X509_FAULT_FORM);
+    CHECK(why_not(bad, 3, root, NOW, &depth) == X509_FAULT_SIGNATURE);
+    CHECK(depth == 0);
 }
 
 static void only_a_pinned_root_is_trusted(void **state)
@@ -219,7 +277,7 @@ static void a_query_pins_at_least_one_root_and_not_too_many(void **state)
     struct x509_root roots[X509_ROOTS_MAX + 1] = { 0 };
     struct x509_chain *chain = NULL;
     const bytes certs[] = { pki_der(leaf), pki_der(issuer), pki_der(root) };
-    struct x509_query q = { certs, 3, roots, 0, NOW };
+    struct x509_query q = { certs, 3, roots, 0, NOW, NULL };
     CHECK_ERR(x509_verify(&chain, &q), CONFIG);
     roots[X509_ROOTS_MAX - 1] = pin(root);
     q.roots_n = X509_ROOTS_MAX + 1;
@@ -274,6 +332,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_chain_to_the_pinned_root_is_taken_in_any_order_of_its_issuers),
         cmocka_unit_test(what_the_leaf_says_is_read_from_the_verified_chain),
+        cmocka_unit_test(dates_and_names_are_read_for_people),
+        cmocka_unit_test(a_refusal_says_what_was_wrong_and_where),
         cmocka_unit_test(only_a_pinned_root_is_trusted),
         cmocka_unit_test(an_issuer_that_is_no_ca_is_refused),
         cmocka_unit_test(a_path_longer_than_its_issuer_allows_is_refused),

@@ -1,0 +1,88 @@
+#include "crypto/pem.h"
+
+#include "base/text.h"
+
+#define BEGIN "-----BEGIN CERTIFICATE-----"
+#define END "-----END CERTIFICATE-----"
+
+static bytes skip_blanks(bytes in)
+{
+    size_t n = 0;
+    while (n < in.len &&
+           (in.at[n] == ' ' || in.at[n] == '\t' || in.at[n] == '\r' || in.at[n] == '\n'))
+        n++;
+    return bytes_slice(in, n, in.len);
+}
+
+static bytes cut_nuls(bytes in)
+{
+    while (in.len > 0 && in.at[in.len - 1] == '\0')
+        in.len--;
+    return in;
+}
+
+/* Base64 in lines, without its line ends. */
+static err join_lines(struct buf *out, bytes lines)
+{
+    size_t from = 0;
+    for (size_t i = 0; i <= lines.len; i++) {
+        if (i < lines.len && lines.at[i] != '\r' && lines.at[i] != '\n')
+            continue;
+        TRY(buf_add(out, bytes_slice(lines, from, i - from)));
+        from = i + 1;
+    }
+    return OK;
+}
+
+/* Cuts the block that *in begins with off it. */
+static err take_block(bytes *in, bytes *body)
+{
+    ENSURE(bytes_starts(*in, BYTES_LIT(BEGIN)), MALFORMED);
+    bytes rest = bytes_slice(*in, sizeof BEGIN - 1, in->len);
+    size_t end = text_find(rest, BYTES_LIT(END));
+    ENSURE(end < rest.len, MALFORMED);
+    *body = bytes_slice(rest, 0, end);
+    *in = skip_blanks(bytes_slice(rest, end + sizeof END - 1, rest.len));
+    return OK;
+}
+
+/* The room was reserved for all blocks together, so that earlier views stay valid. */
+static err add_block(struct pem_certs *p, bytes body)
+{
+    BUF_AUTO text = BUF(PEM_TEXT_MAX);
+    ENSURE(p->n < PEM_CERTS_MAX, LIMIT);
+    TRY(join_lines(&text, body));
+    size_t before = p->der.len;
+    TRY(text_base64_decode(&p->der, buf_view(&text)));
+    ENSURE(p->der.len > before, MALFORMED);
+    p->certs[p->n++] = bytes_slice(buf_view(&p->der), before, p->der.len - before);
+    return OK;
+}
+
+static err read_blocks(bytes text, struct pem_certs *out)
+{
+    uint8_t *room = NULL;
+    bytes body;
+    TRY(buf_reserve(&out->der, text.len, &room));
+    for (bytes in = skip_blanks(cut_nuls(text)); in.len > 0;) {
+        TRY(take_block(&in, &body));
+        TRY(add_block(out, body));
+    }
+    return OK;
+}
+
+err pem_certs_read(bytes text, struct pem_certs *out)
+{
+    *out = (struct pem_certs){ .der = BUF(PEM_TEXT_MAX) };
+    ENSURE(text.len <= PEM_TEXT_MAX, LIMIT);
+    err e = read_blocks(text, out);
+    if (!err_is_ok(e))
+        pem_clear(out);
+    return e;
+}
+
+void pem_clear(struct pem_certs *certs)
+{
+    buf_clear(&certs->der);
+    *certs = (struct pem_certs){ 0 };
+}
