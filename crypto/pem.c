@@ -5,20 +5,22 @@
 #define BEGIN "-----BEGIN CERTIFICATE-----"
 #define END "-----END CERTIFICATE-----"
 
+static bool is_blank(uint8_t c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\0';
+}
+
 static bytes skip_blanks(bytes in)
 {
     size_t n = 0;
-    while (n < in.len &&
-           (in.at[n] == ' ' || in.at[n] == '\t' || in.at[n] == '\r' || in.at[n] == '\n'))
+    while (n < in.len && is_blank(in.at[n]))
         n++;
     return bytes_slice(in, n, in.len);
 }
 
-static bytes cut_nuls(bytes in)
+bool pem_is_text(bytes in)
 {
-    while (in.len > 0 && in.at[in.len - 1] == '\0')
-        in.len--;
-    return in;
+    return bytes_starts(skip_blanks(in), BYTES_LIT(BEGIN));
 }
 
 /* Base64 in lines, without its line ends. */
@@ -40,7 +42,7 @@ static err take_block(bytes *in, bytes *body)
     ENSURE(bytes_starts(*in, BYTES_LIT(BEGIN)), MALFORMED);
     bytes rest = bytes_slice(*in, sizeof BEGIN - 1, in->len);
     size_t end = text_find(rest, BYTES_LIT(END));
-    ENSURE(end < rest.len, MALFORMED);
+    ENSURE(end < rest.len, TRUNCATED);
     *body = bytes_slice(rest, 0, end);
     *in = skip_blanks(bytes_slice(rest, end + sizeof END - 1, rest.len));
     return OK;
@@ -59,30 +61,31 @@ static err add_block(struct pem_certs *p, bytes body)
     return OK;
 }
 
-static err read_blocks(bytes text, struct pem_certs *out)
+static err read_blocks(struct pem_certs *p, bytes text)
 {
     uint8_t *room = NULL;
     bytes body;
-    TRY(buf_reserve(&out->der, text.len, &room));
-    for (bytes in = skip_blanks(cut_nuls(text)); in.len > 0;) {
+    TRY(buf_reserve(&p->der, text.len, &room));
+    for (bytes in = skip_blanks(text); in.len > 0;) {
         TRY(take_block(&in, &body));
-        TRY(add_block(out, body));
+        TRY(add_block(p, body));
     }
     return OK;
 }
 
-err pem_certs_read(bytes text, struct pem_certs *out)
+err pem_read_certs(struct pem_certs *out, bytes text)
 {
     *out = (struct pem_certs){ .der = BUF(PEM_TEXT_MAX) };
     ENSURE(text.len <= PEM_TEXT_MAX, LIMIT);
-    err e = read_blocks(text, out);
+    ENSURE(pem_is_text(text), MALFORMED);
+    err e = read_blocks(out, text);
     if (!err_is_ok(e))
         pem_clear(out);
     return e;
 }
 
-void pem_clear(struct pem_certs *certs)
+void pem_clear(struct pem_certs *p)
 {
-    buf_clear(&certs->der);
-    *certs = (struct pem_certs){ 0 };
+    buf_clear(&p->der);
+    *p = (struct pem_certs){ 0 };
 }
