@@ -263,3 +263,25 @@ bool route_query_get(bytes query, const char *name, bytes *value)
     }
     return false;
 }
+
+bool route_is_sealed(enum route_kind kind)
+{
+    switch (kind) {
+    case ROUTE_CHAT_COMPLETIONS:
+    case ROUTE_COMPLETIONS:
+    case ROUTE_EMBEDDINGS:
+    case ROUTE_MODELS:
+    case ROUTE_MODEL:
+    case ROUTE_PASS:
+        return true;
+    case ROUTE_NONE:
+    case ROUTE_RECEIPT:
+    case ROUTE_ATTESTATION:
+    case ROUTE_HEALTHZ:
+    case ROUTE_READYZ:
+    case ROUTE_METRICS:
+    case ROUTE_KINDS:
+        break;
+    }
+    return false;
+}

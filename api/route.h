@@ -69,3 +69,6 @@ err route_decode_id(struct buf *out, bytes id);
 
 /* The value of a query's parameter, undecoded; false when it is not there. The first one counts. */
 bool route_query_get(bytes query, const char *name, bytes *value);
+
+/* Whether requests of that kind go sealed to a worker's engine; the others the gateway answers. */
+bool route_is_sealed(enum route_kind kind);

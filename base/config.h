@@ -130,5 +130,10 @@ err config_help(const struct config_program *program, struct buf *out);
  * settings. */
 err config_print(const struct config_program *program, const void *settings, struct buf *out);
 
+/* Appends what --help, --version or --print-config ask for. False when nothing of the kind was asked:
+ * the program is to run. */
+bool config_reply(const struct config *c, const struct config_program *program,
+                  const void *settings, struct buf *out);
+
 /* The example file: every setting commented out, with its default. */
 err config_example(const struct config_program *program, struct buf *out);

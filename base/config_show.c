@@ -256,3 +256,22 @@ err config_example(const struct config_program *program, struct buf *out)
     }
     return OK;
 }
+
+bool config_reply(const struct config *c, const struct config_program *program,
+                  const void *settings, struct buf *out)
+{
+    switch (c->ask) {
+    case CONFIG_RUN:
+        return false;
+    case CONFIG_HELP:
+        (void)config_help(program, out);
+        break;
+    case CONFIG_VERSION:
+        (void)buf_addf(out, "%s %s\n", program->name, SEALGATE_VERSION);
+        break;
+    case CONFIG_PRINT:
+        (void)config_print(program, settings, out);
+        break;
+    }
+    return true;
+}

@@ -42,19 +42,8 @@ bool cli_load(struct config *c, const struct config_program *program, void *sett
         return false;
     }
     *exit = CLI_OK;
-    switch (c->ask) {
-    case CONFIG_RUN:
+    if (!config_reply(c, program, settings, &text))
         return true;
-    case CONFIG_HELP:
-        (void)config_help(program, &text);
-        break;
-    case CONFIG_VERSION:
-        (void)buf_add_str(&text, "sealgate " SEALGATE_VERSION "\n");
-        break;
-    case CONFIG_PRINT:
-        (void)config_print(program, settings, &text);
-        break;
-    }
     (void)fputs(buf_str(&text), stdout);
     return false;
 }

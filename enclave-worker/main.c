@@ -18,7 +18,7 @@
 #include "enclave-worker/worker.h"
 #include "wire/names.h"
 
-enum { DRAIN_TICK_MS = 50 };
+enum { DRAIN_TICK_MS = 50, REPLY_MAX = 256 * 1024 };
 
 struct program {
     struct config config;
@@ -292,36 +292,18 @@ static err run(struct program *p)
     return OK;
 }
 
-/* What --help and its like ask for. True when that was all. */
-static bool answer_ask(struct program *p)
-{
-    BUF_AUTO text = BUF(256 * 1024);
-    switch (p->config.ask) {
-    case CONFIG_RUN:
-        return false;
-    case CONFIG_HELP:
-        (void)config_help(&worker_program, &text);
-        break;
-    case CONFIG_VERSION:
-        (void)buf_add_str(&text, "sealgate-worker " SEALGATE_VERSION "\n");
-        break;
-    case CONFIG_PRINT:
-        (void)config_print(&worker_program, &p->settings, &text);
-        break;
-    }
-    (void)fputs(buf_str(&text), stdout);
-    return true;
-}
-
 static err start(struct program *p, int argc, char **argv, struct buf *message)
 {
+    BUF_AUTO reply = BUF(REPLY_MAX);
     TRY(harden_process());
     TRY(harden_allow_files());
     mem_tune();
     TRY(crypto_init());
     TRY(config_load(&p->config, &worker_program, &p->settings, argc, argv, environ, message));
-    if (answer_ask(p))
+    if (config_reply(&p->config, &worker_program, &p->settings, &reply)) {
+        (void)fputs(buf_str(&reply), stdout);
         return OK;
+    }
     TRY(worker_settings_check(&p->config, &p->settings, message));
     TRY(open_all(p, message));
     return run(p);
