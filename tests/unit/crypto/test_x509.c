@@ -98,6 +98,10 @@ static void dates_and_names_are_read_for_people(void **state)
     CHECK_OK(x509_about(chain, 1, &about));
     CHECK(about.ca);
     CHECK_ERR(x509_about(chain, 3, &about), NOT_FOUND);
+    BUF_AUTO der = BUF(X509_CERT_MAX);
+    CHECK_OK(x509_der(chain, 1, &der));
+    CHECK_BYTES(buf_view(&der), pki_der(issuer));
+    CHECK_ERR(x509_der(chain, 3, &der), NOT_FOUND);
     x509_free(chain);
 
     BUF_AUTO spki = BUF(1024);
