@@ -189,6 +189,8 @@ class Stack:
             data = path.read_bytes() if path.is_file() else b""
             for canary in (PROMPT_CANARY, ANSWER_CANARY):
                 assert canary.encode() not in data, f"{path.name} holds what was said"
+            for fault in SANITIZER:
+                assert fault.encode() not in data, data[-6000:].decode(errors="replace")
 
     def abandon(self):
         for p in self.programs():
