@@ -634,6 +634,14 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
     return *upload_len > 0 ? body_call(r, upload, upload_len) : final_call(r);
 }
 
+/* Where the end of the connection is the end of the body, one that is broken off must not end like
+ * one that is complete. */
+static void break_off(const struct front_request *r)
+{
+    if (r->queued && r->pieces && r->old && r->total < 0)
+        front_reset(r->conn->fd);
+}
+
 /* libmicrohttpd is done with the request, one way or the other. */
 static void on_completed(void *cls, struct MHD_Connection *mhd, void **context,
                          enum MHD_RequestTerminationCode how)
@@ -645,6 +653,8 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **context,
     if (r == NULL)
         return;
     struct front_conn *c = r->conn;
+    if (how != MHD_REQUEST_TERMINATED_COMPLETED_OK)
+        break_off(r);
     if (r->delivered && !r->over && how == MHD_REQUEST_TERMINATED_COMPLETED_OK &&
         front_answered(r)) {
         r->over = true;
@@ -815,6 +825,7 @@ static void stop_daemon(struct front *f)
         struct front_request *r = c->request;
         if (r == NULL)
             continue;
+        break_off(r);
         lose(r);
         if (r->suspended)
             MHD_resume_connection(r->mhd);
