@@ -20,7 +20,9 @@
 
 enum {
     PLAIN_SLACK = 256 * 1024,
-    COLLECT_MAX = 1024 * 1024, /* of an answer that is looked at before it is passed on */
+    COLLECT_MAX = 1024 * 1024,    /* of an answer that is looked at before it is passed on */
+    WHOLE_MAX = 16 * 1024 * 1024, /* of an unchunked answer, which is held until it is complete */
+    RESERVE_MAX = 1024 * 1024,    /* of a request's content, on the word of its length alone */
     TARGET_MAX = 16 * 1024
 };
 
@@ -114,6 +116,7 @@ static void session_free(struct session *s)
 static void leave(struct session *s)
 {
     s->visit.stream = NULL;
+    worker_of(s)->streams_n--;
     loop_defer_cancel(&s->flush);
     if (s->call == NULL || s->state != LINGERING)
         session_free(s);
@@ -406,13 +409,20 @@ static bool is_known_api(const struct session *s)
     return s->route.kind != ROUTE_PASS;
 }
 
+/* An error is passed on only if it is JSON, whatever the engine calls it. */
+static struct engine_field field_to_pass(const struct session *s, const struct bhttp_field *f)
+{
+    if (s->engine_status >= 400 && bytes_equal(f->name, BYTES_LIT(FIELD_CONTENT_TYPE)))
+        return (struct engine_field){ f->name, BYTES_LIT(MEDIA_JSON) };
+    return (struct engine_field){ f->name, f->value };
+}
+
 static err begin_answer(struct session *s, int64_t content_length)
 {
     struct engine_field fields[ENGINE_FIELDS_MAX];
     size_t n = 0;
     for (; n < s->engine_head.head.fields_n && n < ENGINE_FIELDS_MAX; n++)
-        fields[n] = (struct engine_field){ s->engine_head.head.fields[n].name,
-                                           s->engine_head.head.fields[n].value };
+        fields[n] = field_to_pass(s, &s->engine_head.head.fields[n]);
     s->state = ANSWERING;
     s->has_receipt = true;
     return answer_head(&s->answer, s->engine_status, fields, n, content_length);
@@ -625,28 +635,6 @@ static err prepare_answer(struct session *s)
     return OK;
 }
 
-static bool is_for_engine(const struct route_match *m)
-{
-    switch (m->kind) {
-    case ROUTE_CHAT_COMPLETIONS:
-    case ROUTE_COMPLETIONS:
-    case ROUTE_EMBEDDINGS:
-    case ROUTE_MODELS:
-    case ROUTE_MODEL:
-    case ROUTE_PASS:
-        return m->verdict == ROUTE_FOUND;
-    case ROUTE_NONE:
-    case ROUTE_RECEIPT:
-    case ROUTE_ATTESTATION:
-    case ROUTE_HEALTHZ:
-    case ROUTE_READYZ:
-    case ROUTE_METRICS:
-    case ROUTE_KINDS:
-        break;
-    }
-    return false;
-}
-
 /* ERROR_CAUSES when it may go to the engine. */
 static enum error_cause objection(const struct session *s)
 {
@@ -658,7 +646,7 @@ static enum error_cause objection(const struct session *s)
     if (w->tokens.n > 0 &&
         token_set_find(&w->tokens, token_of_authorization(authorization)) == NULL)
         return authorization.len > 0 ? ERROR_BAD_API_KEY : ERROR_NO_API_KEY;
-    if (!is_for_engine(&s->route))
+    if (s->route.verdict != ROUTE_FOUND || !route_is_sealed(s->route.kind))
         return ERROR_UNKNOWN_URL;
     return ERROR_CAUSES;
 }
@@ -697,7 +685,8 @@ static err on_inner_content(void *owner, bytes piece)
     if (s->content.cap == 0 && s->request.head.content_known) {
         uint8_t *room;
         ENSURE(s->request.head.content_len <= s->content.max, LIMIT);
-        TRY(buf_reserve(&s->content, (size_t)s->request.head.content_len, &room));
+        size_t len = (size_t)s->request.head.content_len;
+        TRY(buf_reserve(&s->content, len < RESERVE_MAX ? len : RESERVE_MAX, &room));
     }
     ENSURE(w->held + piece.len <= w->settings->held_max, UNAVAILABLE);
     TRY(buf_add(&s->content, piece));
@@ -718,15 +707,24 @@ static const struct bhttp_events INNER_EVENTS = { .head = on_inner_head,
                                                   .content = on_inner_content,
                                                   .trailers = on_inner_trailers };
 
-/* Before the request acts, and only once it is known to come from someone who has our key. */
-static bool is_replay(struct session *s)
+/* Before the request acts, and only once it is known to come from someone who has our key.
+ * ERROR_CAUSES when there is nothing against it. */
+static enum error_cause check_replay(struct session *s)
 {
     struct worker *w = worker_of(s);
     if (s->replay_checked || !ohttp_server_verified(s->ohttp))
-        return false;
+        return ERROR_CAUSES;
     s->replay_checked = true;
-    return replay_check_insert(w->replay, ohttp_server_enc(s->ohttp),
-                               (int64_t)(loop_now_ms(w->loop) / 1000)) != REPLAY_FRESH;
+    switch (replay_check_insert(w->replay, ohttp_server_enc(s->ohttp),
+                                (int64_t)(loop_now_ms(w->loop) / 1000))) {
+    case REPLAY_FRESH:
+        return ERROR_CAUSES;
+    case REPLAY_SEEN:
+        return ERROR_REPLAYED;
+    case REPLAY_FULL:
+        break;
+    }
+    return ERROR_OVERLOADED;
 }
 
 static enum error_cause cause_of_reading(err e)
@@ -745,8 +743,9 @@ static void open_more(struct session *s, bytes in, bool end)
         refuse_unopened(s, e);
         return;
     }
-    if (is_replay(s)) {
-        refuse_sealed(s, ERROR_REPLAYED, (bytes){ 0 });
+    enum error_cause replay = check_replay(s);
+    if (replay != ERROR_CAUSES) {
+        refuse_sealed(s, replay, (bytes){ 0 });
         return;
     }
     e = bhttp_reader_put(s->reader, buf_view(&plain));
@@ -813,7 +812,7 @@ err session_start(struct worker *w, struct link_stream *stream, enum ohttp_varia
     s->variant = variant;
     s->content = BUF(w->settings->body_max);
     s->collected = BUF(COLLECT_MAX);
-    s->whole = BUF(ANSWER_PENDING_MAX);
+    s->whole = BUF(WHOLE_MAX);
     s->opened_ms = loop_now_ms(w->loop);
     err e = ohttp_server_new(&s->ohttp, variant, keys_ohttp(w->keys));
     if (e.code == ERR_OK)
@@ -827,6 +826,7 @@ err session_start(struct worker *w, struct link_stream *stream, enum ohttp_varia
     link_stream_set_owner(stream, &s->visit);
     loop_timer_start(w->loop, &s->timer, w->settings->request_timeout, on_too_slow);
     w->sessions_n++;
+    w->streams_n++;
     metrics_gauge_add(w->metrics.block, w->metrics.in_flight, 0, 0, 1);
     return OK;
 }

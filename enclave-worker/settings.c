@@ -86,8 +86,9 @@ static const struct config_row ROWS[] = {
       .help = "How far the date inside a request may be from ours." },
     { ROW(date_required), .type = CONFIG_BOOL, .fallback = "true",
       .help = "Refuse requests without a date inside." },
-    { ROW(replay_max), .type = CONFIG_U64, .fallback = "262144", .min = 1024, .max = 16777216,
-      .help = "Requests remembered against replay, per window. When full, new ones are refused." },
+    { ROW(replay_max), .type = CONFIG_U64, .fallback = "4194304", .min = 1024, .max = 16777216,
+      .help = "Requests remembered against replay, per window. When full, new ones are refused: "
+              "with the default after 17000 a second for a whole window." },
 
     { .group = "Limits",
       ROW(body_max),

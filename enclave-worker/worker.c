@@ -23,7 +23,7 @@ static bytes field_of(const struct link_request *req, const char *name)
 static err open_door(struct worker *w, struct link_stream *s, const struct link_request *req)
 {
     bytes media = field_of(req, FIELD_CONTENT_TYPE);
-    if (w->sessions_n >= w->settings->streams_max || w->draining)
+    if (w->streams_n >= w->settings->streams_max || w->draining)
         return worker_refuse(s, 503, "about:blank", "too many requests; try another worker");
     if (bytes_equal(media, BYTES_LIT(MEDIA_OHTTP_CHUNKED_REQ)))
         return session_start(w, s, OHTTP_CHUNKED);

@@ -52,8 +52,9 @@ struct worker {
     struct replay *replay;
     struct token_set tokens; /* empty: none needed */
     struct buf engine_authorization;
-    size_t sessions_n;
-    uint64_t held; /* bytes of request contents of all sessions */
+    size_t sessions_n; /* those included that only wait for their engine to close */
+    size_t streams_n;  /* sealed requests with somebody at the other end */
+    uint64_t held;     /* bytes of request contents of all sessions */
     bool draining;
 };
 
