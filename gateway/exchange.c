@@ -27,8 +27,9 @@ enum {
     FRONT_AHEAD = 256 * 1024, /* bytes queued for the client */
     SKEW_S = 300,             /* a worker's clock against ours */
     TARGET_MAX = 16 * 1024,
-    EVENT_MAX = 128 * 1024,
-    REQUEST_FIELDS_MAX = 100
+    RESERVE_MAX = 1024 * 1024, /* of a body, on the word of its length alone */
+    ANSWER_FIELDS_LEN = 4096,  /* of an answer's fields that are not ours */
+    REQUEST_FIELDS_MAX = FRONT_HEADERS_MAX
 };
 
 struct exchange {
@@ -36,7 +37,6 @@ struct exchange {
     enum exchange_state state;
     enum error_cause cause; /* of the failure */
 
-    bool listed; /* among those who wait for a worker */
     bool resent;
     bool needs_fresh; /* the keys it was sealed to are stale: only newer ones will do */
     bool sealed_all;
@@ -49,7 +49,7 @@ struct exchange {
     struct kept request; /* what of the client's head goes on */
     struct buf body;
     struct peek peek;
-    struct exchange *next_waiting;
+    struct exchange *next_waiting, **prev_waiting; /* NULL: waits for nobody */
 
     struct pool_worker *worker;
     struct trusted *trusted;
@@ -97,21 +97,30 @@ static void fail_with(struct exchange *x, enum error_cause cause, enum exchange_
 
 static void leave_list(struct exchange *x)
 {
-    for (struct exchange **p = &x->guest.shard->waiting; x->listed && *p != NULL;
-         p = &(*p)->next_waiting) {
-        if (*p != x)
-            continue;
-        *p = x->next_waiting;
-        x->listed = false;
+    struct shard *s = x->guest.shard;
+    if (x->prev_waiting == NULL)
         return;
-    }
+    *x->prev_waiting = x->next_waiting;
+    if (x->next_waiting != NULL)
+        x->next_waiting->prev_waiting = x->prev_waiting;
+    else
+        s->waiting_end = x->prev_waiting;
+    x->next_waiting = NULL;
+    x->prev_waiting = NULL;
 }
 
-static void drop_worker(struct exchange *x, bool reset)
+/* Who waits for a worker may find room now. */
+static void give_up_stream(struct exchange *x)
 {
-    if (x->stream != NULL && reset)
-        link_stream_reset(x->stream, LINK_CANCEL);
+    if (x->stream == NULL)
+        return;
+    link_stream_reset(x->stream, LINK_CANCEL);
     x->stream = NULL;
+    exchange_wake(x->guest.shard);
+}
+
+static void leave_worker(struct exchange *x)
+{
     if (x->worker != NULL)
         pool_worker_add(x->worker, -1);
     x->worker = NULL;
@@ -119,10 +128,16 @@ static void drop_worker(struct exchange *x, bool reset)
     x->seal = NULL;
 }
 
+static void drop_worker(struct exchange *x)
+{
+    give_up_stream(x);
+    leave_worker(x);
+}
+
 static void exchange_free(struct exchange *x)
 {
     leave_list(x);
-    drop_worker(x, true);
+    drop_worker(x);
     loop_timer_stop(&x->timer);
     loop_timer_stop(&x->tick);
     trusted_unref(x->trusted);
@@ -169,11 +184,13 @@ static const struct seal_events SEAL_EVENTS = { .head = on_inner_head,
 
 static void on_timer(struct loop_timer *t)
 {
-    fail_with(CONTAINER_OF(t, struct exchange, timer),
-              CONTAINER_OF(t, struct exchange, timer)->state == EXCHANGE_WAITING
-                  ? ERROR_NO_ATTESTED_WORKER
-                  : ERROR_UPSTREAM_TIMEOUT,
-              ON_TIMEOUT);
+    struct exchange *x = CONTAINER_OF(t, struct exchange, timer);
+    if (x->state != EXCHANGE_WAITING)
+        fail_with(x, ERROR_UPSTREAM_TIMEOUT, ON_TIMEOUT);
+    else
+        fail_with(x,
+                  pool_is_full(x->guest.shard->pool) ? ERROR_OVERLOADED : ERROR_NO_ATTESTED_WORKER,
+                  ON_TIMEOUT);
 }
 
 static void be_patient(struct exchange *x, uint64_t ms)
@@ -254,11 +271,12 @@ static err submit(struct exchange *x)
 
 static void wait_in_list(struct exchange *x)
 {
-    if (x->listed)
+    struct shard *s = x->guest.shard;
+    if (x->prev_waiting != NULL)
         return;
-    x->listed = true;
-    x->next_waiting = x->guest.shard->waiting;
-    x->guest.shard->waiting = x;
+    x->prev_waiting = s->waiting != NULL ? s->waiting_end : &s->waiting;
+    *x->prev_waiting = x;
+    s->waiting_end = &x->next_waiting;
     if (!loop_timer_active(&x->timer))
         be_patient(x, settings_of(x)->worker_timeout);
 }
@@ -271,6 +289,9 @@ static void do_send(struct exchange *x)
     size_t avoid = x->resent && x->trusted != NULL ? x->trusted->place : SIZE_MAX;
     struct pool_worker *w = pool_choose(s->pool, avoid);
     if (w == NULL || (x->needs_fresh && pool_worker_trusted(w) == x->trusted)) {
+        size_t place;
+        if (pool_has_expired(s->pool, &place))
+            shard_report_stale(s, place);
         wait_in_list(x);
         return;
     }
@@ -282,7 +303,7 @@ static void do_send(struct exchange *x)
     x->sealed_all = false;
     err e = submit(x);
     if (e.code != ERR_OK) {
-        drop_worker(x, true);
+        drop_worker(x);
         fail_with(x, error_from(e, false), ON_BROKEN);
         return;
     }
@@ -296,7 +317,7 @@ static void do_send(struct exchange *x)
 static void do_again(struct exchange *x)
 {
     struct shard *s = x->guest.shard;
-    drop_worker(x, true);
+    drop_worker(x);
     loop_timer_stop(&x->timer);
     if (x->resent) {
         fire(x, ON_BROKEN);
@@ -312,12 +333,11 @@ static void do_again(struct exchange *x)
 static void on_wake(struct loop_task *t)
 {
     struct shard *s = CONTAINER_OF(t, struct shard, wake);
-    struct exchange *list = s->waiting;
-    s->waiting = NULL;
-    while (list != NULL) {
-        struct exchange *x = list;
-        list = x->next_waiting;
-        x->listed = false;
+    struct exchange *next;
+    for (struct exchange *x = s->waiting; x != NULL; x = next) {
+        next = x->next_waiting;
+        if (pool_choose(s->pool, SIZE_MAX) == NULL)
+            return;
         fire(x, ON_WORKER);
     }
 }
@@ -330,15 +350,29 @@ void exchange_wake(struct shard *s)
 
 /* ---- to the client ---- */
 
+/* What the front would not take is left out, and so is what is over the room: a worker's fields may
+ * cost nobody an answer. */
+static bool takes_field(const struct bhttp_field *f, size_t *room)
+{
+    const struct front_field field = { f->name, f->value };
+    size_t len = f->name.len + f->value.len;
+    if (!kept_passes(f->name) || bytes_equal(f->name, BYTES_LIT(FIELD_CONTENT_TYPE)) ||
+        len > *room || !front_takes(&field))
+        return false;
+    *room -= len;
+    return true;
+}
+
 static size_t answer_fields(const struct exchange *x, struct front_field *out, bytes url, bytes ms)
 {
     size_t n = guest_fields(&x->guest, out);
+    size_t room = ANSWER_FIELDS_LEN;
     if (kept_field(&x->answer, FIELD_PROCESSING_MS).len == 0)
         out[n++] = (struct front_field){ BYTES_LIT(FIELD_PROCESSING_MS), ms };
     bytes id = kept_field(&x->answer, FIELD_RECEIPT_ID);
     for (size_t i = 0; i < x->answer.head.fields_n && n < FRONT_FIELDS_MAX - 8; i++) {
         const struct bhttp_field *f = &x->answer.head.fields[i];
-        if (kept_passes(f->name) && !bytes_equal(f->name, BYTES_LIT(FIELD_CONTENT_TYPE)))
+        if (takes_field(f, &room))
             out[n++] = (struct front_field){ f->name, f->value };
     }
     bytes type = kept_field(&x->answer, FIELD_CONTENT_TYPE);
@@ -390,13 +424,14 @@ static err say(struct exchange *x, bytes data)
     return front_write(x->guest.request, data);
 }
 
-/* A big answer that is no stream gets its head only when the first of it may go. */
+/* The head of a stream goes at once, that of anything else when the first of its content may. */
 static err begin_if_due(struct exchange *x)
 {
     const struct bhttp_head *head = &x->answer.head;
-    if (x->begun || outlet_ready(&x->outlet).len == 0)
+    if (x->begun || (!x->sse && outlet_ready(&x->outlet).len == 0))
         return OK;
-    return begin(x, head->status, head->content_known ? (int64_t)head->content_len : FRONT_CHUNKED);
+    bool known = !x->sse && head->content_known;
+    return begin(x, head->status, known ? (int64_t)head->content_len : FRONT_CHUNKED);
 }
 
 static void give_back(struct exchange *x)
@@ -466,7 +501,7 @@ static err write_error_event(struct exchange *x)
 static void do_fail(struct exchange *x)
 {
     const struct api_error error = { .cause = x->cause, .retry_after_s = 2 };
-    drop_worker(x, true);
+    drop_worker(x);
     leave_list(x);
     loop_timer_stop(&x->timer);
     loop_timer_stop(&x->tick);
@@ -480,13 +515,14 @@ static void do_fail(struct exchange *x)
     front_abort(x->guest.request);
 }
 
+/* Comes out of seal_open(): nothing here may end the exchange. What is no stream is not told one. */
 static void do_begin(struct exchange *x)
 {
     outlet_init(&x->outlet, x->sse);
     x->has_outlet = true;
+    if (!x->sse)
+        loop_timer_stop(&x->tick);
     be_patient(x, settings_of(x)->stall_timeout);
-    if (x->sse && !x->begun && begin(x, x->answer.head.status, FRONT_CHUNKED).code != ERR_OK)
-        fail_with(x, ERROR_INTERNAL, ON_BROKEN);
 }
 
 /* ---- the receipt ---- */
@@ -548,12 +584,11 @@ static void do_release(struct exchange *x)
 {
     loop_timer_stop(&x->tick);
     x->releasing = begin_release(x).code == ERR_OK;
-    if (x->releasing) {
+    x->cause = ERROR_INTERNAL;
+    if (x->releasing)
         release(x);
-        return;
-    }
-    x->cut = true;
-    front_abort(x->guest.request);
+    else
+        do_fail(x);
 }
 
 /* On the store's thread; nobody changes what is read here while the record is there. */
@@ -633,9 +668,13 @@ static bool needs_no_receipt(const struct exchange *x)
            kept_field(&x->answer, FIELD_RECEIPT_ID).len == 0;
 }
 
+/* A stream that has said all on both sides closes by itself, in a moment. When the worker answered
+ * before it had the whole request, the rest is not sent any more. */
 static void do_prove(struct exchange *x)
 {
-    drop_worker(x, false);
+    if (!x->sealed_all)
+        give_up_stream(x);
+    leave_worker(x);
     loop_timer_stop(&x->timer);
     transcript_end(&x->outlet.transcript, x->response_hash);
     if (needs_no_receipt(x)) {
@@ -737,7 +776,7 @@ static void on_end(struct link_stream *s)
 static void on_stream_writable(struct link_stream *s)
 {
     struct exchange *x = link_stream_owner(s);
-    err e = send_more(x);
+    err e = x->seal != NULL ? send_more(x) : OK;
     if (e.code != ERR_OK)
         fail_with(x, error_from(e, true), ON_BROKEN);
 }
@@ -748,6 +787,7 @@ static void on_stream_closed(struct link_stream *s, enum link_close why)
 {
     struct exchange *x = link_stream_owner(s);
     x->stream = NULL;
+    exchange_wake(x->guest.shard);
     if (x->state == EXCHANGE_ASKED && (why == LINK_REFUSED || why == LINK_LOST))
         fail_with(x, ERROR_UPSTREAM_UNREACHABLE, ON_UNDONE);
     else if (x->state == EXCHANGE_ASKED || x->state == EXCHANGE_ANSWERING)
@@ -793,6 +833,7 @@ static void on_body_end(struct guest *g)
         }
     } else if (x->body.len > 0) {
         peek_request(buf_view(&x->body), &x->peek);
+        x->peek.stream = x->peek.stream && x->peek.verdict == PEEK_OK;
     }
     fire(x, ON_BODY);
 }
@@ -858,7 +899,7 @@ static void fire(struct exchange *x, enum exchange_event event)
 
 struct collected {
     struct bhttp_field fields[REQUEST_FIELDS_MAX];
-    uint8_t names[8192]; /* in lower case */
+    uint8_t names[FRONT_HEAD_MAX]; /* in lower case */
     size_t names_len;
     size_t n;
 };
@@ -958,7 +999,9 @@ static err prepare(struct exchange *x)
     x->receipt = BUF(AIR_RECEIPT_MAX);
     x->cause = ERROR_UPSTREAM_UNREACHABLE;
     TRY(keep_request(x));
-    return known && length <= x->body.max ? buf_reserve(&x->body, (size_t)length, &room) : OK;
+    if (!known || length > x->body.max)
+        return OK;
+    return buf_reserve(&x->body, length < RESERVE_MAX ? (size_t)length : RESERVE_MAX, &room);
 }
 
 void exchange_start(struct shard *s, struct front_request *r, const struct route_match *match)

@@ -152,6 +152,9 @@ bool front_is_tls(const struct front_request *r);
 void front_body_pause(struct front_request *r);
 void front_body_resume(struct front_request *r);
 
+/* Whether an answer may carry that field. */
+bool front_takes(const struct front_field *field);
+
 /* --- the answer; ERR_CLOSED from all of them once the client is gone --- */
 
 /* A whole answer; body is copied. ERR_MALFORMED for a field with a character that may not be in

@@ -170,11 +170,17 @@ static bool is_value(bytes value)
     return value.len > 0;
 }
 
+bool front_takes(const struct front_field *field)
+{
+    return is_name(field->name) && is_value(field->value) && !is_reserved(field->name) &&
+           field->value.len <= FRONT_FIELD_MAX;
+}
+
 static err add_field(struct MHD_Response *to, const struct front_field *field, bool trailer)
 {
     char name[NAME_MAX_LEN];
     char value[FRONT_FIELD_MAX + 1];
-    ENSURE(is_name(field->name) && is_value(field->value) && !is_reserved(field->name), MALFORMED);
+    ENSURE(front_takes(field), MALFORMED);
     memcpy(name, field->name.at, field->name.len);
     name[field->name.len] = 0;
     memcpy(value, field->value.at, field->value.len);

@@ -99,10 +99,19 @@ const struct trust_view *pool_view(const struct pool *p)
     return p->view;
 }
 
+static bool is_trusted(const struct pool_worker *w, int64_t now)
+{
+    return w->trusted != NULL && now < w->trusted->not_after;
+}
+
+static bool is_connected(const struct pool_worker *w, int64_t now)
+{
+    return is_trusted(w, now) && w->link != NULL && link_is_up(w->link);
+}
+
 static bool is_usable(const struct pool_worker *w, int64_t now)
 {
-    return w->link != NULL && w->trusted != NULL && now < w->trusted->not_after &&
-           link_is_up(w->link) && link_room(w->link) > 0;
+    return is_connected(w, now) && link_room(w->link) > 0;
 }
 
 struct pool_worker *pool_choose(struct pool *p, size_t avoid)
@@ -141,8 +150,32 @@ bool pool_has_trusted(const struct pool *p)
 {
     int64_t now = clock_wall_s();
     for (size_t i = 0; i < p->n; i++) {
-        if (p->workers[i].trusted != NULL && now < p->workers[i].trusted->not_after)
+        if (is_trusted(&p->workers[i], now))
             return true;
+    }
+    return false;
+}
+
+bool pool_is_full(const struct pool *p)
+{
+    int64_t now = clock_wall_s();
+    bool full = false;
+    for (size_t i = 0; i < p->n; i++) {
+        if (is_usable(&p->workers[i], now))
+            return false;
+        full = full || is_connected(&p->workers[i], now);
+    }
+    return full;
+}
+
+bool pool_has_expired(const struct pool *p, size_t *place)
+{
+    int64_t now = clock_wall_s();
+    for (size_t i = 0; i < p->n; i++) {
+        if (p->workers[i].trusted == NULL || is_trusted(&p->workers[i], now))
+            continue;
+        *place = i;
+        return true;
     }
     return false;
 }

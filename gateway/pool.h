@@ -43,3 +43,10 @@ void pool_worker_add(struct pool_worker *w, int n);
 
 /* True when some worker is trusted now, whether or not connected. */
 bool pool_has_trusted(const struct pool *p);
+
+/* True when workers could be used but for the number of requests they already have. */
+bool pool_is_full(const struct pool *p);
+
+/* True with the place of a worker whose keys have expired before they were asked for anew: the wall
+ * clock was set, or the machine slept. */
+bool pool_has_expired(const struct pool *p, size_t *place);

@@ -56,28 +56,6 @@ static err match_route(struct front_request *r, struct buf *target, struct route
     return OK;
 }
 
-static bool is_sealed_route(enum route_kind kind)
-{
-    switch (kind) {
-    case ROUTE_CHAT_COMPLETIONS:
-    case ROUTE_COMPLETIONS:
-    case ROUTE_EMBEDDINGS:
-    case ROUTE_MODELS:
-    case ROUTE_MODEL:
-    case ROUTE_PASS:
-        return true;
-    case ROUTE_NONE:
-    case ROUTE_RECEIPT:
-    case ROUTE_ATTESTATION:
-    case ROUTE_HEALTHZ:
-    case ROUTE_READYZ:
-    case ROUTE_METRICS:
-    case ROUTE_KINDS:
-        break;
-    }
-    return false;
-}
-
 static bool is_open_to_all(enum route_kind kind)
 {
     return kind == ROUTE_HEALTHZ || kind == ROUTE_READYZ;
@@ -136,7 +114,7 @@ static void on_request(void *owner, struct front_request *r)
         page_preflight(s, r, &match);
     else if (cause != ERROR_CAUSES)
         refuse(s, r, &match, cause);
-    else if (is_sealed_route(match.kind))
+    else if (route_is_sealed(match.kind))
         exchange_start(s, r, &match);
     else
         page_start(s, r, &match);
@@ -295,11 +273,13 @@ void shard_free(struct shard *s)
         (void)pthread_join(t->thread, NULL);
     if (s->front != NULL)
         front_free(s->front);
+    if (s->loop != NULL)
+        loop_deliver(s->loop); /* records that were stored; views, which the pool wants */
     pool_free(s->pool);
     if (s->loop != NULL) {
-        /* One more turn, for streams that were closed and records that were stored. */
+        /* One more turn, for streams that were closed. */
         loop_timer_stop(&t->drain);
-        loop_deliver(s->loop);
+        loop_defer_cancel(&s->wake);
         loop_stop(s->loop);
         loop_run(s->loop);
     }

@@ -41,7 +41,7 @@ struct shard {
     struct front *front;
     struct pool *pool;
     struct metrics_block *block;
-    struct exchange *waiting; /* for a worker; a list */
+    struct exchange *waiting, **waiting_end; /* for a worker; in the order they came */
     struct loop_task wake;
     bool draining;
 };

@@ -2,6 +2,7 @@
 byte, and knows HTTP/2's framing, but has no key."""
 import socket
 import threading
+import time
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST, SETTINGS, PING, GOAWAY, WINDOW = 0, 1, 3, 4, 6, 7, 8
@@ -86,6 +87,10 @@ class Link:
                 for f in frames:
                     try:
                         out += self.pass_on(f)
+                        if self.proxy.apart:
+                            self.near.sendall(out)
+                            out = b""
+                            time.sleep(self.proxy.apart)
                     except Cut as cut:
                         if self.proxy.slow_cut:
                             self.near.sendall(out)
@@ -118,6 +123,7 @@ class Proxy:
         self.on_answer = None
         self.on_request = None
         self.slow_cut = False
+        self.apart = 0  # seconds between two frames to the gateway
         self.links = []
         self.refuse = False
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)

@@ -9,7 +9,7 @@ import time
 
 from client import Broken, chat, chat_body, http, request_bytes, wait_for
 from engine import SSE, WORDS, chat_events, chat_object, chunk_of, event
-from proxy import END_STREAM, Proxy
+from proxy import Proxy
 from stack import Options, Stack
 from suite import Skip, test
 
@@ -49,19 +49,12 @@ def _():
 @test("an answer that comes before the request is complete is an answer")
 def _():
     # The worker's last frame and the one that gives up the rest of the request come apart.
-    def slowly(link, frame, n):
-        if not frame.flags & END_STREAM:
-            return frame
-        link.near.sendall(frame.bytes())
-        time.sleep(0.4)
-        return None
-
     with Stack(worker={"body_max": "1MiB"}, between=Proxy) as s:
         for size in (2 << 20, 6 << 20):
-            s.proxies[0].on_answer = slowly
+            s.proxies[0].apart = 0.1
             a = chat(s.port, "gpt-test", prompt="x" * size, timeout=60)
             assert a.status == 413 and a.error["code"] == "request_too_large"
-            s.proxies[0].on_answer = None
+            s.proxies[0].apart = 0
             assert chat(s.port, "gpt-test").status == 200
         assert [c.model for c in s.engine.calls] == ["gpt-test"] * 2
 
