@@ -44,6 +44,8 @@ static const struct config_program PROGRAM = {
 struct chat {
     struct sse sse;
     struct buf other; /* an answer that is no stream: an error */
+    bool begun;
+    bool streams;
     bool done;
     bool failed;
     char id[129]; /* of the completion */
@@ -87,7 +89,11 @@ static err on_event(void *owner, const struct sse_event *event)
 static bool on_piece(void *owner, bytes in)
 {
     struct chat *c = owner;
-    if (c->other.len == 0 && in.len > 0 && in.at[0] != '{')
+    if (!c->begun && in.len > 0) {
+        c->begun = true;
+        c->streams = in.at[0] != '{';
+    }
+    if (c->streams)
         return sse_put(&c->sse, in).code == ERR_OK;
     return buf_add(&c->other, in).code == ERR_OK;
 }
