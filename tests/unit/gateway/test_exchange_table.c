@@ -1,12 +1,13 @@
 /* The table is the one in ARCHITECTURE.md, and every exchange can come to its end. */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/text.h"
 #include "gateway/exchange_table.h"
 #include "tests/lib/law.h"
 
 enum { DOCUMENT_MAX = 1024 * 1024 };
+
+static const char *architecture; /* the path of ARCHITECTURE.md */
 
 static bytes between(bytes text, bytes from, bytes to)
 {
@@ -20,11 +21,10 @@ static bytes between(bytes text, bytes from, bytes to)
 static void is_the_table_in_the_document(void **state)
 {
     (void)state;
-    const char *path = getenv("SEALGATE_ARCHITECTURE");
     BUF_AUTO document = BUF(DOCUMENT_MAX);
     BUF_AUTO table = BUF(DOCUMENT_MAX);
-    CHECK(path != NULL);
-    law_read_file(&document, path);
+    CHECK(architecture != NULL);
+    law_read_file(&document, architecture);
     CHECK_OK(exchange_table_write(&table));
     bytes shown = between(buf_view(&document), BYTES_LIT("<!-- exchange table -->\n"),
                           BYTES_LIT("<!-- end of exchange table -->"));
@@ -98,7 +98,7 @@ static void releases_only_what_is_proved(void **state)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(is_the_table_in_the_document),
@@ -107,5 +107,6 @@ int main(void)
         cmocka_unit_test(says_nothing_after_the_end),
         cmocka_unit_test(releases_only_what_is_proved),
     };
+    architecture = argc > 1 ? argv[1] : NULL;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
