@@ -296,10 +296,8 @@ static err time_of(const ASN1_TIME *t, int64_t *out)
     return OK;
 }
 
-err x509_about(const struct x509_chain *chain, size_t i, struct x509_about *out)
+static err describe(X509 *cert, struct x509_about *out)
 {
-    X509 *cert = NULL;
-    TRY(cert_at(chain, i, &cert));
     *out = (struct x509_about){ .ca = X509_check_ca(cert) != 0 };
     const X509_NAME *subject = X509_get_subject_name(cert);
     TRY(copy_name(subject, out->subject));
@@ -307,6 +305,22 @@ err x509_about(const struct x509_chain *chain, size_t i, struct x509_about *out)
                                     sizeof out->serial_number);
     TRY(time_of(X509_get0_notBefore(cert), &out->not_before));
     return time_of(X509_get0_notAfter(cert), &out->not_after);
+}
+
+err x509_about(const struct x509_chain *chain, size_t i, struct x509_about *out)
+{
+    X509 *cert = NULL;
+    TRY(cert_at(chain, i, &cert));
+    return describe(cert, out);
+}
+
+err x509_about_der(bytes cert, struct x509_about *out)
+{
+    X509 *x = NULL;
+    TRY(cert_read(cert, &x));
+    err e = describe(x, out);
+    X509_free(x);
+    return e;
 }
 
 err x509_spki(bytes cert, struct buf *out)

@@ -74,6 +74,9 @@ struct x509_about {
 };
 err x509_about(const struct x509_chain *chain, size_t i, struct x509_about *out);
 
+/* The same of one in DER that nobody has verified. ERR_MALFORMED: no certificate. */
+err x509_about_der(bytes cert, struct x509_about *out);
+
 /* Appends the DER of a certificate's SubjectPublicKeyInfo. ERR_MALFORMED: no certificate. */
 err x509_spki(bytes cert, struct buf *out);
 

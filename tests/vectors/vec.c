@@ -15,6 +15,7 @@ struct vec {
     unsigned failed;
     unsigned skipped;
     bool bad; /* the present case */
+    const char *folder;
     const char *file;
     char name[NAME_MAX_LEN];
     struct buf held[HELD_MAX];
@@ -138,6 +139,20 @@ static bool is_digit(uint8_t c)
     return c >= '0' && c <= '9';
 }
 
+bytes vec_file(struct vec *v, const char *path)
+{
+    BUF_AUTO full = BUF(4096);
+    if (v->held_n == HELD_MAX || !err_is_ok(buf_addf(&full, "%s/%s", v->folder, path))) {
+        vec_fail(v, "no room for %s", path);
+        return (bytes){ 0 };
+    }
+    struct buf *b = &v->held[v->held_n++];
+    *b = BUF(FILE_MAX);
+    if (!err_is_ok(file_read(buf_str(&full), b)))
+        vec_fail(v, "cannot read %s", path);
+    return buf_view(b);
+}
+
 /* Length of the JSON token that starts at `at`, as far as this has to know tokens: a string, a run of
  * digits, or one byte. */
 static size_t token_len(bytes at)
@@ -206,6 +221,7 @@ int vec_main(int argc, char **argv, vec_file_fn *run)
         (void)fprintf(stderr, "usage: %s FOLDER\n", argv[0]);
         return 1;
     }
+    v.folder = argv[1];
     int n = scandir(argv[1], &files, is_json, alphasort);
     if (n < 0) {
         (void)printf("SKIPPED: there are no vectors at %s\n", argv[1]);

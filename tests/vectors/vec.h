@@ -38,6 +38,10 @@ void vec_same(struct vec *v, bytes got, bytes want, const char *what);
 bytes vec_hex(struct vec *v, const json_t *obj, const char *key);
 bool vec_has(const json_t *obj, const char *key);
 
+/* The file at that path, relative to the folder of the JSON, held like vec_hex()'s. One that cannot be
+ * read fails the case and is empty. */
+bytes vec_file(struct vec *v, const char *path);
+
 /* obj[key] as text; "" when there is none. */
 const char *vec_text(const json_t *obj, const char *key);
 

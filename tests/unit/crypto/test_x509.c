@@ -104,6 +104,10 @@ static void dates_and_names_are_read_for_people(void **state)
     CHECK_ERR(x509_der(chain, 3, &der), NOT_FOUND);
     x509_free(chain);
 
+    CHECK_OK(x509_about_der(pki_der(issuer), &about));
+    assert_string_equal(about.subject, "CN=issuer,O=test");
+    CHECK_ERR(x509_about_der(BYTES_LIT("no"), &about), MALFORMED);
+
     BUF_AUTO spki = BUF(1024);
     CHECK_OK(x509_spki(pki_der(leaf), &spki));
     CHECK(bytes_ends(buf_view(&spki), pki_point(leaf)));
