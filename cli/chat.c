@@ -126,7 +126,10 @@ static enum cli_exit finish(struct chat *c, const struct chat_options *o, bool b
     if (c->other.len > 0 || c->failed || broken || !c->done)
         return c->other.len > 0 ? CLI_NOT_DECIDED
                                 : cli_complain("the answer broke off; it is not complete");
-    (void)fprintf(stderr, "\nreceipt: sealgate verify --gateway %s %s\n", o->gateway, c->id);
+    (void)fprintf(stderr, "\nreceipt: sealgate verify --gateway %s%s%s%s%s %s\n", o->gateway,
+                  o->token_file != NULL ? " --token-file " : "",
+                  o->token_file != NULL ? o->token_file : "", o->ca != NULL ? " --ca " : "",
+                  o->ca != NULL ? o->ca : "", c->id);
     return CLI_OK;
 }
 
