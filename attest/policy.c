@@ -1,94 +1,11 @@
 #include "attest/policy.h"
 
 #include "attest/claims.h"
+#include "attest/policy_read.h"
+#include "attest/snp_policy.h"
 #include "attest/verifier.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "base/yaml.h"
-#include "crypto/secret.h"
-
-/* What a reader of one key needs. Every refusal leaves one line in *message. */
-struct reading {
-    struct policy *policy;
-    const char *name;
-    struct buf *message; /* NULL: not wanted */
-};
-
-/* Says where and what, then refuses. A message that does not fit is left out. */
-static err refuse(const struct reading *r, const struct yaml *at, const char *key, const char *what)
-{
-    if (r->message != NULL)
-        (void)buf_addf(r->message, "%s:%u: %s: %s", r->name, at->line, key, what);
-    FAIL(CONFIG);
-}
-
-/* --- lists ----------------------------------------------------------------------------------- */
-
-static void list_clear(struct policy_list *list)
-{
-    for (size_t i = 0; i < list->n; i++)
-        buf_clear(&list->items[i]);
-    mem_free(list->items);
-    *list = (struct policy_list){ 0 };
-}
-
-bool policy_list_has(const struct policy_list *list, bytes value)
-{
-    for (size_t i = 0; i < list->n; i++) {
-        if (secret_equal(buf_view(&list->items[i]), value))
-            return true;
-    }
-    return false;
-}
-
-/* What the items of a list must be: hex of so many bytes, or with len 0 a worker's name. */
-struct item_form {
-    size_t len;
-    const char *what;
-};
-
-static bool is_zero(bytes b)
-{
-    uint8_t any = 0;
-    for (size_t i = 0; i < b.len; i++)
-        any |= b.at[i];
-    return any == 0;
-}
-
-static err decode_item(const char *text, size_t len, struct buf *out)
-{
-    if (len == 0)
-        return buf_add_str(out, text);
-    TRY(text_hex_decode(out, bytes_str(text)));
-    ENSURE(out->len == len && !is_zero(buf_view(out)), MALFORMED);
-    return OK;
-}
-
-static err read_item(const struct reading *r, const struct yaml *node, const char *key,
-                     struct item_form form, struct buf *out)
-{
-    *out = BUF(form.len > 0 ? form.len : CLAIMS_WORKER_MAX);
-    if (node->kind != YAML_TEXT || node->text[0] == '\0')
-        return refuse(r, node, key, form.what);
-    err e = decode_item(node->text, form.len, out);
-    if (err_is_ok(e) || e.code == ERR_NOMEM)
-        return e;
-    return refuse(r, node, key, form.what);
-}
-
-static err read_list(const struct reading *r, const struct yaml *node, const char *key,
-                     struct item_form form, struct policy_list *out)
-{
-    if (node->kind != YAML_LIST || node->n == 0)
-        return refuse(r, node, key, "give a list in brackets with at least one value");
-    if (node->n > POLICY_VALUES_MAX)
-        return refuse(r, node, key, "too many values");
-    out->items = mem_alloc_array(node->n, sizeof *out->items);
-    ENSURE(out->items != NULL, NOMEM);
-    for (const struct yaml *item = node->first; item != NULL; item = item->next)
-        TRY(read_item(r, item, key, form, &out->items[out->n++]));
-    return OK;
-}
 
 /* --- numbers with units ---------------------------------------------------------------------- */
 
@@ -108,16 +25,16 @@ static uint32_t unit_seconds(char unit)
     }
 }
 
-static err read_seconds(const struct reading *r, const struct yaml *node, const char *key,
+static err read_seconds(const struct policy_reading *r, const struct yaml *node, const char *key,
                         uint32_t most, uint32_t *out)
 {
     uint64_t n = 0;
     bytes text = node->kind == YAML_TEXT ? bytes_str(node->text) : (bytes){ 0 };
     uint32_t unit = text.len > 1 ? unit_seconds((char)text.at[text.len - 1]) : 0;
     if (unit == 0 || !text_u64(bytes_slice(text, 0, text.len - 1), &n))
-        return refuse(r, node, key, "give a number with its unit: 90s, 10m, 2h or 1d");
+        return policy_refuse(r, node, key, "give a number with its unit: 90s, 10m, 2h or 1d");
     if (n > most / unit)
-        return refuse(r, node, key, "too long");
+        return policy_refuse(r, node, key, "too long");
     *out = (uint32_t)n * unit;
     return OK;
 }
@@ -134,27 +51,29 @@ static const struct verifier_register *known_register(const struct policy *p,
     return found;
 }
 
-static err read_register(const struct reading *r, const struct yaml *node,
+static err read_register(const struct policy_reading *r, const struct yaml *node,
                          const struct verifier *platform)
 {
     const struct verifier_register *known =
         known_register(r->policy, platform, bytes_str(node->key));
     if (known == NULL)
-        return refuse(r, node, "measurements", "no platform of this policy has that register");
+        return policy_refuse(r, node, "measurements",
+                             "no platform of this policy has that register");
     if (r->policy->registers_n == POLICY_REGISTERS_MAX)
-        return refuse(r, node, "measurements", "too many registers");
+        return policy_refuse(r, node, "measurements", "too many registers");
     struct policy_register *rule = &r->policy->registers[r->policy->registers_n++];
     rule->platform = platform != NULL ? platform->platform : NULL;
     rule->name = known->name;
-    struct item_form form = { known->len, "give the register in hex, in full; zeros name nothing" };
-    return read_list(r, node, rule->name, form, &rule->values);
+    struct policy_item form = { known->len, 0,
+                                "give the register in hex, in full; zeros name nothing" };
+    return policy_read_list(r, node, rule->name, form, &rule->values);
 }
 
-static err read_platform_registers(const struct reading *r, const struct yaml *node)
+static err read_platform_registers(const struct policy_reading *r, const struct yaml *node)
 {
     const struct verifier *v = verifier_find(bytes_str(node->key));
     if (v == NULL || !policy_names_platform(r->policy, bytes_str(node->key)))
-        return refuse(r, node, "measurements", "name this platform under `platforms` first");
+        return policy_refuse(r, node, "measurements", "name this platform under `platforms` first");
     for (const struct yaml *pair = node->first; pair != NULL; pair = pair->next)
         TRY(read_register(r, pair, v));
     return OK;
@@ -170,22 +89,24 @@ static bool all_simulated(const struct policy *p)
     return true;
 }
 
-static err read_any_measurements(const struct reading *r, const struct yaml *node, const char *key)
+static err read_any_measurements(const struct policy_reading *r, const struct yaml *node,
+                                 const char *key)
 {
     if (!bytes_equal(bytes_str(node->text), BYTES_LIT("any")))
-        return refuse(r, node, key, "give a map of registers to lists of acceptable values");
+        return policy_refuse(r, node, key, "give a map of registers to lists of acceptable values");
     if (!all_simulated(r->policy))
-        return refuse(r, node, key, "`any` is for the simulated platform alone");
+        return policy_refuse(r, node, key, "`any` is for the simulated platform alone");
     r->policy->any_measurements = true;
     return OK;
 }
 
-static err read_measurements(const struct reading *r, const struct yaml *node, const char *key)
+static err read_measurements(const struct policy_reading *r, const struct yaml *node,
+                             const char *key)
 {
     if (node->kind == YAML_TEXT)
         return read_any_measurements(r, node, key);
     if (node->kind != YAML_MAP || node->n == 0)
-        return refuse(r, node, key, "give a map of registers to lists of acceptable values");
+        return policy_refuse(r, node, key, "give a map of registers to lists of acceptable values");
     r->policy->registers = mem_alloc_array(POLICY_REGISTERS_MAX, sizeof *r->policy->registers);
     ENSURE(r->policy->registers != NULL, NOMEM);
     for (const struct yaml *pair = node->first; pair != NULL; pair = pair->next) {
@@ -195,78 +116,92 @@ static err read_measurements(const struct reading *r, const struct yaml *node, c
             TRY(read_register(r, pair, NULL));
     }
     if (r->policy->registers_n == 0)
-        return refuse(r, node, key, "name at least one register");
+        return policy_refuse(r, node, key, "name at least one register");
     return OK;
 }
 
 /* --- the other keys -------------------------------------------------------------------------- */
 
-static err read_platform(const struct reading *r, const struct yaml *node, const char *key)
+static err read_platform(const struct policy_reading *r, const struct yaml *node, const char *key)
 {
     struct policy *p = r->policy;
     const struct verifier *v =
         node->kind == YAML_TEXT ? verifier_find(bytes_str(node->text)) : NULL;
     if (v == NULL)
-        return refuse(r, node, key, "this program cannot verify that platform");
+        return policy_refuse(r, node, key, "this program cannot verify that platform");
     if (policy_names_platform(p, bytes_str(v->platform)))
-        return refuse(r, node, key, "named twice");
+        return policy_refuse(r, node, key, "named twice");
     if (p->platforms_n == POLICY_PLATFORMS_MAX)
-        return refuse(r, node, key, "too many platforms");
+        return policy_refuse(r, node, key, "too many platforms");
     p->platforms[p->platforms_n++] = v->platform;
     return OK;
 }
 
-static err read_platforms(const struct reading *r, const struct yaml *node, const char *key)
+static err read_platforms(const struct policy_reading *r, const struct yaml *node, const char *key)
 {
     if (node->kind != YAML_LIST || node->n == 0)
-        return refuse(r, node, key, "give a list in brackets with at least one platform");
+        return policy_refuse(r, node, key, "give a list in brackets with at least one platform");
     for (const struct yaml *item = node->first; item != NULL; item = item->next)
         TRY(read_platform(r, item, key));
     return OK;
 }
 
-static err read_operator_keys(const struct reading *r, const struct yaml *node, const char *key)
+static err read_operator_keys(const struct policy_reading *r, const struct yaml *node,
+                              const char *key)
 {
-    struct item_form form = { CLAIMS_KEY_LEN, "give each key as 64 hex digits" };
-    return read_list(r, node, key, form, &r->policy->operator_keys);
+    struct policy_item form = { CLAIMS_KEY_LEN, 0, "give each key as 64 hex digits" };
+    return policy_read_list(r, node, key, form, &r->policy->operator_keys);
 }
 
-static err read_model_digests(const struct reading *r, const struct yaml *node, const char *key)
+static err read_model_digests(const struct policy_reading *r, const struct yaml *node,
+                              const char *key)
 {
-    struct item_form form = { CLAIMS_DIGEST_LEN, "give each SHA-256 as 64 hex digits" };
-    return read_list(r, node, key, form, &r->policy->model_digests);
+    struct policy_item form = { CLAIMS_DIGEST_LEN, 0, "give each SHA-256 as 64 hex digits" };
+    return policy_read_list(r, node, key, form, &r->policy->model_digests);
 }
 
-static err read_worker_names(const struct reading *r, const struct yaml *node, const char *key)
+static err read_worker_names(const struct policy_reading *r, const struct yaml *node,
+                             const char *key)
 {
-    struct item_form form = { 0, "give each name in at most 64 characters" };
-    return read_list(r, node, key, form, &r->policy->worker_names);
+    struct policy_item form = { 0, CLAIMS_WORKER_MAX, "give each name in at most 64 characters" };
+    return policy_read_list(r, node, key, form, &r->policy->worker_names);
 }
 
-static err read_minimum_software(const struct reading *r, const struct yaml *node, const char *key)
+static err read_minimum_software(const struct policy_reading *r, const struct yaml *node,
+                                 const char *key)
 {
     bytes text = node->kind == YAML_TEXT ? bytes_str(node->text) : (bytes){ 0 };
     if (text.len > CLAIMS_SOFTWARE_MAX || !policy_software_reaches(text, text))
-        return refuse(r, node, key, "give a version of dotted numbers: 0.1.0");
+        return policy_refuse(r, node, key, "give a version of dotted numbers: 0.1.0");
     r->policy->minimum_software = BUF(CLAIMS_SOFTWARE_MAX);
     return buf_add(&r->policy->minimum_software, text);
 }
 
-static err read_max_age(const struct reading *r, const struct yaml *node, const char *key)
+static err read_max_age(const struct policy_reading *r, const struct yaml *node, const char *key)
 {
     return read_seconds(r, node, key, POLICY_AGE_S_MAX, &r->policy->max_age_s);
 }
 
-static err read_clock_skew(const struct reading *r, const struct yaml *node, const char *key)
+static err read_clock_skew(const struct policy_reading *r, const struct yaml *node, const char *key)
 {
     return read_seconds(r, node, key, POLICY_SKEW_S_MAX, &r->policy->skew_s);
 }
+
+/* What a platform's own section needs. explain() is silent when the platform is not named. */
+static const struct {
+    const char *key;
+    err (*read)(const struct policy_reading *r, const struct yaml *node, const char *key);
+    void (*free)(struct policy *p);
+    err (*explain)(const struct policy *p, struct buf *out);
+} sections[] = {
+    { "snp", snp_policy_read, snp_policy_free, snp_policy_explain },
+};
 
 /* Read in this order whatever the order in the file: measurements need to know the platforms. */
 static const struct {
     const char *key;
     bool required;
-    err (*read)(const struct reading *r, const struct yaml *node, const char *key);
+    err (*read)(const struct policy_reading *r, const struct yaml *node, const char *key);
 } keys[] = {
     { "platforms", true, read_platforms },
     { "measurements", true, read_measurements },
@@ -284,21 +219,25 @@ static bool is_known_key(const char *key)
         if (bytes_equal(bytes_str(key), bytes_str(keys[i].key)))
             return true;
     }
+    for (size_t i = 0; i < ARRAY_LEN(sections); i++) {
+        if (bytes_equal(bytes_str(key), bytes_str(sections[i].key)))
+            return true;
+    }
     return false;
 }
 
-static err check_keys(const struct reading *r, const struct yaml *root)
+static err check_keys(const struct policy_reading *r, const struct yaml *root)
 {
     if (root->kind != YAML_MAP)
-        return refuse(r, root, "policy", "give a map of settings");
+        return policy_refuse(r, root, "policy", "give a map of settings");
     for (const struct yaml *pair = root->first; pair != NULL; pair = pair->next) {
         if (!is_known_key(pair->key))
-            return refuse(r, pair, pair->key, "no such setting in a policy");
+            return policy_refuse(r, pair, pair->key, "no such setting in a policy");
     }
     return OK;
 }
 
-static err read_keys(const struct reading *r, const struct yaml *root)
+static err read_keys(const struct policy_reading *r, const struct yaml *root)
 {
     TRY(check_keys(r, root));
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
@@ -306,7 +245,13 @@ static err read_keys(const struct reading *r, const struct yaml *root)
         if (node != NULL)
             TRY(keys[i].read(r, node, keys[i].key));
         else if (keys[i].required)
-            return refuse(r, root, keys[i].key, "missing, and nothing is accepted without it");
+            return policy_refuse(r, root, keys[i].key,
+                                 "missing, and nothing is accepted without it");
+    }
+    for (size_t i = 0; i < ARRAY_LEN(sections); i++) {
+        const struct yaml *node = yaml_get(root, sections[i].key);
+        if (node != NULL)
+            TRY(sections[i].read(r, node, sections[i].key));
     }
     return OK;
 }
@@ -328,7 +273,7 @@ static err read_tree(struct policy **out, bytes text, const char *name, struct b
     }
     p->max_age_s = POLICY_AGE_S_DEFAULT;
     p->skew_s = POLICY_SKEW_S_DEFAULT;
-    e = read_keys(&(struct reading){ .policy = p, .name = name, .message = message }, root);
+    e = read_keys(&(struct policy_reading){ .policy = p, .name = name, .message = message }, root);
     yaml_free(root);
     if (err_is_ok(e))
         *out = p;
@@ -347,12 +292,14 @@ void policy_free(struct policy *p)
     if (p == NULL)
         return;
     for (size_t i = 0; i < p->registers_n; i++)
-        list_clear(&p->registers[i].values);
+        policy_list_clear(&p->registers[i].values);
     mem_free(p->registers);
-    list_clear(&p->operator_keys);
-    list_clear(&p->model_digests);
-    list_clear(&p->worker_names);
+    policy_list_clear(&p->operator_keys);
+    policy_list_clear(&p->model_digests);
+    policy_list_clear(&p->worker_names);
     buf_clear(&p->minimum_software);
+    for (size_t i = 0; i < ARRAY_LEN(sections); i++)
+        sections[i].free(p);
     mem_free(p);
 }
 
@@ -466,6 +413,8 @@ err policy_explain(const struct policy *p, struct buf *out)
     TRY(explain_list(&p->operator_keys, "operator key", true, out));
     TRY(explain_list(&p->model_digests, "model manifest digest", true, out));
     TRY(explain_list(&p->worker_names, "worker name", false, out));
+    for (size_t i = 0; i < ARRAY_LEN(sections); i++)
+        TRY(sections[i].explain(p, out));
     bytes least = buf_view(&p->minimum_software);
     TRY(buf_add_str(out, "software: "));
     TRY(least.len > 0 ? buf_add(out, least) : buf_add_str(out, "any version"));

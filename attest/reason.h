@@ -26,6 +26,16 @@
       "treat the worker as hostile or broken; look for what stands between")                       \
     X(BAD_CHAIN, "bad-chain", "the certificates do not lead to a pinned root",                     \
       "check the collateral and the clock")                                                        \
+    X(REVOKED, "revoked", "a certificate of its chain was revoked by the vendor",                  \
+      "treat the worker's host as compromised")                                                    \
+    X(NO_COLLATERAL, "no-collateral", "what the vendor publishes to check it with is missing",     \
+      "let the worker or the gateway fetch it")                                                    \
+    X(STALE_COLLATERAL, "stale-collateral", "what the vendor published is past its time",          \
+      "fetch it again; check the clock")                                                           \
+    X(UNSUPPORTED, "unsupported", "it is of a kind or version this program does not know",         \
+      "use a newer version of this program")                                                       \
+    X(SETTING, "setting", "the platform is set up in a way the policy does not allow",             \
+      "change the setting at the worker's host, or the policy knowingly")                          \
     X(MISMATCH, "mismatch", "the value is not one that is expected",                               \
       "compare what is deployed with what the policy names")                                       \
     X(ABSENT, "absent", "a value that is asked for is not there",                                  \

@@ -39,9 +39,9 @@ static const struct map_field fields[] = {
 };
 
 static const struct verifier_register registers[SIMULATED_PCRS] = {
-    { "pcr0", SIMULATED_PCR_LEN },
-    { "pcr1", SIMULATED_PCR_LEN },
-    { "pcr2", SIMULATED_PCR_LEN },
+    { .name = "pcr0", .len = SIMULATED_PCR_LEN },
+    { .name = "pcr1", .len = SIMULATED_PCR_LEN },
+    { .name = "pcr2", .len = SIMULATED_PCR_LEN },
 };
 
 void simulated_measure(bytes image, struct simulated_registers *out)

@@ -15,7 +15,7 @@
 
 struct policy;
 
-/* VERDICT_SKIP goes only with REASON_NOT_APPLICABLE, and never for hardware. */
+/* VERDICT_SKIP goes only with REASON_NOT_APPLICABLE, and never for hardware, `no_tcb` apart. */
 struct verifier_outcome {
     enum verdict_status status;
     enum reason reason;
@@ -30,12 +30,14 @@ struct verifier_facts {
     struct verdict_register registers[VERDICT_REGISTERS_MAX];
     size_t registers_n;
     int64_t evidence_at; /* Unix seconds; 0: the evidence does not say */
+    const char *subject; /* static; which of the verifier's own checks failed, or NULL */
 };
 
 /* A register that evidence of the platform can have, for policies to be read strictly. */
 struct verifier_register {
     const char *name;
     size_t len;
+    bool secondary; /* does not say which code runs: a policy has to name another one as well */
 };
 
 struct verifier {
@@ -43,6 +45,9 @@ struct verifier {
     enum trust_level trust;
     const struct verifier_register *registers;
     size_t registers_n;
+
+    /* Its evidence states no firmware level, so `tcb` may be skipped. */
+    bool no_tcb;
 
     /* Called with a bundle whose shape is right and whose platform is this one. Fills *facts, which
      * is zeroed; stops by itself at its first failure. policy is not NULL and is for TCB rules and

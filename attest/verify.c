@@ -197,6 +197,12 @@ static bool rule_applies(const struct policy_register *rule, const struct verifi
     return verifier_register(v, bytes_str(rule->name)) != NULL;
 }
 
+static bool names_the_code(const struct policy_register *rule, const struct verifier *v)
+{
+    const struct verifier_register *known = verifier_register(v, bytes_str(rule->name));
+    return known != NULL && !known->secondary;
+}
+
 static outcome check_register(const struct policy_register *rule, const struct verifier_facts *f)
 {
     const struct verdict_register *have = find_register(f, rule->name);
@@ -214,11 +220,14 @@ static err step_measurements(struct run *r, outcome *out)
         const struct policy_register *rule = &r->policy->registers[i];
         if (!rule_applies(rule, r->verifier))
             continue;
-        *out = check_register(rule, &r->facts);
-        if (out->status == VERDICT_PASS)
-            continue;
-        r->subject = rule->name;
-        return OK;
+        outcome one = check_register(rule, &r->facts);
+        if (one.status != VERDICT_PASS) {
+            r->subject = rule->name;
+            *out = one;
+            return OK;
+        }
+        if (names_the_code(rule, r->verifier))
+            *out = one;
     }
     return OK;
 }
@@ -331,7 +340,8 @@ static const struct {
 static outcome settle(outcome o, size_t at, const struct verifier *v)
 {
     bool hardware = v == NULL || v->trust != TRUST_SIMULATED;
-    bool needed = steps[at].must_pass || (hardware && steps[at].hardware_must_pass);
+    bool excused = at == VERDICT_TCB && v != NULL && v->no_tcb;
+    bool needed = steps[at].must_pass || (hardware && !excused && steps[at].hardware_must_pass);
     if (o.status == VERDICT_SKIP && (needed || o.reason == REASON_UNCHECKED))
         return refuse(REASON_UNCHECKED);
     return o;
@@ -370,7 +380,7 @@ static err run_steps(struct run *r, struct verdict *v, bool *through)
         TRY(steps[at].run(r, &o));
         o = settle(o, at, r->verifier);
         if (o.status == VERDICT_FAIL) {
-            list_failure(v, at, o, r->subject);
+            list_failure(v, at, o, r->subject != NULL ? r->subject : r->facts.subject);
             return OK;
         }
         list_check(v, at, o, NULL);

@@ -473,9 +473,9 @@ static err tell(const struct bundle *b, const struct policy *policy, int64_t now
     return OK;
 }
 
-static const struct verifier_register told_registers[] = { { "pcr0", 48 },
-                                                           { "pcr1", 48 },
-                                                           { "pcr2", 48 } };
+static const struct verifier_register told_registers[] = { { .name = "pcr0", .len = 48 },
+                                                           { .name = "pcr1", .len = 48 },
+                                                           { .name = "pcr2", .len = 48 } };
 
 /* Named like the simulated platform, so that a policy can name it before there is hardware. */
 static const struct verifier hardware = { .platform = "simulated",
@@ -554,6 +554,39 @@ static void a_register_that_is_asked_for_must_be_there(void **state)
     tell_good_facts();
     told.registers_n = 2;
     hardware_refuses(VERDICT_MEASUREMENTS, "absent");
+}
+
+/* The same platform, but its registers do not say which code runs. */
+static void secondary_registers_alone_are_no_measurement(void **state)
+{
+    (void)state;
+    struct verifier_register weak[3];
+    struct verifier vague = hardware;
+    struct verdict v;
+    memcpy(weak, told_registers, sizeof weak);
+    for (size_t i = 0; i < ARRAY_LEN(weak); i++)
+        weak[i].secondary = true;
+    vague.registers = weak;
+    tell_good_facts();
+    CHECK_OK(attest_verify_with(&vague, buf_view(&s.bundle), &s.settings, &v));
+    scene_check_refusal(&v, VERDICT_MEASUREMENTS, "no-expectation");
+    verdict_clear(&v);
+    weak[1].secondary = false;
+    CHECK_OK(attest_verify_with(&vague, buf_view(&s.bundle), &s.settings, &v));
+    CHECK(v.accepted);
+    verdict_clear(&v);
+}
+
+static void the_check_of_the_platform_that_failed_is_named(void **state)
+{
+    (void)state;
+    struct verdict v;
+    tell_good_facts();
+    told.tcb = (struct verifier_outcome){ VERDICT_FAIL, REASON_TCB_LOW };
+    told.subject = "minimum-tcb";
+    CHECK_OK(attest_verify_with(&hardware, buf_view(&s.bundle), &s.settings, &v));
+    assert_string_equal(v.checks[VERDICT_TCB].subject, "minimum-tcb");
+    verdict_clear(&v);
 }
 
 static void hardware_never_goes_unmeasured(void **state)
@@ -673,6 +706,8 @@ int main(void)
         TEST(hardware_failures_keep_their_reasons),
         TEST(a_register_that_is_asked_for_must_be_there),
         TEST(hardware_never_goes_unmeasured),
+        TEST(secondary_registers_alone_are_no_measurement),
+        TEST(the_check_of_the_platform_that_failed_is_named),
         TEST(gpu_evidence_nobody_looks_at_is_refused),
         TEST(any_flipped_bit_is_refused),
         TEST(every_prefix_is_refused),
