@@ -19,6 +19,7 @@
 #include "base/yaml.h"
 #include "cli/cli.h"
 #include "cli/fetch.h"
+#include "crypto/hash.h"
 #include "receipts/check.h"
 #include "receipts/transcript.h"
 
@@ -255,15 +256,19 @@ static void find_key(struct verification *v)
         (void)buf_add(&v->key, document.identity);
 }
 
+/* The document that comes along must be the one the receipt names, also when nobody judges it. */
 static void check_receipt(struct verification *v)
 {
     const struct verify_options *o = &v->options;
+    uint8_t document[SHA256_LEN];
+    sha256_of(buf_view(&v->evidence), document);
     const struct air_policy policy = {
         .now = o->at > 0 ? (int64_t)o->at : clock_wall_s(),
         .max_age_s = o->max_age,
         .clock_skew_s = 300,
         .request_hash = o->request != NULL ? BYTES_ARRAY(v->request_hash) : (bytes){ 0 },
         .response_hash = o->response != NULL ? BYTES_ARRAY(v->response_hash) : (bytes){ 0 },
+        .attestation_doc_hash = v->evidence.len > 0 ? BYTES_ARRAY(document) : (bytes){ 0 },
         .model_id = bytes_str(o->model),
         .nonce = buf_view(&v->nonce),
         .allow_evaluation = !o->production,

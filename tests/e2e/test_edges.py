@@ -10,7 +10,7 @@ import time
 from client import Broken, chat, chat_body, http, request_bytes, wait_for
 from engine import SSE, WORDS, chat_events, chat_object, chunk_of, event
 from proxy import Proxy
-from stack import Options, Stack
+from stack import Options, Stack, run
 from suite import Skip, test
 
 TEXT = "".join(WORDS)
@@ -251,6 +251,22 @@ def _():
         name = "sealgate_attestation_age_seconds"
         wait_for(lambda: s.metric(name) >= 2)
         wait_for(lambda: s.metric(name) < 2)
+
+
+@test("a receipt with another worker's evidence beside it is refused, also without a policy")
+def _():
+    views = []
+    for _ in range(2):
+        with Stack() as s:
+            a = chat(s.port, "gpt-test")
+            views.append(http(s.port, "GET", a.header("x-receipt-url")).json)
+            if len(views) == 1:
+                continue
+            path = s.write("view.json", json.dumps(views[1]))
+            assert run("sealgate", "verify", path)[0] == 0
+            views[1]["evidence"] = views[0]["evidence"]
+            status, said = run("sealgate", "verify", s.write("view.json", json.dumps(views[1])))
+            assert status == 1 and "REFUSED" in said, (status, said)
 
 
 @test("a client that closes its connection with [DONE] in hand has left nothing unfinished")
