@@ -1,6 +1,7 @@
 #include "attest/policy.h"
 
 #include "attest/claims.h"
+#include "attest/nitro_policy.h"
 #include "attest/policy_read.h"
 #include "attest/snp_policy.h"
 #include "attest/verifier.h"
@@ -194,6 +195,7 @@ static const struct {
     void (*free)(struct policy *p);
     err (*explain)(const struct policy *p, struct buf *out);
 } sections[] = {
+    { "nitro", nitro_policy_read, nitro_policy_free, nitro_policy_explain },
     { "snp", snp_policy_read, snp_policy_free, snp_policy_explain },
 };
 

@@ -12,6 +12,7 @@
  *     minimum_software: 0.1.0         # optional; dotted numbers
  *     max_age: 10m                    # of the evidence, default 10m; s, m, h or d
  *     clock_skew: 60s                 # default 60s, at most 5m
+ *     nitro: { ... }                  # optional; a platform's own rules: attest/nitro_policy.h
  *     snp: { ... }                    # optional; a platform's own rules: attest/snp_policy.h
  *
  * Anything else is refused, with its line. There is no policy that accepts by default: NULL refuses
@@ -47,6 +48,7 @@ struct policy_list {
 /* Not constant time in n; each item is compared in constant time. */
 bool policy_list_has(const struct policy_list *list, bytes value);
 
+struct nitro_policy;
 struct snp_policy;
 
 struct policy_register {
@@ -68,7 +70,8 @@ struct policy {
     struct buf minimum_software; /* empty: not asked */
     uint32_t max_age_s;
     uint32_t skew_s;
-    struct snp_policy *snp; /* sections; NULL: the platform's strict defaults */
+    struct nitro_policy *nitro; /* sections; NULL: the platform's strict defaults; likewise below */
+    struct snp_policy *snp;
 };
 
 /* ERR_CONFIG, with "NAME:LINE: key: what to do" (no line feed) appended to *message (NULL: not

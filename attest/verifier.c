@@ -1,9 +1,11 @@
 #include "attest/verifier.h"
 
+#include "attest/nitro.h"
 #include "attest/simulated.h"
 
 /* One line per platform. An entry points to NULL when the build leaves that platform out. */
 static const struct verifier *const *const verifiers[] = {
+    &nitro_verifier,
     &simulated_verifier,
 };
 

@@ -103,6 +103,22 @@ bytes pki_point(const struct pki_cert *cert)
     return bytes_of(at, (size_t)len);
 }
 
+void pki_sign_p384(const struct pki_cert *cert, bytes msg, uint8_t sig[96])
+{
+    uint8_t der[128];
+    size_t len = sizeof der;
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    CHECK(EVP_DigestSignInit(ctx, NULL, EVP_sha384(), NULL, cert->key) == 1);
+    CHECK(EVP_DigestSign(ctx, der, &len, msg.at, msg.len) == 1);
+    EVP_MD_CTX_free(ctx);
+    const unsigned char *at = der;
+    ECDSA_SIG *parts = d2i_ECDSA_SIG(NULL, &at, (long)len);
+    CHECK(parts != NULL);
+    CHECK(BN_bn2binpad(ECDSA_SIG_get0_r(parts), sig, 48) == 48);
+    CHECK(BN_bn2binpad(ECDSA_SIG_get0_s(parts), sig + 48, 48) == 48);
+    ECDSA_SIG_free(parts);
+}
+
 void pki_write_chain(const char *path, const struct pki_cert *const *certs, size_t n)
 {
     FILE *f = fopen(path, "w");

@@ -28,6 +28,9 @@ void pki_free(struct pki_cert *cert);
 bytes pki_der(const struct pki_cert *cert);
 bytes pki_point(const struct pki_cert *cert);
 
+/* ECDSA by the certificate's P-384 key over SHA-384 of msg, as r || s. */
+void pki_sign_p384(const struct pki_cert *cert, bytes msg, uint8_t sig[96]);
+
 /* PEM files; the chain holds the certificates in that order. */
 void pki_write_chain(const char *path, const struct pki_cert *const *certs, size_t n);
 void pki_write_key(const char *path, const struct pki_cert *cert);
