@@ -26,7 +26,6 @@ def tampering(hook, times=1):
             a = chat(s.port, "words-6-15" if stream else "gpt-test", stream)
             s.proxies[0].on_answer = None
             failed(a)
-            assert b"w0 " in a.body or not a.text() if a.status == 200 else True
         ok = wait_for(lambda: (lambda a: a if a.status == 200 else None)(chat(s.port, "gpt-test", True)))
         assert ok.complete and ok.text() == TEXT
 
@@ -147,7 +146,6 @@ def forging(how, nonce=None):
             assert chat(s.port, "gpt-test", True).complete
         a = chat(s.port, "gpt-test", True, headers)
         broken(a)
-        assert WORDS[-1] not in a.events()[-2] or "[DONE]" not in a.body.decode()
         b = chat(s.port, "gpt-test", False, headers)
         assert b.status == 502 and b.complete, (b.status, b.body)
         assert b.error["type"] == "attestation_error", b.error
