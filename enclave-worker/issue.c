@@ -17,15 +17,29 @@ struct issuer {
     uint64_t sequence;
 };
 
-/* The simulated platform shows its registers as Nitro's, because the format knows no others. */
-static err set_registers(struct air_claims *claims, const struct verdict *evidence)
+/* Which of a platform's registers stand in a receipt, in the order of enum air_register, and as what.
+ * The simulated platform shows its own as Nitro's. NULL: has none there. */
+static const struct {
+    const char *platform;
+    bytes type;
+    const char *names[AIR_REGISTERS];
+} register_rows[] = {
+    { "nitro", BYTES_LIT(AIR_TYPE_NITRO), { "pcr0", "pcr1", "pcr2", "pcr3", "pcr4", "pcr8" } },
+    { "tdx", BYTES_LIT(AIR_TYPE_TDX), { "mrtd", "rtmr0", "rtmr1", "rtmr2", "rtmr3", NULL } },
+    { SIMULATED_PLATFORM, BYTES_LIT(AIR_TYPE_NITRO), { "pcr0", "pcr1", "pcr2" } },
+};
+
+err issue_set_registers(struct air_claims *claims, const struct verdict *evidence)
 {
-    static const char *const names[] = { "pcr0", "pcr1", "pcr2" };
+    size_t row = 0;
     ENSURE(evidence->platform != NULL, UNSUPPORTED);
-    ENSURE(strcmp(evidence->platform, SIMULATED_PLATFORM) == 0, UNSUPPORTED);
-    claims->measurement_type = BYTES_LIT(AIR_TYPE_NITRO);
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        claims->registers[AIR_PCR0 + i] = verdict_register(evidence, names[i]);
+    while (strcmp(register_rows[row].platform, evidence->platform) != 0)
+        ENSURE(++row < ARRAY_LEN(register_rows), UNSUPPORTED);
+    claims->measurement_type = register_rows[row].type;
+    for (size_t i = 0; i < AIR_REGISTERS; i++) {
+        const char *name = register_rows[row].names[i];
+        claims->registers[i] = name != NULL ? verdict_register(evidence, name) : (bytes){ 0 };
+    }
     claims->security_mode = evidence->trust == TRUST_HARDWARE ? BYTES_LIT(AIR_MODE_PRODUCTION)
                                                               : BYTES_LIT(AIR_MODE_EVALUATION);
     memcpy(claims->attestation_doc_hash, evidence->document_digest, AIR_HASH_LEN);
@@ -52,7 +66,7 @@ static err fill(struct issuer *i, const struct issuer_settings *s)
     i->constant.iss = bytes_str(s->issuer);
     i->constant.policy_version = buf_view(&i->policy_version);
     set_model(&i->constant, s);
-    return set_registers(&i->constant, s->evidence);
+    return issue_set_registers(&i->constant, s->evidence);
 }
 
 err issuer_new(struct issuer **out, const struct issuer_settings *settings)

@@ -107,6 +107,43 @@ static void receipts_satisfy_the_strict_verifier(void **state)
     tear_down(&s);
 }
 
+static void put_register(struct verdict *v, const char *name, uint8_t fill)
+{
+    struct verdict_register *r = &v->registers[v->registers_n++];
+    r->name = name;
+    r->len = AIR_REGISTER_LEN;
+    memset(r->value, fill, AIR_REGISTER_LEN);
+}
+
+static void registers_of_each_platform_stand_where_the_format_has_them(void **state)
+{
+    (void)state;
+    static const char *const nitro[] = { "pcr0", "pcr1", "pcr2", "pcr3", "pcr4", "pcr5", "pcr8" };
+    static const char *const tdx[] = { "mrtd", "rtmr0", "rtmr1", "rtmr2", "rtmr3" };
+    struct air_claims claims = { 0 };
+    struct verdict v = { .platform = "nitro", .trust = TRUST_HARDWARE, .document_digest = { 9 } };
+    for (size_t i = 0; i < ARRAY_LEN(nitro); i++)
+        put_register(&v, nitro[i], (uint8_t)(nitro[i][3] - '0'));
+    CHECK_OK(issue_set_registers(&claims, &v));
+    CHECK_BYTES(claims.measurement_type, BYTES_LIT(AIR_TYPE_NITRO));
+    CHECK_BYTES(claims.security_mode, BYTES_LIT(AIR_MODE_PRODUCTION));
+    CHECK(claims.registers[AIR_PCR0].at[0] == 0 && claims.registers[AIR_PCR4].at[0] == 4);
+    CHECK(claims.registers[AIR_PCR8].at[0] == 8 && claims.attestation_doc_hash[0] == 9);
+
+    v = (struct verdict){ .platform = "tdx", .trust = TRUST_HARDWARE };
+    for (size_t i = 0; i < ARRAY_LEN(tdx); i++)
+        put_register(&v, tdx[i], (uint8_t)(i + 1));
+    CHECK_OK(issue_set_registers(&claims, &v));
+    CHECK_BYTES(claims.measurement_type, BYTES_LIT(AIR_TYPE_TDX));
+    CHECK(claims.registers[AIR_PCR0].at[0] == 1 && claims.registers[AIR_PCR4].at[0] == 5);
+    CHECK(claims.registers[AIR_PCR8].at == NULL);
+
+    v.platform = "another";
+    CHECK_ERR(issue_set_registers(&claims, &v), UNSUPPORTED);
+    v.platform = NULL;
+    CHECK_ERR(issue_set_registers(&claims, &v), UNSUPPORTED);
+}
+
 static void on_document(void *owner, err e, bytes document)
 {
     struct scene *s = owner;
@@ -225,6 +262,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(receipts_satisfy_the_strict_verifier),
+        cmocka_unit_test(registers_of_each_platform_stand_where_the_format_has_them),
         cmocka_unit_test(a_bundle_for_a_nonce_is_accepted_for_that_nonce_only),
         cmocka_unit_test(too_many_questions_are_turned_away),
         cmocka_unit_test(keys_rotate_ahead_and_old_ones_still_open),
