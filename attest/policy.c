@@ -4,6 +4,7 @@
 #include "attest/nitro_policy.h"
 #include "attest/policy_read.h"
 #include "attest/snp_policy.h"
+#include "attest/tdx_policy.h"
 #include "attest/verifier.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -197,6 +198,7 @@ static const struct {
 } sections[] = {
     { "nitro", nitro_policy_read, nitro_policy_free, nitro_policy_explain },
     { "snp", snp_policy_read, snp_policy_free, snp_policy_explain },
+    { "tdx", tdx_policy_read, tdx_policy_free, tdx_policy_explain },
 };
 
 /* Read in this order whatever the order in the file: measurements need to know the platforms. */

@@ -14,6 +14,7 @@
  *     clock_skew: 60s                 # default 60s, at most 5m
  *     nitro: { ... }                  # optional; a platform's own rules: attest/nitro_policy.h
  *     snp: { ... }                    # optional; a platform's own rules: attest/snp_policy.h
+ *     tdx: { ... }                    # attest/tdx_policy.h
  *
  * Anything else is refused, with its line. There is no policy that accepts by default: NULL refuses
  * everything, a platform that is not named is refused, and so is one without any measurement to
@@ -50,6 +51,7 @@ bool policy_list_has(const struct policy_list *list, bytes value);
 
 struct nitro_policy;
 struct snp_policy;
+struct tdx_policy;
 
 struct policy_register {
     const char *platform; /* static; NULL: every platform that has a register of this name */
@@ -72,6 +74,7 @@ struct policy {
     uint32_t skew_s;
     struct nitro_policy *nitro; /* sections; NULL: the platform's strict defaults; likewise below */
     struct snp_policy *snp;
+    struct tdx_policy *tdx;
 };
 
 /* ERR_CONFIG, with "NAME:LINE: key: what to do" (no line feed) appended to *message (NULL: not

@@ -31,6 +31,11 @@ struct verifier_facts {
     size_t registers_n;
     int64_t evidence_at; /* Unix seconds; 0: the evidence does not say */
     const char *subject; /* static; which of the verifier's own checks failed, or NULL */
+
+    /* What the platform asks of the policy's measurements beyond those the policy names: VERDICT_FAIL
+     * refuses under `measurements`, with the subject. Zero: nothing more. */
+    struct verifier_outcome measurements;
+    const char *measurements_subject; /* static */
 };
 
 /* A register that evidence of the platform can have, for policies to be read strictly. */

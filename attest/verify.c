@@ -229,6 +229,10 @@ static err step_measurements(struct run *r, outcome *out)
         if (names_the_code(rule, r->verifier))
             *out = one;
     }
+    if (out->status != VERDICT_FAIL && r->facts.measurements.status == VERDICT_FAIL) {
+        r->subject = r->facts.measurements_subject;
+        *out = r->facts.measurements;
+    }
     return OK;
 }
 
@@ -316,24 +320,25 @@ static const struct {
     step *run;
     bool must_pass;
     bool hardware_must_pass;
+    bool of_verifier; /* the platform's verifier knows what it failed on */
 } steps[VERDICT_CHECKS] = {
-    [VERDICT_FORM] = { step_form, true, true },
-    [VERDICT_SIGNATURE] = { step_signature, true, true },
-    [VERDICT_BINDING] = { step_binding, true, true },
-    [VERDICT_IDENTITY] = { step_identity, false, false },
-    [VERDICT_NONCE] = { step_nonce, false, false },
-    [VERDICT_DEBUG] = { step_debug, false, true },
-    [VERDICT_TCB] = { step_tcb, false, true },
-    [VERDICT_GPU] = { step_gpu, false, false },
-    [VERDICT_FRESHNESS] = { step_freshness, false, false },
-    [VERDICT_PLATFORM] = { step_platform, true, true },
-    [VERDICT_MEASUREMENTS] = { step_measurements, false, true },
-    [VERDICT_OPERATOR] = { step_operator, false, false },
-    [VERDICT_MODEL] = { step_model, false, false },
-    [VERDICT_WORKER] = { step_worker, false, false },
-    [VERDICT_SOFTWARE] = { step_software, false, false },
-    [VERDICT_STATEMENT] = { step_statement, false, false },
-    [VERDICT_DATES] = { step_dates, false, false },
+    [VERDICT_FORM] = { step_form, true, true, true },
+    [VERDICT_SIGNATURE] = { step_signature, true, true, true },
+    [VERDICT_BINDING] = { step_binding, true, true, false },
+    [VERDICT_IDENTITY] = { step_identity, false, false, false },
+    [VERDICT_NONCE] = { step_nonce, false, false, false },
+    [VERDICT_DEBUG] = { step_debug, false, true, true },
+    [VERDICT_TCB] = { step_tcb, false, true, true },
+    [VERDICT_GPU] = { step_gpu, false, false, false },
+    [VERDICT_FRESHNESS] = { step_freshness, false, false, false },
+    [VERDICT_PLATFORM] = { step_platform, true, true, false },
+    [VERDICT_MEASUREMENTS] = { step_measurements, false, true, false },
+    [VERDICT_OPERATOR] = { step_operator, false, false, false },
+    [VERDICT_MODEL] = { step_model, false, false, false },
+    [VERDICT_WORKER] = { step_worker, false, false, false },
+    [VERDICT_SOFTWARE] = { step_software, false, false, false },
+    [VERDICT_STATEMENT] = { step_statement, false, false, false },
+    [VERDICT_DATES] = { step_dates, false, false, false },
 };
 
 /* A step that was left at zero, or skipped where it may not be, is a failure. */
@@ -380,7 +385,7 @@ static err run_steps(struct run *r, struct verdict *v, bool *through)
         TRY(steps[at].run(r, &o));
         o = settle(o, at, r->verifier);
         if (o.status == VERDICT_FAIL) {
-            list_failure(v, at, o, r->subject != NULL ? r->subject : r->facts.subject);
+            list_failure(v, at, o, steps[at].of_verifier ? r->facts.subject : r->subject);
             return OK;
         }
         list_check(v, at, o, NULL);
