@@ -51,8 +51,8 @@ err log_open(struct log **out, int fd, enum log_level least);
 /* Writes what the descriptor takes of what is held, then releases. */
 void log_close(struct log *log);
 
-/* With `on`, lines wait for log_flush() (an owner's end of turn), except errors, or half a full
- * buffer. Off at first: each line is written at once. */
+/* With `on`, lines wait for log_flush() (the owners' hooks with LOOP_ORDER_END), except errors, or
+ * half a full buffer. Off at first: each line is written at once. */
 void log_batch(struct log *log, bool on);
 void log_flush(struct log *log);
 

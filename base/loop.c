@@ -157,11 +157,13 @@ void loop_hook_remove(struct loop_hook *h)
     *h = (struct loop_hook){ 0 };
 }
 
-static void run_hooks(struct loop *l)
+/* Those of a round, or those that end the turn. */
+static void run_hooks(struct loop *l, bool ending)
 {
     for (struct loop_hook *h = l->hooks; h != NULL; h = l->hook_next) {
         l->hook_next = h->next;
-        h->fn(h);
+        if ((h->order == LOOP_ORDER_END) == ending)
+            h->fn(h);
     }
 }
 
@@ -175,7 +177,7 @@ static void run_round(struct loop *l)
 {
     l->again = false;
     run_tasks(&l->soon);
-    run_hooks(l);
+    run_hooks(l, false);
 }
 
 static void run_round_if_asked(struct loop *l)
@@ -190,6 +192,7 @@ static void end_turn(struct loop *l)
     run_round_if_asked(l);
     run_tasks(&l->last);
     run_round_if_asked(l);
+    run_hooks(l, true);
     l->dirty = l->again || !list_empty(&l->soon) || !list_empty(&l->last);
 }
 

@@ -88,6 +88,9 @@ struct loop_hook {
     int order;
 };
 
+/* The order of a hook that runs once, after everything else that a turn does: to write the log. */
+enum { LOOP_ORDER_END = INT32_MAX };
+
 /* Runs at the end of every turn, lower orders first, equal orders in the order they were added. */
 void loop_hook_add(struct loop *l, struct loop_hook *h, int order, loop_hook_fn *fn);
 void loop_hook_remove(struct loop_hook *h);

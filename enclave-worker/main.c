@@ -30,6 +30,7 @@ struct program {
     struct link_listener *listeners[WORKER_LISTENERS_MAX];
     size_t listeners_n;
     struct loop_timer drain;
+    struct loop_hook log_hook;
     uint64_t drain_until_ms;
 };
 
@@ -279,6 +280,11 @@ static void on_signal(void *owner, int signum)
     on_drain_tick(&p->drain);
 }
 
+static void on_turn_end(struct loop_hook *h)
+{
+    log_flush(CONTAINER_OF(h, struct program, log_hook)->worker.log);
+}
+
 static err run(struct program *p)
 {
     TRY(loop_on_signal(p->worker.loop, SIGTERM, on_signal, p));
@@ -287,7 +293,10 @@ static err run(struct program *p)
         LOG_WARN(p->worker.log,
                  "SIMULATED TEE: nothing protects this worker; receipts say evaluation");
     LOG_INFO(p->worker.log, "ready");
+    log_batch(p->worker.log, true);
+    loop_hook_add(p->worker.loop, &p->log_hook, LOOP_ORDER_END, on_turn_end);
     loop_run(p->worker.loop);
+    log_batch(p->worker.log, false);
     LOG_INFO(p->worker.log, "stopped");
     return OK;
 }

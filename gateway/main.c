@@ -21,6 +21,7 @@ struct program {
     struct gateway_settings settings;
     struct loop *loop;
     struct log *log;
+    struct loop_hook log_hook;
     struct metering metering;
     struct metrics_block *block;
     struct admit admit;
@@ -148,6 +149,11 @@ static void on_shard_ended(void *owner)
         loop_stop(p->loop);
 }
 
+static void on_turn_end(struct loop_hook *h)
+{
+    log_flush(CONTAINER_OF(h, struct program, log_hook)->log);
+}
+
 static void on_signal(void *owner, int signum)
 {
     struct program *p = owner;
@@ -232,7 +238,10 @@ static err run(struct program *p)
         TRY(shard_start(p->shards[p->running]));
     on_age(&p->age);
     LOG_INFO(p->log, "ready", F_ADDR("listen", &addr), F_U64("shards", p->shards_n));
+    log_batch(p->log, true);
+    loop_hook_add(p->loop, &p->log_hook, LOOP_ORDER_END, on_turn_end);
     loop_run(p->loop);
+    log_batch(p->log, false);
     LOG_INFO(p->log, "stopped");
     return OK;
 }

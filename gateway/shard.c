@@ -18,6 +18,7 @@ struct shard_thread {
     pthread_t thread;
     bool started;
     struct loop_timer drain;
+    struct loop_hook log;
     struct loop_mail ended;
 };
 
@@ -219,6 +220,11 @@ static err open_pool(struct shard *s)
     return pool_new(&s->pool, s->loop, &settings);
 }
 
+static void on_turn_end(struct loop_hook *h)
+{
+    log_flush(CONTAINER_OF(h, struct shard_thread, log)->shard.common->log);
+}
+
 err shard_new(struct shard **out, const struct shard_common *common)
 {
     struct shard_thread *t;
@@ -236,6 +242,7 @@ err shard_new(struct shard **out, const struct shard_common *common)
         shard_free(s);
         return e;
     }
+    loop_hook_add(s->loop, &t->log, LOOP_ORDER_END, on_turn_end);
     *out = s;
     return OK;
 }

@@ -249,6 +249,29 @@ static void tasks_run_before_hooks_and_last_tasks_after(void **state)
     loop_hook_remove(&h3.hook);
 }
 
+static void a_hook_of_the_end_runs_once_after_all_else(void **state)
+{
+    struct fixture *f = *state;
+    struct worker t = { .f = f, .name = "t" }, last = { .f = f, .name = "last" };
+    struct worker h = { .f = f, .name = "h", .again = true };
+    struct worker end = { .f = f, .name = "end" };
+    loop_hook_add(f->loop, &end.hook, LOOP_ORDER_END, on_hook);
+    loop_hook_add(f->loop, &h.hook, LOOP_ORDER_END - 1, on_hook);
+    loop_defer(f->loop, &t.task, on_task);
+    loop_defer_last(f->loop, &last.task, on_task);
+    turn(f);
+    told(f, "t h h last end ");
+    turn(f);
+    told(f, "");
+    /* What it defers belongs to the next turn, which comes at once. */
+    end.next = &t;
+    loop_defer_last(f->loop, &last.task, on_task);
+    turn(f);
+    told(f, "h last end t h end ");
+    loop_hook_remove(&h.hook);
+    loop_hook_remove(&end.hook);
+}
+
 static void what_a_hook_asks_for_happens_in_a_second_round(void **state)
 {
     struct fixture *f = *state;
@@ -672,6 +695,7 @@ int main(void)
         TEST(a_timer_may_start_itself_again_without_starving_others),
         TEST(many_timers_keep_their_order),
         TEST(tasks_run_before_hooks_and_last_tasks_after),
+        TEST(a_hook_of_the_end_runs_once_after_all_else),
         TEST(what_a_hook_asks_for_happens_in_a_second_round),
         TEST(what_is_left_comes_in_the_next_turn_at_once),
         TEST(tasks_and_hooks_may_cancel_each_other),
