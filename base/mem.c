@@ -73,6 +73,7 @@ char *mem_strdup(const char *text)
 void mem_tune(void)
 {
     (void)mallopt(M_MMAP_THRESHOLD, 64 * 1024 * 1024); /* NOLINT(concurrency-mt-unsafe) */
+    (void)mallopt(M_MXFAST, 0);
     (void)mallopt(M_TRIM_THRESHOLD, 16 * 1024 * 1024); /* NOLINT(concurrency-mt-unsafe) */
 }
 
