@@ -393,7 +393,9 @@ static size_t answer_fields(const struct exchange *x, struct front_field *out, b
     return n;
 }
 
-static err begin(struct exchange *x, unsigned status, int64_t content_length)
+/* With the whole content, which is taken, or to be followed by it piece by piece. */
+static err begin_with(struct exchange *x, unsigned status, int64_t content_length,
+                      struct buf *content)
 {
     struct front_field fields[FRONT_FIELDS_MAX];
     BUF_AUTO url = BUF(256);
@@ -402,18 +404,24 @@ static err begin(struct exchange *x, unsigned status, int64_t content_length)
     TRY(buf_add(&url, kept_field(&x->answer, FIELD_RECEIPT_ID)));
     TRY(buf_addf(&ms, "%" PRIu64, (clock_steady_us() - x->guest.began_us) / 1000));
     size_t n = answer_fields(x, fields, buf_view(&url), buf_view(&ms));
-    TRY(front_begin(x->guest.request, status, fields, n, content_length));
+    if (content != NULL)
+        TRY(front_respond_take(x->guest.request, status, fields, n, content));
+    else
+        TRY(front_begin(x->guest.request, status, fields, n, content_length));
     x->begun = true;
     x->guest.status = status;
     return OK;
 }
 
-static err say(struct exchange *x, bytes data)
+static err begin(struct exchange *x, unsigned status, int64_t content_length)
+{
+    return begin_with(x, status, content_length, NULL);
+}
+
+static void note_said(struct exchange *x)
 {
     struct shard *s = x->guest.shard;
     uint64_t now_us = clock_steady_us();
-    if (data.len == 0)
-        return OK;
     if (x->said_ms == 0)
         metrics_observe_us(s->block, common_of(x)->metering->first, 0, 0,
                            now_us - x->guest.began_us);
@@ -421,6 +429,13 @@ static err say(struct exchange *x, bytes data)
         metrics_observe_us(s->block, common_of(x)->metering->gap, 0, 0,
                            now_us > x->said_ms * 1000 ? now_us - x->said_ms * 1000 : 0);
     x->said_ms = now_us / 1000;
+}
+
+static err say(struct exchange *x, bytes data)
+{
+    if (data.len == 0)
+        return OK;
+    note_said(x);
     return front_write(x->guest.request, data);
 }
 
@@ -580,11 +595,29 @@ static void release(struct exchange *x)
     front_abort(x->guest.request);
 }
 
+/* Nothing was said yet, and there is something to say. */
+static bool leaves_whole(const struct exchange *x)
+{
+    unsigned status = x->answer.head.status;
+    return !x->begun && !x->sse && x->outlet.content.len > 0 && status != 204 && status != 304;
+}
+
+static void release_whole(struct exchange *x)
+{
+    note_said(x);
+    if (begin_with(x, x->answer.head.status, 0, &x->outlet.content).code != ERR_OK)
+        do_fail(x);
+}
+
 static void do_release(struct exchange *x)
 {
     loop_timer_stop(&x->tick);
-    x->releasing = begin_release(x).code == ERR_OK;
     x->cause = ERROR_INTERNAL;
+    if (leaves_whole(x)) {
+        release_whole(x);
+        return;
+    }
+    x->releasing = begin_release(x).code == ERR_OK;
     if (x->releasing)
         release(x);
     else
