@@ -150,7 +150,7 @@ static void limits_how_often_it_is_asked(void **state)
 {
     (void)state;
     struct stage s;
-    struct stage_ask asks[2 * PROVE_PER_SECOND];
+    static struct stage_ask asks[2 * PROVE_PER_SECOND];
     size_t refused = 0;
     stage_open(&s, NULL);
     for (size_t i = 0; i < ARRAY_LEN(asks); i++)
