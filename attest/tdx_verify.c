@@ -7,6 +7,7 @@
 
 #include "attest/tdx_policy.h"
 #include "attest/tdx_verify_parts.h"
+#include "base/mem.h"
 #include "crypto/crl.h"
 #include "crypto/hash.h"
 #include "crypto/secret.h"
@@ -451,5 +452,28 @@ err tdx_verify(const struct tdx_input *input, struct tdx_result *out)
         settle(&w);
     else
         *out = (struct tdx_result){ 0 };
+    return e;
+}
+
+err tdx_quote_platform(bytes quote, int64_t now, struct tdx_pck *out, bool *processor)
+{
+    struct tdx_result *r;
+    TRY(mem_new(&r));
+    CLEANUP(work_clear)
+    struct tdx_work w = { .input = &(struct tdx_input){ .quote = quote, .now = now },
+                          .policy = &strictest,
+                          .result = r };
+    pin_roots(&w);
+    read_quote(&w);
+    err e = r->quote.pck_chain.len > 0 ? check_pck_chain(&w)
+                                       : err_raise(ERR_MALFORMED, __FILE__, __func__, __LINE__);
+    bool known =
+        err_is_ok(e) && r->pck_known && tdx_fault_of(&r->faults, TDX_CHECK_PCK_CHAIN) == TDX_FAULTS;
+    if (known) {
+        *out = r->pck;
+        *processor = has_name(w.pck, 1, "Intel SGX PCK Processor CA");
+    } else if (err_is_ok(e))
+        e = err_raise(ERR_UNTRUSTED, __FILE__, __func__, __LINE__);
+    mem_free(r);
     return e;
 }

@@ -76,6 +76,11 @@ struct tdx_result {
     bool log_replayed; /* a log explains the registers */
 };
 
+/* Which platform made a quote, for those who fetch collateral for it: from its PCK certificate, whose
+ * chain has to hold at that time. `processor` tells whose list of revoked certificates it is: that of
+ * the Processor CA, else of the Platform CA. ERR_MALFORMED, ERR_UNTRUSTED. */
+err tdx_quote_platform(bytes quote, int64_t now, struct tdx_pck *out, bool *processor);
+
 /* *out is always set. An err means only that it could not be worked out (ERR_NOMEM, ERR_INTERNAL),
  * and the result is then a refusal. */
 err tdx_verify(const struct tdx_input *input, struct tdx_result *out);
