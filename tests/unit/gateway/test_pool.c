@@ -1,0 +1,290 @@
+/* A pool and the servers it connects to, on one loop, over unix sockets. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "gateway/pool.h"
+#include "tests/unit/gateway/verdicts.h"
+
+enum { GUARD_MS = 30000, SERVERS = 3 };
+
+struct fixture {
+    struct loop *loop;
+    struct loop_hook hook;
+    struct loop_timer guard;
+    bool (*done)(struct fixture *f);
+    char folder[64];
+    char addresses[SERVERS][96];
+    const char *workers[SERVERS];
+    struct link_listener *servers[SERVERS];
+    struct pool *pool;
+    size_t ready, want, accepted, lost;
+};
+
+static void on_guard(struct loop_timer *t)
+{
+    (void)t;
+    fail_msg("the loop waits for something that does not come");
+}
+
+static void on_turn(struct loop_hook *h)
+{
+    struct fixture *f = CONTAINER_OF(h, struct fixture, hook);
+    if (f->done != NULL && f->done(f))
+        loop_stop(f->loop);
+}
+
+static void until(struct fixture *f, bool (*done)(struct fixture *f))
+{
+    f->done = done;
+    loop_timer_start(f->loop, &f->guard, GUARD_MS, on_guard);
+    if (!done(f))
+        loop_run(f->loop);
+    loop_timer_stop(&f->guard);
+    f->done = NULL;
+}
+
+static void turns(struct fixture *f)
+{
+    for (int i = 0; i < 10; i++) {
+        loop_stop(f->loop);
+        loop_run(f->loop);
+    }
+}
+
+static void on_request(struct link *k, void *owner, struct link_stream *s,
+                       const struct link_request *req)
+{
+    struct fixture *f = owner;
+    (void)k;
+    (void)s;
+    (void)req;
+    f->accepted++;
+}
+
+static const struct link_events SERVER = { .request = on_request };
+
+static void on_closed(struct link_stream *s, enum link_close why)
+{
+    struct fixture *f = link_stream_owner(s);
+    f->lost += why == LINK_LOST || why == LINK_REFUSED;
+}
+
+static const struct link_events STREAMS = { .closed = on_closed };
+
+static void on_ready(void *owner)
+{
+    struct fixture *f = owner;
+    f->ready++;
+}
+
+static void listen_at(struct fixture *f, size_t i, uint32_t streams_max)
+{
+    struct sock_addr addr;
+    const struct link_limits limits = { .streams_max = streams_max };
+    CHECK_OK(sock_addr_read(bytes_str(f->addresses[i]), &addr));
+    CHECK_OK(link_listen(&f->servers[i], f->loop, &addr, NULL, &limits, &SERVER, f));
+}
+
+static void set_up(struct fixture *f, uint32_t streams_max)
+{
+    *f = (struct fixture){ 0 };
+    CHECK_OK(loop_new(&f->loop));
+    loop_hook_add(f->loop, &f->hook, 200, on_turn);
+    (void)snprintf(f->folder, sizeof f->folder, "/tmp/sealgate-pool-XXXXXX");
+    CHECK(mkdtemp(f->folder) != NULL);
+    for (size_t i = 0; i < SERVERS; i++) {
+        (void)snprintf(f->addresses[i], sizeof f->addresses[i], "unix:%s/%zu", f->folder, i);
+        f->workers[i] = f->addresses[i];
+        listen_at(f, i, streams_max);
+    }
+    const struct pool_settings settings = { .workers = f->workers,
+                                            .workers_n = SERVERS,
+                                            .streams = &STREAMS,
+                                            .ready = on_ready,
+                                            .owner = f };
+    CHECK_OK(pool_new(&f->pool, f->loop, &settings));
+}
+
+static void tear_down(struct fixture *f)
+{
+    pool_free(f->pool);
+    for (size_t i = 0; i < SERVERS; i++) {
+        link_listener_free(f->servers[i]);
+        (void)unlink(f->addresses[i] + sizeof "unix:" - 1);
+    }
+    turns(f);
+    loop_hook_remove(&f->hook);
+    loop_free(f->loop);
+    (void)rmdir(f->folder);
+}
+
+static bool ups_came(struct fixture *f)
+{
+    return f->ready >= f->want;
+}
+
+/* life_s[i] of 0: not trusted. Waits until every trusted worker is connected. */
+static void trust(struct fixture *f, const int64_t *life_s)
+{
+    static const uint8_t document[VERDICT_DIGEST_LEN] = { 1 };
+    struct trust_view *view;
+    CHECK_OK(trust_view_new(&view));
+    f->want = f->ready + 1;
+    for (size_t i = 0; i < SERVERS; i++) {
+        if (life_s[i] == 0)
+            continue;
+        struct verdict v = verdict_plain(life_s[i]);
+        CHECK_OK(trusted_new(&view->workers[i], i, &v, document, clock_wall_s()));
+        verdict_clear(&v);
+    }
+    pool_update(f->pool, view);
+    CHECK(pool_view(f->pool) == view && f->ready == f->want);
+    trust_view_unref(view);
+}
+
+static void trust_and_connect(struct fixture *f, const int64_t *life_s)
+{
+    size_t n = 0;
+    trust(f, life_s);
+    for (size_t i = 0; i < SERVERS; i++)
+        n += life_s[i] != 0;
+    f->want += n;
+    until(f, ups_came);
+}
+
+static size_t place_of(struct pool_worker *w)
+{
+    return pool_worker_trusted(w)->place;
+}
+
+static void there_is_nobody_before_somebody_is_trusted(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f, 10);
+    CHECK(pool_choose(f.pool, SIZE_MAX) == NULL && !pool_has_trusted(f.pool));
+    CHECK(pool_view(f.pool) == NULL && !pool_is_full(f.pool));
+    trust(&f, (const int64_t[]){ 0, 100, 0 });
+    CHECK(pool_has_trusted(f.pool));
+    CHECK(pool_choose(f.pool, SIZE_MAX) == NULL); /* not connected yet */
+    CHECK(!pool_is_full(f.pool));
+    f.want = f.ready + 1;
+    until(&f, ups_came);
+    CHECK(place_of(pool_choose(f.pool, SIZE_MAX)) == 1);
+    tear_down(&f);
+}
+
+static void the_one_with_the_fewest_requests_is_chosen(void **state)
+{
+    (void)state;
+    struct fixture f;
+    size_t counts[SERVERS] = { 0 };
+    set_up(&f, 100);
+    trust_and_connect(&f, (const int64_t[]){ 100, 100, 100 });
+    struct pool_worker *w = NULL;
+    for (int i = 0; i < 30; i++) {
+        w = pool_choose(f.pool, SIZE_MAX);
+        pool_worker_add(w, 1);
+        counts[place_of(w)]++;
+    }
+    for (size_t i = 0; i < SERVERS; i++)
+        CHECK(counts[i] == 10);
+    pool_worker_add(w, -1);
+    CHECK(pool_choose(f.pool, SIZE_MAX) == w);
+    tear_down(&f);
+}
+
+static void the_one_to_avoid_is_the_last_resort(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f, 100);
+    trust_and_connect(&f, (const int64_t[]){ 100, 100, 0 });
+    CHECK(place_of(pool_choose(f.pool, 0)) == 1);
+    CHECK(place_of(pool_choose(f.pool, 1)) == 0);
+    trust(&f, (const int64_t[]){ 100, 0, 0 });
+    CHECK(place_of(pool_choose(f.pool, 0)) == 0);
+    tear_down(&f);
+}
+
+static void who_is_trusted_no_more_is_cut_off(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct link_stream *stream;
+    const struct link_request request = { .method = BYTES_LIT("POST"), .path = BYTES_LIT("/") };
+    set_up(&f, 100);
+    trust_and_connect(&f, (const int64_t[]){ 100, 0, 0 });
+    struct pool_worker *w = pool_choose(f.pool, SIZE_MAX);
+    CHECK_OK(link_submit(pool_worker_link(w), &request, &stream, &f));
+    turns(&f);
+    CHECK(f.accepted == 1 && f.lost == 0);
+    trust(&f, (const int64_t[]){ 0, 0, 0 });
+    turns(&f);
+    CHECK(f.lost == 1 && pool_choose(f.pool, SIZE_MAX) == NULL && !pool_has_trusted(f.pool));
+    tear_down(&f);
+}
+
+static void new_keys_leave_the_connection_alone(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f, 100);
+    trust_and_connect(&f, (const int64_t[]){ 100, 0, 0 });
+    struct pool_worker *w = pool_choose(f.pool, SIZE_MAX);
+    struct trusted *before = trusted_ref(pool_worker_trusted(w));
+    trust(&f, (const int64_t[]){ 200, 0, 0 });
+    CHECK(pool_choose(f.pool, SIZE_MAX) == w && pool_worker_trusted(w) != before);
+    trusted_unref(before);
+    tear_down(&f);
+}
+
+static void expired_keys_are_not_used_and_told(void **state)
+{
+    (void)state;
+    struct fixture f;
+    size_t place = 99;
+    set_up(&f, 100);
+    trust_and_connect(&f, (const int64_t[]){ 100, 100, 0 });
+    CHECK(!pool_has_expired(f.pool, &place) && place == 99);
+    trust(&f, (const int64_t[]){ 100, -1, 0 });
+    CHECK(pool_has_expired(f.pool, &place) && place == 1);
+    CHECK(place_of(pool_choose(f.pool, SIZE_MAX)) == 0 && pool_has_trusted(f.pool));
+    trust(&f, (const int64_t[]){ -1, -1, 0 });
+    CHECK(pool_choose(f.pool, SIZE_MAX) == NULL && !pool_has_trusted(f.pool));
+    tear_down(&f);
+}
+
+static void full_is_something_else_than_absent(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct link_stream *stream;
+    const struct link_request request = { .method = BYTES_LIT("POST"), .path = BYTES_LIT("/") };
+    set_up(&f, 1);
+    trust_and_connect(&f, (const int64_t[]){ 100, 0, 0 });
+    CHECK(!pool_is_full(f.pool));
+    struct pool_worker *w = pool_choose(f.pool, SIZE_MAX);
+    CHECK_OK(link_submit(pool_worker_link(w), &request, &stream, &f));
+    CHECK(pool_choose(f.pool, SIZE_MAX) == NULL && pool_is_full(f.pool));
+    link_stream_reset(stream, LINK_CANCEL);
+    CHECK(pool_choose(f.pool, SIZE_MAX) == w && !pool_is_full(f.pool));
+    tear_down(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(there_is_nobody_before_somebody_is_trusted),
+        cmocka_unit_test(the_one_with_the_fewest_requests_is_chosen),
+        cmocka_unit_test(the_one_to_avoid_is_the_last_resort),
+        cmocka_unit_test(who_is_trusted_no_more_is_cut_off),
+        cmocka_unit_test(new_keys_leave_the_connection_alone),
+        cmocka_unit_test(expired_keys_are_not_used_and_told),
+        cmocka_unit_test(full_is_something_else_than_absent),
+    };
+    if (crypto_init().code != ERR_OK)
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

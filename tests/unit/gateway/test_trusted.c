@@ -1,0 +1,134 @@
+#include "gateway/trusted.h"
+#include "tests/unit/gateway/verdicts.h"
+
+static const uint8_t DOCUMENT[VERDICT_DIGEST_LEN] = { 4, 5, 6 };
+
+static void keeps_what_the_verdict_said_and_nothing_borrowed(void **state)
+{
+    (void)state;
+    struct trusted *t;
+    char hint[KEY_CONFIG_HINT_LEN + 1];
+    struct verdict v = verdict_plain(100);
+    int64_t until = v.not_after;
+    CHECK_OK(trusted_new(&t, 3, &v, DOCUMENT, 1234));
+    verdict_clear(&v);
+    CHECK(t->place == 3 && t->verified_at == 1234 && t->not_after == until);
+    assert_string_equal(t->name, "w1");
+    CHECK(t->identity[0] == 7 && t->document[0] == 4 && t->evaluation);
+    CHECK(t->config.id == 1 && t->config.kem == KEM_X25519_HKDF_SHA256);
+    CHECK_BYTES(t->config.public_key, BYTES_ARRAY(verdict_x25519));
+    CHECK_OK(key_config_hint(&t->config, hint));
+    assert_string_equal(t->hint, hint);
+    trusted_unref(t);
+}
+
+static void refuses_a_verdict_that_is_none(void **state)
+{
+    (void)state;
+    struct trusted *t = NULL;
+    struct verdict v = verdict_plain(100);
+    v.accepted = false;
+    CHECK_ERR(trusted_new(&t, 0, &v, DOCUMENT, 0), UNTRUSTED);
+    verdict_clear(&v);
+    CHECK_ERR(trusted_new(&t, 0, &v, DOCUMENT, 0), UNTRUSTED);
+    CHECK(t == NULL);
+}
+
+static void only_hardware_is_no_evaluation(void **state)
+{
+    (void)state;
+    static const struct {
+        enum trust_level trust;
+        bool evaluation;
+    } rows[] = { { TRUST_NONE, true }, { TRUST_SIMULATED, true }, { TRUST_HARDWARE, false } };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct trusted *t;
+        struct verdict v = verdict_plain(100);
+        v.trust = rows[i].trust;
+        CHECK_OK(trusted_new(&t, 0, &v, DOCUMENT, 0));
+        CHECK(t->evaluation == rows[i].evaluation);
+        trusted_unref(t);
+        verdict_clear(&v);
+    }
+}
+
+static void takes_the_first_key_and_needs_one(void **state)
+{
+    (void)state;
+    struct trusted *t = NULL;
+    const uint8_t newer[32] = { 8 };
+    const struct key_config configs[] = {
+        verdict_config(200, KEM_X25519_HKDF_SHA256, BYTES_ARRAY(newer)),
+        verdict_config(199, KEM_X25519_HKDF_SHA256, BYTES_ARRAY(verdict_x25519)),
+    };
+    struct verdict v = verdict_of(configs, 2, 100);
+    CHECK_OK(trusted_new(&t, 0, &v, DOCUMENT, 0));
+    CHECK(t->config.id == 200);
+    trusted_unref(t);
+    t = NULL;
+    buf_truncate(&v.key_list, v.key_list.len - 1);
+    CHECK(trusted_new(&t, 0, &v, DOCUMENT, 0).code != ERR_OK && t == NULL);
+    buf_clear(&v.key_list);
+    CHECK(trusted_new(&t, 0, &v, DOCUMENT, 0).code != ERR_OK && t == NULL);
+    verdict_clear(&v);
+}
+
+static void lives_as_long_as_somebody_refers_to_it(void **state)
+{
+    (void)state;
+    struct trusted *t;
+    struct trust_view *view;
+    struct verdict v = verdict_plain(100);
+    CHECK_OK(trusted_new(&t, 0, &v, DOCUMENT, 0));
+    CHECK_OK(trust_view_new(&view));
+    view->workers[5] = trusted_ref(t);
+    trusted_unref(t);
+    CHECK(trust_view_ref(view) == view);
+    trust_view_unref(view);
+    CHECK(view->workers[5]->config.id == 1);
+    struct trusted *kept = trusted_ref(view->workers[5]);
+    trust_view_unref(view);
+    CHECK(kept->config.id == 1);
+    trusted_unref(kept);
+    trusted_unref(NULL);
+    trust_view_unref(NULL);
+    CHECK(trusted_ref(NULL) == NULL && trust_view_ref(NULL) == NULL);
+    verdict_clear(&v);
+}
+
+static err make(void *arg)
+{
+    struct trusted *t = NULL;
+    struct trust_view *view;
+    TRY(trusted_new(&t, 0, arg, DOCUMENT, 0));
+    err e = trust_view_new(&view);
+    if (e.code == ERR_OK) {
+        view->workers[0] = trusted_ref(t);
+        trust_view_unref(view);
+    }
+    trusted_unref(t);
+    return e;
+}
+
+static void every_allocation_may_fail(void **state)
+{
+    (void)state;
+    struct verdict v = verdict_plain(100);
+    law_every_allocation_fails_once(make, &v);
+    verdict_clear(&v);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keeps_what_the_verdict_said_and_nothing_borrowed),
+        cmocka_unit_test(refuses_a_verdict_that_is_none),
+        cmocka_unit_test(only_hardware_is_no_evaluation),
+        cmocka_unit_test(takes_the_first_key_and_needs_one),
+        cmocka_unit_test(lives_as_long_as_somebody_refers_to_it),
+        cmocka_unit_test(every_allocation_may_fail),
+    };
+    if (crypto_init().code != ERR_OK)
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
