@@ -112,9 +112,8 @@ static void schedule(struct keys *k)
     loop_timer_start(k->loop, &k->timer, wait_s > 0 ? (uint64_t)wait_s * 1000 : 100, on_timer);
 }
 
-static void on_timer(struct loop_timer *t)
+void keys_tend(struct keys *k)
 {
-    struct keys *k = CONTAINER_OF(t, struct keys, timer);
     int64_t now = clock_wall_s();
     bool due = now >= k->newest_until - (int64_t)k->settings.ahead_s;
     bool over = k->has_previous && now >= k->previous_until;
@@ -125,6 +124,12 @@ static void on_timer(struct loop_timer *t)
     if (due || over)
         (void)publish(k, now);
     (void)ohttp_keys_retire(k->ohttp, now);
+}
+
+static void on_timer(struct loop_timer *t)
+{
+    struct keys *k = CONTAINER_OF(t, struct keys, timer);
+    keys_tend(k);
     schedule(k);
 }
 

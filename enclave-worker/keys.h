@@ -25,6 +25,10 @@ struct keys_settings {
 err keys_new(struct keys **out, struct loop *loop, const struct keys_settings *settings);
 void keys_free(struct keys *k);
 
+/* Rotates if that is due, without waiting for the timer: a machine that slept wakes with keys that
+ * have expired, and a timer that does not know of it. To be called before keys are published. */
+void keys_tend(struct keys *k);
+
 const struct signing_key *keys_identity(const struct keys *k);
 
 /* What requests may be sealed to now; borrowed, valid until the next turn of the loop. */

@@ -71,6 +71,7 @@ static err send_bundle(struct page *p, bytes document)
 {
     BUF_AUTO bundle = BUF(BUNDLE_MAX);
     struct worker *w = p->visit.worker;
+    keys_tend(w->keys);
     TRY(bundle_join(&bundle, document, keys_statement(w->keys)));
     metrics_add(w->metrics.block, w->metrics.attestations, 0, 0, 1);
     return answer(p->visit.stream, 200, MEDIA_CBOR, buf_view(&bundle));
@@ -123,7 +124,8 @@ static err prove(struct page *p)
 
 static err keys_page(struct page *p, bytes rest)
 {
-    const struct keys *k = p->visit.worker->keys;
+    struct keys *k = p->visit.worker->keys;
+    keys_tend(k);
     bool bare = bytes_equal(rest, BYTES_LIT("?" QUERY_FORMAT_BARE));
     return answer(p->visit.stream, 200, MEDIA_OHTTP_KEYS, bare ? keys_list_bare(k) : keys_list(k));
 }

@@ -21,7 +21,8 @@ enum {
     RETRY_MIN_MS = 500, /* after a failure; doubles */
     RETRY_MAX_MS = 30000,
     HURRY_MS = 100,
-    MARGIN_S_MAX = 60 /* a new look that long before keys expire, at the latest */
+    HURRY_GAP_MS = 500, /* between two looks, however many ask for one */
+    MARGIN_S_MAX = 60   /* a new look that long before keys expire, at the latest */
 };
 
 enum watch_step { WATCH_IDLE = 0, WATCH_DIGEST, WATCH_DOCUMENT, WATCH_BUNDLE };
@@ -41,8 +42,9 @@ struct watch {
 
     struct verdict verdict; /* the latest */
     bool judged;
-    err trouble; /* why there is no verdict */
-    int64_t looked_at;
+    err trouble;                          /* why there is no verdict */
+    bool hurried;                         /* the next look, or this one, was asked for */
+    uint64_t looked_ms;                   /* when the latest look began */
     struct buf evidence;                  /* the document itself */
     uint8_t document[VERDICT_DIGEST_LEN]; /* verified for document_identity */
     uint8_t document_identity[VERDICT_KEY_LEN];
@@ -135,7 +137,7 @@ static void end_look(struct watch *w)
         link_stream_reset(w->stream, LINK_CANCEL);
     w->stream = NULL;
     w->step = WATCH_IDLE;
-    w->looked_at = clock_wall_s();
+    w->hurried = false;
     buf_clear(&w->answer);
 }
 
@@ -327,6 +329,7 @@ static err next_step(struct watch *w)
 
 static void look(struct watch *w)
 {
+    w->looked_ms = loop_now_ms(w->trust->loop);
     err e = link_is_up(w->link) ? ask_bundle(w)
                                 : err_raise(ERR_UNAVAILABLE, __FILE__, __func__, __LINE__);
     if (e.code == ERR_OK)
@@ -344,10 +347,16 @@ static void on_timer(struct loop_timer *timer)
         look(w);
 }
 
+/* What a look that has begun will find may be as old as what was found stale, so it begins anew. */
 void trust_hurry(struct trust *t, size_t place)
 {
-    if (place < t->n && t->watches[place].step == WATCH_IDLE)
-        look_in(&t->watches[place], HURRY_MS);
+    if (place >= t->n || t->watches[place].hurried)
+        return;
+    struct watch *w = &t->watches[place];
+    uint64_t since_ms = loop_now_ms(t->loop) - w->looked_ms;
+    end_look(w);
+    w->hurried = true;
+    look_in(w, since_ms < HURRY_GAP_MS ? HURRY_GAP_MS - since_ms : HURRY_MS);
 }
 
 /* ---- the link ---- */
