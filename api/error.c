@@ -64,6 +64,10 @@ static const struct row rows[ERROR_CAUSES] = {
                                  WORD_INIT("host_not_allowed"),
                                  "The Host field of the request names none of the hosts this "
                                  "gateway answers for." },
+    [ERROR_ORIGIN_NOT_ALLOWED] = { 403, RETRY_AS_USUAL, false, "permission_error",
+                                   WORD_INIT("origin_not_allowed"),
+                                   "This gateway takes no requests from web pages of that origin. "
+                                   "The setting cors_origins names those it does." },
     [ERROR_SEAL_REQUIRED] = { 403, RETRY_AS_USUAL, false, INVALID, WORD_INIT("seal_required"),
                               "This worker takes API requests only in sealed form. Call it through "
                               "a Sealgate gateway." },

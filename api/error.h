@@ -40,6 +40,7 @@ enum error_cause {
     ERROR_BAD_API_KEY,           /* 401 */
     ERROR_MODEL_NOT_ALLOWED,     /* 403 about = model */
     ERROR_HOST_NOT_ALLOWED,      /* 403 the Host field is not one of ours */
+    ERROR_ORIGIN_NOT_ALLOWED,    /* 403 a web page's, and not one of those in the settings */
     ERROR_SEAL_REQUIRED,         /* 403 an API request came unsealed */
     ERROR_MODEL_NOT_FOUND,       /* 404 about = model */
     ERROR_UNKNOWN_URL,           /* 404 about = METHOD and path */

@@ -453,6 +453,11 @@ static void on_engine_head(void *owner, unsigned status, const struct engine_fie
         fail(s, ERROR_INTERNAL);
         return;
     }
+    if (status >= 300 && status < 400) {
+        /* Wherever an engine wants its askers to go, clients cannot and must not follow. */
+        fail(s, ERROR_UPSTREAM_MALFORMED);
+        return;
+    }
     s->collecting = status >= 400 ||
                     (is_known_api(s) && !has_media(s, MEDIA_SSE) && content_length <= COLLECT_MAX);
     if (s->collecting)

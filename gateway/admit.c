@@ -57,6 +57,15 @@ enum admit_verdict admit_token(const struct admit *a, bytes authorization, bytes
     return token_set_find(&a->tokens, token) != NULL ? ADMIT_WELCOME : ADMIT_BAD_TOKEN;
 }
 
+bool admit_work(const struct admit *a, bytes origin)
+{
+    bytes scheme = bytes_slice(origin, 0, text_find(origin, BYTES_LIT(":")));
+    bool page = text_equal_nocase(scheme, BYTES_LIT("http")) ||
+                text_equal_nocase(scheme, BYTES_LIT("https")) ||
+                text_equal_nocase(origin, BYTES_LIT("null"));
+    return !page || a->tokens.n > 0 || admit_origin(a, origin);
+}
+
 bool admit_origin(const struct admit *a, bytes origin)
 {
     if (origin.len == 0 || origin.len > ADMIT_ORIGIN_MAX)

@@ -27,3 +27,9 @@ enum admit_verdict admit_token(const struct admit *a, bytes authorization, bytes
 
 /* Whether pages of that web origin may read answers. */
 bool admit_origin(const struct admit *a, bytes origin);
+
+/* Whether somebody who names that origin (empty: none) may have work done. A browser sends simple
+ * requests for any page without asking first, whether or not the page may read the answer; where
+ * tokens are needed, no page can guess one. Programs and extensions that name an origin of their own
+ * are no web pages. */
+bool admit_work(const struct admit *a, bytes origin);

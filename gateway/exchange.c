@@ -145,6 +145,7 @@ static void exchange_free(struct exchange *x)
     kept_clear(&x->answer);
     if (x->has_outlet)
         outlet_clear(&x->outlet);
+    x->guest.shard->held -= x->body.len;
     buf_clear(&x->body);
     buf_clear(&x->receipt);
     mem_free(x);
@@ -835,10 +836,20 @@ const struct link_events exchange_link_events = { .head = on_head,
 
 /* ---- the client's request ---- */
 
+/* ERR_NOMEM also when the shard's share of bodies is used up. */
+static err hold(struct exchange *x, bytes piece)
+{
+    struct shard *s = x->guest.shard;
+    ENSURE(piece.len <= common_of(x)->held_max - s->held, NOMEM);
+    TRY(buf_add(&x->body, piece));
+    s->held += piece.len;
+    return OK;
+}
+
 static void on_body(struct guest *g, bytes piece)
 {
     struct exchange *x = exchange_of(g);
-    err e = buf_add(&x->body, piece);
+    err e = hold(x, piece);
     if (e.code != ERR_OK) {
         const struct api_error error = { .cause = error_from(e, false), .retry_after_s = 1 };
         guest_error(g, &error);

@@ -165,6 +165,11 @@ static void on_signal(void *owner, int signum)
 
 /* ---- together ---- */
 
+static uint64_t share_of(uint64_t all, size_t shards, uint64_t least)
+{
+    return all / shards > least ? all / shards : least;
+}
+
 static err open_shards(struct program *p, struct buf *message)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -177,6 +182,7 @@ static err open_shards(struct program *p, struct buf *message)
         .store = p->store,
         .worker_tls = p->worker_tls,
         .worker_authorization = buf_view(&p->worker_authorization),
+        .held_max = share_of(p->settings.held_max, n, p->settings.body_max),
         .control = p->loop,
         .stale = on_stale,
         .ended = on_shard_ended,
@@ -228,14 +234,28 @@ static err open_all(struct program *p, struct buf *message)
     return open_trust(p);
 }
 
+/* All or none: those that run already are told to end, twice, which is at once. */
+static err start_shards(struct program *p)
+{
+    err e = OK;
+    while (p->running < p->shards_n && e.code == ERR_OK) {
+        e = shard_start(p->shards[p->running]);
+        p->running += e.code == ERR_OK;
+    }
+    for (size_t i = 0; e.code != ERR_OK && i < p->running; i++) {
+        shard_post_drain(p->shards[i]);
+        shard_post_drain(p->shards[i]);
+    }
+    return e;
+}
+
 static err run(struct program *p)
 {
     struct sock_addr addr;
     TRY(sock_addr_read(bytes_str(p->settings.listen), &addr));
     TRY(loop_on_signal(p->loop, SIGTERM, on_signal, p));
     TRY(loop_on_signal(p->loop, SIGINT, on_signal, p));
-    for (; p->running < p->shards_n; p->running++)
-        TRY(shard_start(p->shards[p->running]));
+    TRY(start_shards(p));
     on_age(&p->age);
     LOG_INFO(p->log, "ready", F_ADDR("listen", &addr), F_U64("shards", p->shards_n));
     log_batch(p->log, true);

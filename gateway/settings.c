@@ -66,6 +66,9 @@ static const struct config_row ROWS[] = {
       .help = "Threads that serve clients; 0 for one per core." },
     { ROW(body_max), .type = CONFIG_SIZE, .fallback = "64MiB", .min = 1024, .max = 1UL << 30,
       .help = "Largest request body; 413 above." },
+    { ROW(held_max), .type = CONFIG_SIZE, .fallback = "2GiB", .min = 1024,
+      .help = "Request bodies held at a time, all together; more are answered 503. Each shard has "
+              "an equal share, and room for one body at least." },
     { ROW(connections_max), .type = CONFIG_U64, .fallback = "2000", .min = 1, .max = 100000,
       .help = "Client connections per shard." },
     { ROW(head_timeout), .type = CONFIG_MILLIS, .fallback = "10s", .min = 100,

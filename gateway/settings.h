@@ -30,6 +30,7 @@ struct gateway_settings {
     uint64_t receipts_age;
 
     uint64_t body_max;
+    uint64_t held_max;
     uint64_t connections_max;
     uint64_t head_timeout;
     uint64_t body_timeout;

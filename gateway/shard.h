@@ -27,6 +27,7 @@ struct shard_common {
     struct store *store;
     struct tls_context *worker_tls;
     bytes worker_authorization; /* "Bearer ...", or empty */
+    uint64_t held_max;          /* bytes of request bodies that one shard holds */
     struct loop *control;       /* for mail to the control thread */
     /* Mail the control thread gets: a worker's key was found stale; a shard has ended. */
     void (*stale)(void *owner, size_t place); /* called on the control thread */
@@ -43,6 +44,7 @@ struct shard {
     struct metrics_block *block;
     struct exchange *waiting, **waiting_end; /* for a worker; in the order they came */
     struct loop_task wake;
+    uint64_t held; /* bytes of request bodies */
     bool draining;
 };
 

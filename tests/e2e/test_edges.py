@@ -253,6 +253,104 @@ def _():
         wait_for(lambda: s.metric(name) < 2)
 
 
+@test("an engine that sends its askers elsewhere sends no client there")
+def _():
+    async def elsewhere(call):
+        call.head(307, [("location", "http://127.0.0.1:1/v1/chat/completions")], 0)
+        call.end()
+
+    with Stack() as s:
+        s.engine.scripts["elsewhere"] = elsewhere
+        for stream in (False, True):
+            a = chat(s.port, "elsewhere", stream)
+            assert a.status == 502 and a.error["code"] == "upstream_malformed"
+            assert a.header("location") is None
+
+
+@test("a web page nobody named has no work done, whatever it may not read")
+def _():
+    with Stack(gateway={"cors_origins": "https://chat.example"}) as s:
+        for origin in ("https://evil.example", "null", "http://localhost:3000"):
+            a = chat(s.port, "gpt-test", headers=[("origin", origin), ("content-type", "text/plain")])
+            assert a.status in (403, 415)
+            # A blob without a type: a browser asks nobody before it sends this.
+            a = http(s.port, "POST", "/v1/chat/completions", chat_body("gpt-test"),
+                     [("origin", origin)])
+            assert a.status == 403 and a.error["code"] == "origin_not_allowed"
+        assert not s.engine.calls
+        for origin in ("https://chat.example", "chrome-extension://abc"):
+            assert chat(s.port, "gpt-test", headers=[("origin", origin)]).status == 200
+
+
+@test("bodies that are held have a bound, and room is given back")
+def _():
+    with Stack(gateway={"shards": "1", "held_max": "1MiB", "body_max": "1MiB"}) as s:
+        half = json.dumps(chat_body("gate-held", True, prompt="x" * 600000)).encode()
+        with s.conn() as c:
+            held = c.ask("POST", "/v1/chat/completions", half)
+            a = http(s.port, "POST", "/v1/chat/completions", half)
+            assert a.status == 503 and a.error["code"] == "server_overloaded"
+            s.engine.release["held"] = True
+            assert c.rest(held).complete
+        for _ in range(4):
+            assert http(s.port, "POST", "/v1/chat/completions", half).complete
+
+
+CLOCK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+int clock_gettime(clockid_t id, struct timespec *t)
+{
+    static int (*real)(clockid_t, struct timespec *);
+    if (real == NULL)
+        real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    int result = real(id, t);
+    FILE *f = id == CLOCK_REALTIME ? fopen(getenv("SHIFT"), "r") : NULL;
+    long by = 0;
+    if (f != NULL) {
+        if (fscanf(f, "%ld", &by) != 1)
+            by = 0;
+        fclose(f);
+    }
+    t->tv_sec += by;
+    return result;
+}
+"""
+
+
+@test("after a sleep of hours the first request is served, with keys that were asked for anew")
+def _():
+    # Steady clocks stand still while a machine sleeps; the wall clock does not.
+    with Stack(start_gateway=False) as s:
+        library = os.path.join(s.folder, "clock.so")
+        built = subprocess.run(["cc", "-shared", "-fPIC", "-o", library,
+                                s.write("clock.c", CLOCK), "-ldl"], capture_output=True, check=False)
+        if built.returncode != 0 or Options.patience > 1:
+            raise Skip("a library for shifting the clock cannot be used here")
+        s.write("shift", "0")
+        env = {"LD_PRELOAD": library, "SHIFT": os.path.join(s.folder, "shift")}
+        s.env = env
+        s.workers[0].stop()
+        s.workers[0] = s.start_worker(0)
+        os.environ.update(env)
+        try:
+            s.start_gateway()
+        finally:
+            for name in env:
+                del os.environ[name]
+        s.wait_ready()
+        assert chat(s.port, "gpt-test").status == 200
+        looks = s.metric("sealgate_workers_trusted")
+        for hours in (2, 8):
+            s.write("shift", str(hours * 3600))
+            a = chat(s.port, "gpt-test", True)
+            assert a.status == 200 and a.complete, a.body
+        assert looks == 1 and "worker refused" not in s.gateway.log
+
+
 @test("a receipt with another worker's evidence beside it is refused, also without a policy")
 def _():
     views = []

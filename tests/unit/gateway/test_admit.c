@@ -68,12 +68,37 @@ static void origins_are_those_in_the_settings(void **state)
     CHECK(!admit_origin(&all, bytes_of(longest, ADMIT_ORIGIN_MAX + 1)));
 }
 
+static void pages_of_other_origins_have_no_work_done(void **state)
+{
+    (void)state;
+    const struct config_list none = { 0 }, some = { ORIGINS, 1 }, any = { ANY, 1 };
+    struct admit one = { .hosts = &none, .origins = &some };
+    const struct admit all = { .hosts = &none, .origins = &any };
+    static const char *const pages[] = { "https://evil.example", "http://evil.example:8080", "null",
+                                         "HTTPS://evil.example", "http://localhost:3000" };
+    static const char *const programs[] = { "", "chrome-extension://abc", "app://obsidian.md",
+                                            "https://chat.example" };
+    BUF_AUTO message = BUF(256);
+    for (size_t i = 0; i < ARRAY_LEN(pages); i++) {
+        CHECK(!admit_work(&one, bytes_str(pages[i])));
+        CHECK(admit_work(&all, bytes_str(pages[i])));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(programs); i++)
+        CHECK(admit_work(&one, bytes_str(programs[i])));
+    CHECK_OK(token_set_read(
+        &one.tokens, BYTES_LIT("d0c04f4b1951e4aeaaec8223ed2039e542f3aae805a6fa7f6d794e5afff5d272"),
+        &message));
+    CHECK(admit_work(&one, bytes_str(pages[0])));
+    token_set_clear(&one.tokens);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_that_are_not_ours_are_refused),
         cmocka_unit_test(a_token_is_needed_once_there_are_any),
         cmocka_unit_test(origins_are_those_in_the_settings),
+        cmocka_unit_test(pages_of_other_origins_have_no_work_done),
     };
     return cmocka_run_group_tests_name("gateway/admit", tests, NULL, NULL);
 }
