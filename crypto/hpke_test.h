@@ -27,6 +27,3 @@ void hpke_set_seq(struct hpke *h, uint64_t seq);
 
 /* The nonce of the present sequence number. */
 void hpke_nonce(const struct hpke *h, uint8_t out[static AEAD_NONCE_LEN]);
-
-/* Key pairs that this thread holds ready. */
-size_t hpke_pool_len(void);

@@ -12,22 +12,20 @@
 #include "crypto/labeled.h"
 #include "crypto/secret.h"
 #include "crypto/setup.h"
+#include "crypto/x25519_batch.h"
 
 enum { X25519_LEN = 32 };
+
+_Static_assert((int)KEM_POOL_MAX <= (int)X25519_BATCH_MAX, "filled at once");
 
 _Static_assert(crypto_scalarmult_curve25519_BYTES == X25519_LEN, "X25519");
 
 static const uint8_t x25519_suite_id[] = { 'K', 'E', 'M', 0x00, 0x20 };
 
-struct pair {
-    uint8_t sk[X25519_LEN];
-    uint8_t pk[X25519_LEN];
-};
-
 /* In secret memory; each pair is handed out once and wiped here. */
 struct pool {
     size_t n;
-    struct pair pairs[KEM_POOL_MAX];
+    struct x25519_pair pairs[KEM_POOL_MAX];
 };
 
 static _Thread_local struct pool *pool;
@@ -73,17 +71,17 @@ static err x25519_extract_and_expand(const uint8_t *dh, const uint8_t *enc, cons
     return labeled_expand(prk, &what, secret, SHA256_LEN);
 }
 
-static err pair_make(struct pair *p)
+static err pair_make(struct x25519_pair *p)
 {
     TRY(crypto_random(p->sk, sizeof p->sk));
     return x25519_public_key(p->sk, p->pk);
 }
 
-static err pair_take(struct pair *out)
+static err pair_take(struct x25519_pair *out)
 {
     if (pool == NULL || pool->n == 0)
         return pair_make(out);
-    struct pair *p = &pool->pairs[--pool->n];
+    struct x25519_pair *p = &pool->pairs[--pool->n];
     *out = *p;
     secret_wipe(p, sizeof *p);
     return OK;
@@ -91,7 +89,7 @@ static err pair_take(struct pair *out)
 
 static err x25519_encap(const uint8_t *pk, const uint8_t *ephemeral, uint8_t *enc, uint8_t *secret)
 {
-    SECRET(struct pair, e);
+    SECRET(struct x25519_pair, e);
     SECRET_BYTES(dh, X25519_LEN);
     if (ephemeral == NULL) {
         TRY(pair_take(&e));
@@ -184,9 +182,9 @@ err kem_pool_fill(size_t n)
         TRY(secret_new(&at, sizeof *pool));
         pool = at;
     }
-    while (pool->n < n) {
-        TRY(pair_make(&pool->pairs[pool->n]));
-        pool->n++;
+    if (pool->n < n) {
+        TRY(x25519_batch(&pool->pairs[pool->n], n - pool->n));
+        pool->n = n;
     }
     return OK;
 }

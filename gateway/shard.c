@@ -11,7 +11,11 @@
 #include "gateway/page.h"
 #include "wire/names.h"
 
-enum { TARGET_MAX = 16 * 1024, HOOK_ORDER = 100 };
+enum {
+    TARGET_MAX = 16 * 1024,
+    KEYS_LOW = 8,   /* ephemeral key pairs held ready: made anew below this */
+    KEYS_FULL = 16, /* up to this */
+};
 
 struct shard_thread {
     struct shard shard; /* first: what others see */
@@ -223,8 +227,16 @@ static err open_pool(struct shard *s)
     return pool_new(&s->pool, s->loop, &settings);
 }
 
+/* Behind all that the turn had to send, so that few requests wait for their ephemeral key. */
+static void make_keys(void)
+{
+    if (hpke_pool_len() < KEYS_LOW)
+        (void)hpke_pool_fill(KEYS_FULL); /* without them, each is made when it is needed */
+}
+
 static void on_turn_end(struct loop_hook *h)
 {
+    make_keys();
     log_flush(CONTAINER_OF(h, struct shard_thread, log)->shard.common->log);
 }
 
