@@ -2,12 +2,14 @@
 
 #include "attest/nitro.h"
 #include "attest/simulated.h"
+#include "attest/snp_verify.h"
 #include "attest/tdx.h"
 
 /* One line per platform. An entry points to NULL when the build leaves that platform out. */
 static const struct verifier *const *const verifiers[] = {
     &nitro_verifier,
     &simulated_verifier,
+    &snp_verifier,
     &tdx_verifier,
 };
 
