@@ -83,12 +83,16 @@ void guest_error(struct guest *g, const struct api_error *error)
     struct error_field list[ERROR_FIELDS_MAX];
     struct front_field more[ERROR_FIELDS_MAX];
     size_t n = error_fields(error, list);
-    for (size_t i = 0; i < n; i++)
-        more[i] = (struct front_field){ bytes_str(list[i].name), bytes_str(list[i].value) };
+    size_t more_n = 0;
+    for (size_t i = 0; i < n; i++) {
+        /* Whether the connection is closed, the front says by itself. */
+        more[more_n] = (struct front_field){ bytes_str(list[i].name), bytes_str(list[i].value) };
+        more_n += front_takes(&more[more_n]);
+    }
     if (error_write_body(&body, error).code != ERR_OK)
         front_abort(g->request);
     else
-        answer(g, error_status(error->cause), more, n, buf_view(&body));
+        answer(g, error_status(error->cause), more, more_n, buf_view(&body));
 }
 
 static const struct word ROUTES[ROUTE_KINDS] = {

@@ -134,7 +134,8 @@ static void trust(struct fixture *f, const int64_t *life_s)
     for (size_t i = 0; i < SERVERS; i++) {
         if (life_s[i] == 0)
             continue;
-        struct verdict v = verdict_plain(life_s[i]);
+        struct verdict v;
+        verdict_plain(&v, life_s[i]);
         CHECK_OK(trusted_new(&view->workers[i], i, &v, document, clock_wall_s()));
         verdict_clear(&v);
     }

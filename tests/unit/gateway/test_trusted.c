@@ -8,7 +8,8 @@ static void keeps_what_the_verdict_said_and_nothing_borrowed(void **state)
     (void)state;
     struct trusted *t;
     char hint[KEY_CONFIG_HINT_LEN + 1];
-    struct verdict v = verdict_plain(100);
+    struct verdict v;
+    verdict_plain(&v, 100);
     int64_t until = v.not_after;
     CHECK_OK(trusted_new(&t, 3, &v, DOCUMENT, 1234));
     verdict_clear(&v);
@@ -26,7 +27,8 @@ static void refuses_a_verdict_that_is_none(void **state)
 {
     (void)state;
     struct trusted *t = NULL;
-    struct verdict v = verdict_plain(100);
+    struct verdict v;
+    verdict_plain(&v, 100);
     v.accepted = false;
     CHECK_ERR(trusted_new(&t, 0, &v, DOCUMENT, 0), UNTRUSTED);
     verdict_clear(&v);
@@ -43,7 +45,8 @@ static void only_hardware_is_no_evaluation(void **state)
     } rows[] = { { TRUST_NONE, true }, { TRUST_SIMULATED, true }, { TRUST_HARDWARE, false } };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct trusted *t;
-        struct verdict v = verdict_plain(100);
+        struct verdict v;
+        verdict_plain(&v, 100);
         v.trust = rows[i].trust;
         CHECK_OK(trusted_new(&t, 0, &v, DOCUMENT, 0));
         CHECK(t->evaluation == rows[i].evaluation);
@@ -61,7 +64,8 @@ static void takes_the_first_key_and_needs_one(void **state)
         verdict_config(200, KEM_X25519_HKDF_SHA256, BYTES_ARRAY(newer)),
         verdict_config(199, KEM_X25519_HKDF_SHA256, BYTES_ARRAY(verdict_x25519)),
     };
-    struct verdict v = verdict_of(configs, 2, 100);
+    struct verdict v;
+    verdict_of(&v, configs, 2, 100);
     CHECK_OK(trusted_new(&t, 0, &v, DOCUMENT, 0));
     CHECK(t->config.id == 200);
     trusted_unref(t);
@@ -78,7 +82,8 @@ static void lives_as_long_as_somebody_refers_to_it(void **state)
     (void)state;
     struct trusted *t;
     struct trust_view *view;
-    struct verdict v = verdict_plain(100);
+    struct verdict v;
+    verdict_plain(&v, 100);
     CHECK_OK(trusted_new(&t, 0, &v, DOCUMENT, 0));
     CHECK_OK(trust_view_new(&view));
     view->workers[5] = trusted_ref(t);
@@ -113,7 +118,8 @@ static err make(void *arg)
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
-    struct verdict v = verdict_plain(100);
+    struct verdict v;
+    verdict_plain(&v, 100);
     law_every_allocation_fails_once(make, &v);
     verdict_clear(&v);
 }
