@@ -14,7 +14,7 @@
 #include "crypto/hpke.h"
 #include "crypto/secret.h"
 
-enum { LIST_MAX = 1024, STATEMENT_MAX = 4096, BACKDATE_S = 60 };
+enum { LIST_MAX = 1024, STATEMENT_MAX = 4096, BACKDATE_S = 60, SET_BACK_S = 5 };
 
 struct keys {
     struct loop *loop;
@@ -31,6 +31,7 @@ struct keys {
     uint8_t previous_id;
     int64_t previous_until;
     uint64_t generation;
+    int64_t ahead_s; /* of the wall clock before the steady one, at most so far */
 };
 
 static const struct key_suite SUITES[] = {
@@ -112,8 +113,28 @@ static void schedule(struct keys *k)
     loop_timer_start(k->loop, &k->timer, wait_s > 0 ? (uint64_t)wait_s * 1000 : 100, on_timer);
 }
 
+static int64_t ahead_s(void)
+{
+    return clock_wall_s() - (int64_t)(clock_steady_ms() / 1000);
+}
+
+/* The date in a request and the memory of replays hold together only while time goes forward. Whoever
+ * sets the clock back, and that may be the host, gets keys that open nothing from before. */
+static void drop_keys_if_set_back(struct keys *k)
+{
+    int64_t ahead = ahead_s();
+    if (ahead < k->ahead_s - SET_BACK_S) {
+        (void)ohttp_keys_retire(k->ohttp, INT64_MAX);
+        k->newest_until = clock_wall_s();
+        k->ahead_s = ahead;
+    }
+    if (ahead > k->ahead_s)
+        k->ahead_s = ahead;
+}
+
 void keys_tend(struct keys *k)
 {
+    drop_keys_if_set_back(k);
     int64_t now = clock_wall_s();
     bool due = now >= k->newest_until - (int64_t)k->settings.ahead_s;
     bool over = k->has_previous && now >= k->previous_until;
@@ -139,6 +160,7 @@ err keys_new(struct keys **out, struct loop *loop, const struct keys_settings *s
     TRY(mem_new(&k));
     k->loop = loop;
     k->settings = *settings;
+    k->ahead_s = ahead_s();
     k->list = k->bare = BUF(LIST_MAX);
     k->statement = BUF(STATEMENT_MAX);
     err e = crypto_random(&k->newest_id, 1);

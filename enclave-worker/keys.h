@@ -26,7 +26,8 @@ err keys_new(struct keys **out, struct loop *loop, const struct keys_settings *s
 void keys_free(struct keys *k);
 
 /* Rotates if that is due, without waiting for the timer: a machine that slept wakes with keys that
- * have expired, and a timer that does not know of it. To be called before keys are published. */
+ * have expired, and a timer that does not know of it. A clock that was set back drops all keys, since
+ * replays could pass otherwise. To be called before keys are published or used. */
 void keys_tend(struct keys *k);
 
 const struct signing_key *keys_identity(const struct keys *k);

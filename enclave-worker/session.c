@@ -819,6 +819,7 @@ err session_start(struct worker *w, struct link_stream *stream, enum ohttp_varia
     s->collected = BUF(COLLECT_MAX);
     s->whole = BUF(WHOLE_MAX);
     s->opened_ms = loop_now_ms(w->loop);
+    keys_tend(w->keys);
     err e = ohttp_server_new(&s->ohttp, variant, keys_ohttp(w->keys));
     if (e.code == ERR_OK)
         e = bhttp_reader_new(&s->reader, true, &INNER_EVENTS, s);

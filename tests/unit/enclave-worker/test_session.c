@@ -1,6 +1,7 @@
 /* Sealed requests as a worker sees them, from the first byte to the last. */
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "enclave-worker/session.h"
 #include "receipts/air_read.h"
@@ -413,6 +414,32 @@ static void names_a_stale_key_before_the_rest_has_come(void **state)
     stage_close(&s);
 }
 
+static void opens_nothing_from_before_the_clock_was_set_back(void **state)
+{
+    (void)state;
+    struct stage s;
+    struct stage_ask before;
+    struct stage_ask slept;
+    stage_open(&s, NULL);
+    stage_seal(&s, &before, OHTTP_CHUNKED, &PLAIN);
+    clock_shift_wall_s(-3);
+    answers_and_signs(&s, OHTTP_CHUNKED); /* clocks are corrected a little now and then */
+    clock_shift_wall_s(-600);
+    stage_send(&s, &before, 0, before.sealed.len, true);
+    check_outer(&s, &before, 422, PROBLEM_OHTTP_KEY);
+    stage_ask_clear(&before);
+    answers_and_signs(&s, OHTTP_CHUNKED);
+    /* A machine that slept has newer keys at once. */
+    stage_seal(&s, &slept, OHTTP_CHUNKED, &PLAIN);
+    clock_shift_wall_s(8 * 3600);
+    stage_send(&s, &slept, 0, slept.sealed.len, true);
+    check_outer(&s, &slept, 422, PROBLEM_OHTTP_KEY);
+    stage_ask_clear(&slept);
+    answers_and_signs(&s, OHTTP_CHUNKED);
+    stage_close(&s);
+    clock_shift_wall_s(0);
+}
+
 static void gives_up_on_requests_that_do_not_come(void **state)
 {
     (void)state;
@@ -629,6 +656,7 @@ int main(void)
         cmocka_unit_test(says_so_when_the_engine_takes_no_more),
         cmocka_unit_test(has_one_answer_for_all_that_does_not_open),
         cmocka_unit_test(names_a_stale_key_before_the_rest_has_come),
+        cmocka_unit_test(opens_nothing_from_before_the_clock_was_set_back),
         cmocka_unit_test(gives_up_on_requests_that_do_not_come),
         cmocka_unit_test(seals_no_end_onto_a_broken_stream),
         cmocka_unit_test(answers_with_an_error_while_it_still_can),
