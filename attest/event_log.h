@@ -16,7 +16,7 @@
 #include "base/err.h"
 
 enum {
-    EVENT_LOG_MAX = 128 * 1024,
+    EVENT_LOG_MAX = 256 * 1024,
     EVENT_RTMRS = 4,
     EVENT_DIGEST_LEN = 48,
     EVENT_COUNT_MAX = 2048,

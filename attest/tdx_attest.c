@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "attest/event_log.h"
 #include "attest/tdx.h"
 #include "base/attr.h"
 #include "base/mem.h"
@@ -88,6 +89,8 @@ static err add_log(const char *path, struct buf *log)
         return OK;
     }
     cut_log(log);
+    if (log->len > TDX_LOG_MAX)
+        buf_truncate(log, 0);
     return e;
 }
 
@@ -96,7 +99,7 @@ static err make_collateral(const struct tdx_attester *self, bytes quote, int64_t
 {
     const struct tdx_attest_settings *s = &self->settings;
     BUF_AUTO given = BUF(BUNDLE_COLLATERAL_MAX);
-    BUF_AUTO log = BUF(TDX_LOG_MAX);
+    BUF_AUTO log = BUF(EVENT_LOG_MAX);
     struct tdx_collateral c;
     TRY(s->collateral(s->collateral_owner, quote, now, &given));
     TRY(tdx_collateral_read(buf_view(&given), &c));
