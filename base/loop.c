@@ -600,6 +600,9 @@ static void on_looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo 
 static err start_lookup(struct loop_lookup *k, struct loop *l, const char *host, const char *port)
 {
     static const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG };
+    /* RFC 6761 section 6.3: localhost is here, whatever a file or a name server says or lacks. No
+     * name at all is how getaddrinfo() is asked for it. */
+    const char *name = text_equal_nocase(bytes_str(host), BYTES_LIT("localhost")) ? NULL : host;
     uint64_t number;
     ENSURE(text_u64(bytes_str(port), &number) && number <= UINT16_MAX, CONFIG);
     if (read_numeric(host, (uint16_t)number, &k->numeric)) {
@@ -607,7 +610,7 @@ static err start_lookup(struct loop_lookup *k, struct loop *l, const char *host,
         return OK;
     }
     k->request.data = k;
-    ENSURE(uv_getaddrinfo(&l->uv, &k->request, on_looked_up, host, port, &hints) == 0, UNAVAILABLE);
+    ENSURE(uv_getaddrinfo(&l->uv, &k->request, on_looked_up, name, port, &hints) == 0, UNAVAILABLE);
     return OK;
 }
 

@@ -149,8 +149,8 @@ struct loop_lookup;
  * e is OK with n > 0, NOT_FOUND when the name is known not to be, else UNAVAILABLE. */
 typedef void loop_lookup_fn(void *owner, err e, const struct sockaddr_storage *addrs, size_t n);
 
-/* done is called once, never from inside this call; *out is valid until then. Numeric hosts ask
- * nobody. host and port are copied. */
+/* done is called once, never from inside this call; *out is valid until then. Numeric hosts and
+ * localhost ask nobody. host and port are copied. */
 err loop_resolve(struct loop_lookup **out, struct loop *l, const char *host, const char *port,
                  loop_lookup_fn *done, void *owner);
 /* done is not called any more. NULL is allowed. */

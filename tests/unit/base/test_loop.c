@@ -641,6 +641,26 @@ static void names_are_looked_up_elsewhere(void **state)
     CHECK(a.n >= 1);
 }
 
+static void localhost_is_this_machine(void **state)
+{
+    struct fixture *f = *state;
+    struct loop_lookup *k;
+    const char *const names[] = { "localhost", "LocalHost" };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct answer a = { .f = f };
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        CHECK_OK(loop_resolve(&k, f->loop, names[i], "80", on_answer, &a));
+        loop_run(f->loop);
+        CHECK_OK(a.e);
+        memcpy(&v4, &a.first, sizeof v4);
+        memcpy(&v6, &a.first, sizeof v6);
+        CHECK(v4.sin_family == AF_INET ? ntohl(v4.sin_addr.s_addr) == INADDR_LOOPBACK
+                                       : IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr));
+        CHECK(ntohs(v4.sin_port) == 80);
+    }
+}
+
 static void a_cancelled_look_up_is_not_answered(void **state)
 {
     struct fixture *f = *state;
@@ -711,6 +731,7 @@ int main(void)
         TEST(only_so_many_signals_are_heard),
         TEST(numeric_hosts_are_answered_in_a_turn),
         TEST(names_are_looked_up_elsewhere),
+        TEST(localhost_is_this_machine),
         TEST(a_cancelled_look_up_is_not_answered),
         TEST(stops_and_runs_again),
         TEST(making_one_survives_failing_allocations),
