@@ -244,10 +244,14 @@ static err listen_on(const struct sockaddr *a, unsigned flags, int *out_fd)
 
 static err listen_tcp(const struct sock_addr *at, unsigned flags, int *out_fd)
 {
-    static const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE };
+    const bool any = strcmp(at->host, "*") == 0;
+    /* No name means this machine's loopback, unless it is asked for passively: then any address.
+     * For localhost see base/loop.c. */
+    const bool here = text_equal_nocase(bytes_str(at->host), BYTES_LIT("localhost"));
+    const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = here ? 0 : AI_PASSIVE };
     char port[16];
     struct addrinfo *found;
-    const char *host = strcmp(at->host, "*") == 0 ? NULL : at->host;
+    const char *host = any || here ? NULL : at->host;
     (void)snprintf(port, sizeof port, "%u", at->port);
     ENSURE(getaddrinfo(host, port, &hints, &found) == 0, CONFIG);
     err e = OK;
