@@ -8,11 +8,11 @@
 #include "base/attr.h"
 #include "crypto/crl.h"
 
-enum { CHAIN_LEN = 3, PINNED = 3, ROOTS_MAX = X509_ROOTS_MAX };
+enum { CHAIN_LEN = 3, ROOTS_MAX = X509_ROOTS_MAX };
 
 /* The roots, by SHA-256 of the certificate: kdsintf.amd.com/vcek/v1/{Milan,Genoa,Turin}/cert_chain.
  * RSA-4096 each, made 2020-10-22, 2022-01-26 and 2023-05-15, for 25 years. */
-static const struct x509_root pinned[PINNED] = {
+const struct x509_root snp_amd_roots[SNP_ROOTS] = {
     { { 0x69, 0xd0, 0x63, 0xb4, 0x53, 0x44, 0xd2, 0x6a, 0x2e, 0x94, 0xe1,
         0xf4, 0x21, 0x0d, 0xe4, 0x9e, 0xf5, 0x55, 0x30, 0x82, 0x87, 0xd4,
         0xc1, 0x74, 0x44, 0x5c, 0x95, 0x63, 0x9a, 0x54, 0x0b, 0xcd } },
@@ -117,8 +117,8 @@ static err check_collateral(struct run *r, status *out)
 
 static size_t gather_roots(const struct run *r, struct x509_root *roots)
 {
-    size_t n = PINNED;
-    memcpy(roots, pinned, sizeof pinned);
+    size_t n = SNP_ROOTS;
+    memcpy(roots, snp_amd_roots, sizeof snp_amd_roots);
     for (size_t i = 0; i < r->settings->more_roots_n && n < ROOTS_MAX; i++)
         roots[n++] = r->settings->more_roots[i];
     return n;
@@ -526,13 +526,16 @@ static void add_registers(const struct snp_result *r, struct verifier_facts *out
         add_register(out, 6, report->chip_id);
 }
 
+/* A check that was not made leaves its part unchecked. */
 static struct verifier_outcome part_of(const struct snp_result *r, enum verdict_check_id part)
 {
     for (size_t i = 0; i < SNP_CHECKS; i++) {
-        if (rows[i].part == part && r->checks[i].status == VERDICT_FAIL)
-            return (struct verifier_outcome){ VERDICT_FAIL, r->checks[i].reason };
-        if (rows[i].part == part && r->checks[i].reason == REASON_EARLIER_FAILURE)
-            return (struct verifier_outcome){ VERDICT_SKIP, REASON_UNCHECKED };
+        const struct snp_check *c = &r->checks[i];
+        if (rows[i].part != part || c->status == VERDICT_PASS || c->reason == REASON_NOT_APPLICABLE)
+            continue;
+        return c->status == VERDICT_FAIL
+                   ? (struct verifier_outcome){ VERDICT_FAIL, c->reason }
+                   : (struct verifier_outcome){ VERDICT_SKIP, REASON_UNCHECKED };
     }
     return (struct verifier_outcome){ VERDICT_PASS, REASON_PASSED };
 }

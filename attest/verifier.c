@@ -1,5 +1,6 @@
 #include "attest/verifier.h"
 
+#include "attest/azure_hcl_verify.h"
 #include "attest/nitro.h"
 #include "attest/simulated.h"
 #include "attest/snp_verify.h"
@@ -7,6 +8,7 @@
 
 /* One line per platform. An entry points to NULL when the build leaves that platform out. */
 static const struct verifier *const *const verifiers[] = {
+    &azure_verifier,
     &nitro_verifier,
     &simulated_verifier,
     &snp_verifier,
