@@ -94,6 +94,10 @@ struct snp_settings {
     size_t more_roots_n;
 };
 
+/* The pinned roots of AMD, by SHA-256 of the certificate: Milan, Genoa, Turin. */
+enum { SNP_ROOTS = 3 };
+extern const struct x509_root snp_amd_roots[SNP_ROOTS];
+
 /* An err is for memory only, and *out is then a refusal. */
 err snp_verify(bytes report, const struct snp_collateral *collateral,
                const struct snp_settings *settings, struct snp_result *out);
