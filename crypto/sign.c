@@ -149,6 +149,14 @@ static err key_from_point(const struct curve_row *row, bytes point, EVP_PKEY **o
     return OK;
 }
 
+err ec_point_check(enum ec_curve curve, bytes point)
+{
+    const struct curve_row *row = curve_find(curve);
+    ENSURE(row != NULL && point.len == ec_point_len(curve) && point.at[0] == 0x04, CRYPTO);
+    CLEANUP(pkey_free) EVP_PKEY *key = NULL;
+    return key_from_point(row, point, &key);
+}
+
 /* One INTEGER of X.690: no needless leading zero, and one where the top bit would mean a sign. */
 static size_t der_put_integer(uint8_t *to, const uint8_t *be, size_t len)
 {

@@ -42,6 +42,9 @@ enum { EC_POINT_MAX = 97 };
 /* Length of an uncompressed point, 0x04 || x || y; 0 when the curve is unknown. */
 size_t ec_point_len(enum ec_curve curve);
 
+/* ERR_CRYPTO unless it is an uncompressed point on the curve. */
+err ec_point_check(enum ec_curve curve, bytes point);
+
 /* SHA-256 with P-256, SHA-384 with P-384. pk is the uncompressed point, or the DER of a
  * SubjectPublicKeyInfo with the named curve and that point. ERR_CRYPTO for anything that does not
  * verify: a point off the curve, another encoding, r or s out of range. */

@@ -8,7 +8,7 @@
 
 #include "base/text.h"
 
-enum { FILE_MAX = 64 * 1024 * 1024, HELD_MAX = 64, NAME_MAX_LEN = 400, DIGITS_JSON_MAX = 18 };
+enum { FILE_MAX = 64 * 1024 * 1024, HELD_MAX = 256, NAME_MAX_LEN = 400, DIGITS_JSON_MAX = 18 };
 
 struct vec {
     unsigned passed;
