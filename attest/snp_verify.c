@@ -581,7 +581,7 @@ static err examine(const struct bundle *b, const struct policy *policy, int64_t 
     return e;
 }
 
-static const struct verifier verifier = { .platform = "sev-snp",
+static const struct verifier verifier = { .platform = SNP_PLATFORM,
                                           .trust = TRUST_HARDWARE,
                                           .registers = snp_registers,
                                           .registers_n = SNP_REGISTERS,

@@ -109,6 +109,8 @@ void snp_facts(const struct snp_result *r, struct verifier_facts *out);
 enum { SNP_REGISTERS = 7 };
 extern const struct verifier_register snp_registers[SNP_REGISTERS];
 
-/* Platform "sev-snp": evidence is the report, collateral the host's certificate table with a
- * revocation list added (attest/snp_table.h). */
+#define SNP_PLATFORM "sev-snp"
+
+/* Evidence is the report, collateral the host's certificate table with a revocation list added
+ * (attest/snp_table.h). */
 extern const struct verifier *const snp_verifier;
