@@ -7,7 +7,7 @@
 
 /* A piece grows up to GATHER_MAX by further small writes; an empty one is kept for the next write
  * if it is no larger than KEEP_MAX: most streams carry a few hundred bytes per event. */
-enum { GATHER_MAX = 16 * 1024, KEEP_MAX = 4 * 1024 };
+enum { GATHER_MAX = 16 * 1024, KEEP_MAX = 1024 };
 
 struct queue_piece {
     struct queue_piece *next;
