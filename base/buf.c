@@ -89,18 +89,20 @@ err buf_add_zeros(struct buf *to, size_t n)
     return OK;
 }
 
+/* vsnprintf writes a NUL too: grow() keeps the byte for it behind cap. */
 err buf_addf(struct buf *to, const char *format, ...)
 {
+    uint8_t *room = to->at != NULL ? to->at + to->len : NULL;
+    size_t end = to->cap < to->max ? to->cap : to->max;
+    size_t left = to->at != NULL ? end - to->len : 0;
     va_list args;
     va_start(args, format);
-    int need = vsnprintf(NULL, 0, format, args);
+    int need = vsnprintf((char *)room, room != NULL ? left + 1 : 0, format, args);
     va_end(args);
     ENSURE(need >= 0, INTERNAL);
 
-    /* vsnprintf writes a NUL too: grow() keeps the byte for it behind cap. */
-    uint8_t *room;
-    TRY(buf_reserve(to, (size_t)need, &room));
-    if (need > 0) {
+    if ((size_t)need > left || room == NULL) {
+        TRY(buf_reserve(to, (size_t)need, &room));
         va_start(args, format);
         (void)vsnprintf((char *)room, (size_t)need + 1, format, args);
         va_end(args);

@@ -96,7 +96,8 @@ static bool put_time(struct log *log)
 {
     char now[CLOCK_UTC_TEXT_LEN];
     clock_utc_text(clock_wall_ms(), now);
-    return err_is_ok(buf_addf(&log->line, "{\"time\":\"%s\"", now));
+    return err_is_ok(buf_add_str(&log->line, "{\"time\":\"")) &&
+           err_is_ok(buf_add_str(&log->line, now)) && err_is_ok(buf_add_u8(&log->line, '"'));
 }
 
 /* True when all that was dropped has been told of. */
@@ -251,7 +252,9 @@ static err put_value(struct buf *out, const struct log_field *f)
 
 static err put_field(struct buf *out, const struct log_field *f)
 {
-    TRY(buf_addf(out, ",\"%s\":", f->key));
+    TRY(buf_add_str(out, ",\""));
+    TRY(buf_add_str(out, f->key));
+    TRY(buf_add_str(out, "\":"));
     return put_value(out, f);
 }
 

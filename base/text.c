@@ -46,37 +46,68 @@ err text_hex_decode(struct buf *out, bytes hex)
     return OK;
 }
 
+static void put_four(uint8_t *to, uint32_t v, const char *alphabet)
+{
+    to[0] = (uint8_t)alphabet[v >> 18 & 63];
+    to[1] = (uint8_t)alphabet[v >> 12 & 63];
+    to[2] = (uint8_t)alphabet[v >> 6 & 63];
+    to[3] = (uint8_t)alphabet[v & 63];
+}
+
 static err base64_encode(struct buf *out, bytes in, const char *alphabet, bool padded)
 {
-    size_t whole = in.len / 3 * 4;
     size_t rest = in.len % 3;
-    size_t len = whole + (rest == 0 ? 0 : padded ? 4 : rest + 1);
+    size_t whole = in.len - rest;
+    size_t len = whole / 3 * 4 + (rest == 0 ? 0 : padded ? 4 : rest + 1);
+    uint8_t last[4];
     uint8_t *room;
     TRY(buf_reserve(out, len, &room));
 
-    size_t o = 0;
-    for (size_t i = 0; i < in.len; i += 3) {
-        uint32_t v = (uint32_t)in.at[i] << 16;
-        v |= i + 1 < in.len ? (uint32_t)in.at[i + 1] << 8 : 0;
-        v |= i + 2 < in.len ? in.at[i + 2] : 0;
-        for (unsigned k = 0; k < 4 && o < len; k++)
-            room[o++] = (uint8_t)(i + k > in.len ? '=' : alphabet[v >> (18 - 6 * k) & 63]);
+    for (size_t i = 0; i < whole; i += 3, room += 4) {
+        uint32_t high = (uint32_t)in.at[i] << 16;
+        put_four(room, high | (uint32_t)in.at[i + 1] << 8 | in.at[i + 2], alphabet);
+    }
+    if (rest > 0) {
+        uint32_t high = (uint32_t)in.at[whole] << 16;
+        put_four(last, rest == 2 ? high | (uint32_t)in.at[whole + 1] << 8 : high, alphabet);
+        memset(last + rest + 1, '=', 3 - rest);
+        memcpy(room, last, padded ? 4 : rest + 1);
     }
     buf_commit(out, len);
     return OK;
 }
 
+/* One more than what a letter or figure stands for. */
+static const uint8_t base64_figures[256] = {
+    ['A'] = 1,  ['B'] = 2,  ['C'] = 3,  ['D'] = 4,  ['E'] = 5,  ['F'] = 6,  ['G'] = 7,  ['H'] = 8,
+    ['I'] = 9,  ['J'] = 10, ['K'] = 11, ['L'] = 12, ['M'] = 13, ['N'] = 14, ['O'] = 15, ['P'] = 16,
+    ['Q'] = 17, ['R'] = 18, ['S'] = 19, ['T'] = 20, ['U'] = 21, ['V'] = 22, ['W'] = 23, ['X'] = 24,
+    ['Y'] = 25, ['Z'] = 26, ['a'] = 27, ['b'] = 28, ['c'] = 29, ['d'] = 30, ['e'] = 31, ['f'] = 32,
+    ['g'] = 33, ['h'] = 34, ['i'] = 35, ['j'] = 36, ['k'] = 37, ['l'] = 38, ['m'] = 39, ['n'] = 40,
+    ['o'] = 41, ['p'] = 42, ['q'] = 43, ['r'] = 44, ['s'] = 45, ['t'] = 46, ['u'] = 47, ['v'] = 48,
+    ['w'] = 49, ['x'] = 50, ['y'] = 51, ['z'] = 52, ['0'] = 53, ['1'] = 54, ['2'] = 55, ['3'] = 56,
+    ['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60, ['8'] = 61, ['9'] = 62,
+};
+
 static int base64_digit(uint8_t c, const char *alphabet)
 {
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
+    if (base64_figures[c] > 0)
+        return base64_figures[c] - 1;
     if (c == (uint8_t)alphabet[62])
         return 62;
     return c == (uint8_t)alphabet[63] ? 63 : -1;
+}
+
+static err read_digits(const uint8_t *at, size_t n, const char *alphabet, uint32_t *out)
+{
+    uint32_t v = 0;
+    for (size_t i = 0; i < n; i++) {
+        int d = base64_digit(at[i], alphabet);
+        ENSURE(d >= 0, MALFORMED);
+        v = v << 6 | (uint32_t)d;
+    }
+    *out = v;
+    return OK;
 }
 
 static err base64_decode(struct buf *out, bytes text, const char *alphabet)
@@ -84,31 +115,27 @@ static err base64_decode(struct buf *out, bytes text, const char *alphabet)
     size_t rest = text.len % 4;
     ENSURE(rest != 1, MALFORMED);
     size_t len = text.len / 4 * 3 + (rest ? rest - 1 : 0);
+    uint32_t v = 0;
     uint8_t *room;
     TRY(buf_reserve(out, len, &room));
 
-    size_t o = 0;
-    uint32_t v = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        int d = base64_digit(text.at[i], alphabet);
-        ENSURE(d >= 0, MALFORMED);
-        v = v << 6 | (uint32_t)d;
-        if (i % 4 == 3) {
-            room[o++] = (uint8_t)(v >> 16);
-            room[o++] = (uint8_t)(v >> 8);
-            room[o++] = (uint8_t)v;
-            v = 0;
-        }
+    for (size_t i = 0; i + 4 <= text.len; i += 4) {
+        TRY(read_digits(text.at + i, 4, alphabet, &v));
+        *room++ = (uint8_t)(v >> 16);
+        *room++ = (uint8_t)(v >> 8);
+        *room++ = (uint8_t)v;
     }
+    if (rest > 0)
+        TRY(read_digits(text.at + text.len - rest, rest, alphabet, &v));
     if (rest == 2) {
         ENSURE((v & 15) == 0, MALFORMED);
-        room[o++] = (uint8_t)(v >> 4);
+        room[0] = (uint8_t)(v >> 4);
     } else if (rest == 3) {
         ENSURE((v & 3) == 0, MALFORMED);
-        room[o++] = (uint8_t)(v >> 10);
-        room[o++] = (uint8_t)(v >> 2);
+        room[0] = (uint8_t)(v >> 10);
+        room[1] = (uint8_t)(v >> 2);
     }
-    buf_commit(out, o);
+    buf_commit(out, len);
     return OK;
 }
 

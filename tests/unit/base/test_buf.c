@@ -32,6 +32,21 @@ static void formats_up_to_the_limit(void **state)
     assert_string_equal(buf_str(&b), "12-ab");
 }
 
+static void formats_whether_there_is_room_already_or_not(void **state)
+{
+    (void)state;
+    BUF_AUTO b = BUF(65536);
+    size_t len = 0;
+    for (int n = 1; n < 300; n++) {
+        CHECK_OK(buf_addf(&b, "%*d", n, 7));
+        len += (size_t)n;
+        CHECK(b.len == len && b.at[len - 1] == '7');
+        CHECK(n == 1 || b.at[len - 2] == ' ');
+        CHECK_OK(buf_addf(&b, "%s", ""));
+        CHECK(b.len == len && b.len <= b.cap);
+    }
+}
+
 static void writes_integers_big_endian(void **state)
 {
     (void)state;
@@ -66,6 +81,7 @@ int main(void)
         cmocka_unit_test(keeps_its_limit),
         cmocka_unit_test(drops_from_the_front_and_wipes_behind),
         cmocka_unit_test(formats_up_to_the_limit),
+        cmocka_unit_test(formats_whether_there_is_room_already_or_not),
         cmocka_unit_test(writes_integers_big_endian),
         cmocka_unit_test(survives_every_failing_allocation),
     };

@@ -29,6 +29,53 @@ static void base64_matches_rfc_4648(void **state)
     }
 }
 
+/* Decoded as the last digit of a group, where it is the low six bits. */
+static void base64_knows_its_64_digits_and_no_others(void **state)
+{
+    (void)state;
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    for (unsigned c = 0; c < 256; c++) {
+        const uint8_t text[4] = { 'A', 'A', 'A', (uint8_t)c };
+        const char *at = c != 0 ? strchr(digits, (int)c) : NULL;
+        for (int url = 0; url < 2; url++) {
+            struct buf b = BUF(4);
+            size_t value = at != NULL               ? (size_t)(at - digits)
+                           : c == (url ? '-' : '+') ? 62U
+                           : c == (url ? '_' : '/') ? 63U
+                                                    : 64U;
+            bool padding = c == '=' && !url; /* a shorter group then */
+            err e = url ? text_base64url_decode(&b, BYTES_ARRAY(text))
+                        : text_base64_decode(&b, BYTES_ARRAY(text));
+            CHECK(err_is_ok(e) == (value < 64 || padding));
+            if (value < 64)
+                CHECK(b.len == 3 && b.at[0] == 0 && b.at[1] == 0 && b.at[2] == value);
+            buf_clear(&b);
+        }
+    }
+}
+
+static void base64_gives_back_what_it_was_given(void **state)
+{
+    (void)state;
+    uint8_t data[67];
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)(i * 73 + 11);
+    for (size_t len = 0; len <= sizeof data; len++) {
+        struct buf text = BUF(128), back = BUF(128);
+        CHECK_OK(text_base64_encode(&text, bytes_of(data, len)));
+        CHECK(text.len == (len + 2) / 3 * 4);
+        CHECK_OK(text_base64_decode(&back, buf_view(&text)));
+        CHECK_BYTES(buf_view(&back), bytes_of(data, len));
+        buf_clear(&text);
+        buf_clear(&back);
+        CHECK_OK(text_base64url_encode(&text, bytes_of(data, len)));
+        CHECK_OK(text_base64url_decode(&back, buf_view(&text)));
+        CHECK_BYTES(buf_view(&back), bytes_of(data, len));
+        buf_clear(&text);
+        buf_clear(&back);
+    }
+}
+
 static void base64_has_one_form(void **state)
 {
     (void)state;
@@ -87,9 +134,14 @@ static void quotes_json(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(base64_matches_rfc_4648),     cmocka_unit_test(base64_has_one_form),
-        cmocka_unit_test(hex_round_trips_and_refuses), cmocka_unit_test(knows_utf8),
-        cmocka_unit_test(numbers_are_digits_that_fit), cmocka_unit_test(quotes_json),
+        cmocka_unit_test(base64_matches_rfc_4648),
+        cmocka_unit_test(base64_has_one_form),
+        cmocka_unit_test(base64_knows_its_64_digits_and_no_others),
+        cmocka_unit_test(base64_gives_back_what_it_was_given),
+        cmocka_unit_test(hex_round_trips_and_refuses),
+        cmocka_unit_test(knows_utf8),
+        cmocka_unit_test(numbers_are_digits_that_fit),
+        cmocka_unit_test(quotes_json),
     };
     return cmocka_run_group_tests_name("base/text", tests, NULL, NULL);
 }
