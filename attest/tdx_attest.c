@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "attest/collateral.h"
 #include "attest/event_log.h"
 #include "attest/tdx.h"
 #include "base/attr.h"
@@ -94,6 +95,19 @@ static err add_log(const char *path, struct buf *log)
     return e;
 }
 
+/* What the source gave; without one only what the machine itself can say, and the gateway has to
+ * fetch the rest. */
+static err take_given(const struct tdx_attester *self, bytes quote, int64_t now, struct buf *given,
+                      struct tdx_collateral *out)
+{
+    const struct tdx_attest_settings *s = &self->settings;
+    *out = (struct tdx_collateral){ .version = TDX_COLLATERAL_VERSION };
+    if (s->collateral == NULL)
+        return OK;
+    TRY(s->collateral(s->collateral_owner, quote, now, given));
+    return tdx_collateral_read(buf_view(given), out);
+}
+
 static err make_collateral(const struct tdx_attester *self, bytes quote, int64_t now,
                            struct buf *out)
 {
@@ -101,12 +115,13 @@ static err make_collateral(const struct tdx_attester *self, bytes quote, int64_t
     BUF_AUTO given = BUF(BUNDLE_COLLATERAL_MAX);
     BUF_AUTO log = BUF(EVENT_LOG_MAX);
     struct tdx_collateral c;
-    TRY(s->collateral(s->collateral_owner, quote, now, &given));
-    TRY(tdx_collateral_read(buf_view(&given), &c));
+    TRY(take_given(self, quote, now, &given, &c));
     TRY(add_log(s->ccel != NULL ? s->ccel : TDX_CCEL, &log));
     if (c.ccel.len == 0)
         c.ccel = buf_view(&log);
-    return tdx_collateral_write(out, &c);
+    if (s->collateral != NULL)
+        return tdx_collateral_write(out, &c);
+    return c.ccel.len > 0 ? collateral_write_partial(out, &c) : OK;
 }
 
 /* --- attester -------------------------------------------------------------------------------- */
@@ -117,8 +132,6 @@ static err quote(struct attester *a, const struct attester_ask *ask, struct buf 
     const struct tdx_attester *self = CONTAINER_OF(a, struct tdx_attester, base);
     TRY(make_quote(&self->settings, ask->report_data, evidence));
     TRY(cut_quote(ask->report_data, evidence));
-    if (self->settings.collateral == NULL)
-        return OK;
     return make_collateral(self, buf_view(evidence), ask->now, collateral);
 }
 

@@ -157,6 +157,28 @@ static void the_boot_log_travels_with_its_filling_cut(void **state)
     tdx_scene_close(&scene);
 }
 
+static void without_a_source_only_the_boot_log_travels(void **state)
+{
+    (void)state;
+    struct tdx_attest_settings s = settings();
+    BUF_AUTO evidence = BUF(BUNDLE_EVIDENCE_MAX);
+    BUF_AUTO collateral = BUF(BUNDLE_COLLATERAL_MAX);
+    BUF_AUTO path = BUF(4096);
+    struct tdx_collateral c;
+    if (!set_up(&tdx_v4))
+        skip();
+    s.collateral = NULL;
+    CHECK_OK(quote_for(&s, genuine_data, &evidence, &collateral));
+    CHECK(evidence.len > 0 && collateral.len == 0);
+    CHECK_OK(buf_addf(&path, "%s/attest/tdx/ccel/ccel_data.bin", law_vectors()));
+    s.ccel = buf_str(&path);
+    buf_truncate(&evidence, 0);
+    CHECK_OK(quote_for(&s, genuine_data, &evidence, &collateral));
+    CHECK(collateral.len > 10000);
+    CHECK(!err_is_ok(tdx_collateral_read(buf_view(&collateral), &c)));
+    tdx_scene_close(&scene);
+}
+
 static err no_collateral(void *owner, bytes quote, int64_t now, struct buf *out)
 {
     (void)owner;
@@ -247,6 +269,7 @@ int main(void)
         cmocka_unit_test(what_is_made_is_what_the_verifier_accepts),
         cmocka_unit_test(a_quote_for_other_data_is_not_passed_on),
         cmocka_unit_test(the_boot_log_travels_with_its_filling_cut),
+        cmocka_unit_test(without_a_source_only_the_boot_log_travels),
         cmocka_unit_test(without_collateral_there_is_no_evidence),
         cmocka_unit_test(without_the_tree_the_device_and_the_service_are_asked),
         cmocka_unit_test(what_is_no_td_is_told),
