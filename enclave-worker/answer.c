@@ -29,6 +29,8 @@ static err on_event(void *owner, const struct sse_event *event)
     }
     if (event->flags & (SSE_FINISH | SSE_TERMINAL))
         a->finish_seen = true;
+    if (bytes_starts(event->name, BYTES_LIT("response.")))
+        a->has_terminal = true;
     TRY(add_event(a, event->wire));
     if (event->flags & SSE_DONE)
         a->state = ANSWER_COMPLETE;
@@ -108,14 +110,14 @@ err answer_body(struct answer *a, bytes piece)
 }
 
 /* An engine that closes after a finish_reason has said all there is: the [DONE] it forgot is ours
- * to add. One that closes before has been cut. Streams of other routes have their own last events,
- * which we do not judge. */
+ * to add. One that closes before has been cut; so has a Responses stream without its terminal event.
+ * Streams of other kinds have their own last events, which we do not judge. */
 static err end_stream(struct answer *a)
 {
     TRY(sse_end(&a->events));
     if (a->state != ANSWER_RUNNING)
         return OK;
-    if (a->settings.chat && !a->finish_seen) {
+    if ((a->settings.chat || a->has_terminal) && !a->finish_seen) {
         a->state = ANSWER_BROKEN;
         return OK;
     }

@@ -42,6 +42,7 @@ struct answer {
     bool sse;
     bool known;         /* its length is said in front */
     bool finish_seen;   /* a finish_reason or a terminal event */
+    bool has_terminal;  /* events of the Responses API came, which end with a terminal one */
     uint64_t left;      /* of a known length */
     uint64_t plain_len; /* Binary HTTP bytes written so far */
     struct sse events;

@@ -162,6 +162,32 @@ static void adds_the_end_only_where_the_engine_came_to_one(void **state)
     CHECK(run_stream(CHUNK("x") "data: {\"id\":", 4096, false, &seen, hash) == ANSWER_BROKEN);
 }
 
+static enum answer_state end_of_other_stream(const char *stream)
+{
+    struct answer a;
+    const struct answer_settings settings = { .padding = PADDING_OFF };
+    answer_init(&a, &settings);
+    CHECK_OK(answer_head(&a, 200, SSE_FIELDS, 1, -1));
+    CHECK_OK(answer_body(&a, bytes_str(stream)));
+    CHECK_OK(answer_end(&a));
+    enum answer_state state = a.state;
+    answer_clear(&a);
+    return state;
+}
+
+static void a_responses_stream_needs_its_terminal_event(void **state)
+{
+    (void)state;
+    static const char created[] =
+        "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{}}\n\n";
+    static const char completed[] =
+        "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{}}\n\n"
+        "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{}}\n\n";
+    CHECK(end_of_other_stream(created) == ANSWER_BROKEN);
+    CHECK(end_of_other_stream(completed) == ANSWER_COMPLETE);
+    CHECK(end_of_other_stream("event: tick\ndata: {}\n\n") == ANSWER_COMPLETE);
+}
+
 static void takes_nothing_after_the_end(void **state)
 {
     (void)state;
@@ -245,6 +271,7 @@ int main(void)
         cmocka_unit_test(any_split_gives_the_same_content_and_hash),
         cmocka_unit_test(gives_the_usage_chunk_only_if_asked),
         cmocka_unit_test(adds_the_end_only_where_the_engine_came_to_one),
+        cmocka_unit_test(a_responses_stream_needs_its_terminal_event),
         cmocka_unit_test(takes_nothing_after_the_end),
         cmocka_unit_test(fills_a_whole_answer_up_to_its_bucket),
         cmocka_unit_test(a_short_body_is_broken_and_a_long_one_refused),
