@@ -9,6 +9,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/attr.h"
+#include "base/text.h"
 
 enum { NONCE_HEAD_LEN = 2 /* tag and length of the OCTET STRING in the extension */ };
 
@@ -55,6 +56,17 @@ static X509 *cert_of(bytes der)
     return cert;
 }
 
+/* The library checks the signature over what it writes again, so that has to be what was received. */
+static bool stands_as_written(const struct work *w)
+{
+    unsigned char *basic = NULL;
+    int len = i2d_OCSP_BASICRESP(w->basic, &basic);
+    bytes written = bytes_of(basic, len > 0 ? (size_t)len : 0), in = w->query->response;
+    bool same = len > 0 && text_find(in, written) + written.len == in.len;
+    OPENSSL_free(basic);
+    return same;
+}
+
 static enum ocsp_outcome read_all(struct work *w)
 {
     bytes in = w->query->response;
@@ -69,7 +81,7 @@ static enum ocsp_outcome read_all(struct work *w)
     if (OCSP_response_status(w->response) != OCSP_RESPONSE_STATUS_SUCCESSFUL)
         return OCSP_IS_STATUS;
     w->basic = OCSP_response_get1_basic(w->response);
-    return w->basic != NULL ? OCSP_IS_GOOD : OCSP_IS_MALFORMED;
+    return w->basic != NULL && stands_as_written(w) ? OCSP_IS_GOOD : OCSP_IS_MALFORMED;
 }
 
 /* SHA-1 would let somebody find another key with the same id. */

@@ -1,5 +1,6 @@
 #include "tests/unit/crypto/pki.h"
 
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -74,6 +75,7 @@ struct pki_cert *pki_new(const struct pki_spec *spec)
     set_name(c->x509, spec->name);
     add_extension(c->x509, NID_basic_constraints, spec->constraints);
     add_extension(c->x509, NID_key_usage, spec->usage);
+    add_extension(c->x509, NID_ext_key_usage, spec->purpose);
     add_extension(c->x509, NID_subject_alt_name, spec->san);
     add_octets(c->x509, "1.2.3.4", spec->extension);
     sign(c, spec);
@@ -117,6 +119,36 @@ void pki_sign_p384(const struct pki_cert *cert, bytes msg, uint8_t sig[96])
     CHECK(BN_bn2binpad(ECDSA_SIG_get0_r(parts), sig, 48) == 48);
     CHECK(BN_bn2binpad(ECDSA_SIG_get0_s(parts), sig + 48, 48) == 48);
     ECDSA_SIG_free(parts);
+}
+
+static ASN1_GENERALIZEDTIME *time_of(int64_t at_s)
+{
+    ASN1_GENERALIZEDTIME *t = at_s > 0 ? ASN1_GENERALIZEDTIME_set(NULL, at_s) : NULL;
+    CHECK(at_s == 0 || t != NULL);
+    return t;
+}
+
+void pki_ocsp_answer(struct buf *out, const struct pki_ocsp *s)
+{
+    OCSP_BASICRESP *basic = OCSP_BASICRESP_new();
+    OCSP_CERTID *id = OCSP_cert_to_id(EVP_sha384(), s->cert->x509, s->issuer->x509);
+    ASN1_GENERALIZEDTIME *from = time_of(s->from_s), *until = time_of(s->until_s);
+    CHECK(OCSP_basic_add1_status(basic, id, s->status, 0, from, from, until) != NULL);
+    if (s->nonce.len > 0)
+        CHECK(OCSP_basic_add1_nonce(basic, unconst(s->nonce.at), (int)s->nonce.len) == 1);
+    unsigned long flags = s->signer == s->issuer ? OCSP_NOCERTS : 0;
+    CHECK(OCSP_basic_sign(basic, s->signer->x509, s->signer->key, EVP_sha384(), NULL, flags) == 1);
+    OCSP_RESPONSE *response = OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic);
+    uint8_t *der = NULL;
+    int len = i2d_OCSP_RESPONSE(response, &der);
+    CHECK(len > 0);
+    CHECK_OK(buf_add(out, bytes_of(der, (size_t)len)));
+    OPENSSL_free(der);
+    OCSP_RESPONSE_free(response);
+    ASN1_GENERALIZEDTIME_free(from);
+    ASN1_GENERALIZEDTIME_free(until);
+    OCSP_CERTID_free(id);
+    OCSP_BASICRESP_free(basic);
 }
 
 void pki_write_chain(const char *path, const struct pki_cert *const *certs, size_t n)

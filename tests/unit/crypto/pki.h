@@ -15,6 +15,7 @@ struct pki_spec {
     const struct pki_cert *issuer; /* NULL: signed by itself */
     const char *constraints;       /* basicConstraints, such as "critical,CA:TRUE"; NULL: none */
     const char *usage;             /* keyUsage; NULL: none */
+    const char *purpose;           /* extKeyUsage; NULL: none */
     const char *extension;         /* octets of 1.2.3.4, once; NULL: none */
     const struct pki_cert *key_of; /* whose key it has; NULL: a new one */
     int64_t from_s, until_s;       /* validity */
@@ -30,6 +31,19 @@ bytes pki_point(const struct pki_cert *cert);
 
 /* ECDSA by the certificate's P-384 key over SHA-384 of msg, as r || s. */
 void pki_sign_p384(const struct pki_cert *cert, bytes msg, uint8_t sig[96]);
+
+/* Appends an OCSP answer by `signer` about cert, which `issuer` issued: 0 good, 1 revoked, 2 unknown.
+ * until_s 0: no nextUpdate. nonce empty: none. The signer's certificate is inside unless it is the
+ * issuer. */
+struct pki_ocsp {
+    const struct pki_cert *cert;
+    const struct pki_cert *issuer;
+    const struct pki_cert *signer;
+    int status;
+    int64_t from_s, until_s;
+    bytes nonce;
+};
+void pki_ocsp_answer(struct buf *out, const struct pki_ocsp *spec);
 
 /* PEM files; the chain holds the certificates in that order. */
 void pki_write_chain(const char *path, const struct pki_cert *const *certs, size_t n);
