@@ -48,5 +48,10 @@ struct attester_subject {
 err attester_document(struct attester *a, const struct attester_subject *subject, int64_t now,
                       struct buf *out);
 
+/* The same with GPU evidence, which was collected before for nvgpu_nonce() of this nonce and identity
+ * (attest/nvgpu_bundle.h) and which the report data covers. Empty: none. */
+err attester_document_with_gpu(struct attester *a, const struct attester_subject *subject,
+                               bytes gpu_evidence, int64_t now, struct buf *out);
+
 /* NULL is allowed. */
 void attester_free(struct attester *a);

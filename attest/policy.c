@@ -2,6 +2,7 @@
 
 #include "attest/claims.h"
 #include "attest/nitro_policy.h"
+#include "attest/nvgpu_policy.h"
 #include "attest/policy_read.h"
 #include "attest/snp_policy.h"
 #include "attest/tdx_policy.h"
@@ -197,6 +198,7 @@ static const struct {
     err (*explain)(const struct policy *p, struct buf *out);
 } sections[] = {
     { "nitro", nitro_policy_read, nitro_policy_free, nitro_policy_explain },
+    { "nvidia", nvgpu_policy_read, nvgpu_policy_free, nvgpu_policy_explain },
     { "snp", snp_policy_read, snp_policy_free, snp_policy_explain },
     { "tdx", tdx_policy_read, tdx_policy_free, tdx_policy_explain },
 };

@@ -13,6 +13,7 @@
  *     max_age: 10m                    # of the evidence, default 10m; s, m, h or d
  *     clock_skew: 60s                 # default 60s, at most 5m
  *     nitro: { ... }                  # optional; a platform's own rules: attest/nitro_policy.h
+ *     nvidia: { ... }                 # optional; GPUs beside the CPU: attest/nvgpu_policy.h
  *     snp: { ... }                    # optional; a platform's own rules: attest/snp_policy.h
  *     tdx: { ... }                    # attest/tdx_policy.h
  *
@@ -50,6 +51,7 @@ struct policy_list {
 bool policy_list_has(const struct policy_list *list, bytes value);
 
 struct nitro_policy;
+struct nvgpu_policy;
 struct snp_policy;
 struct tdx_policy;
 
@@ -73,6 +75,7 @@ struct policy {
     uint32_t max_age_s;
     uint32_t skew_s;
     struct nitro_policy *nitro; /* sections; NULL: the platform's strict defaults; likewise below */
+    struct nvgpu_policy *nvidia; /* NULL: no GPU evidence is accepted */
     struct snp_policy *snp;
     struct tdx_policy *tdx;
 };

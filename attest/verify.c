@@ -7,6 +7,7 @@
 #include "attest/verify.h"
 
 #include "attest/claims.h"
+#include "attest/nvgpu.h"
 #include "attest/reason.h"
 #include "attest/statement.h"
 #include "attest/verifier.h"
@@ -136,12 +137,9 @@ static err step_nonce(struct run *r, outcome *out)
     return OK;
 }
 
-/* No verifier for GPU evidence yet, and evidence nobody looks at must not ride along. */
 static err step_gpu(struct run *r, outcome *out)
 {
-    *out =
-        r->bundle->gpu_evidence.len == 0 ? skip(REASON_NOT_APPLICABLE) : refuse(REASON_NO_VERIFIER);
-    return OK;
+    return nvgpu_examine(r->bundle, r->policy, r->settings->now, NULL, out, &r->subject);
 }
 
 /* Evidence without a time of its own is as fresh as the nonce that was sent for it. */

@@ -609,7 +609,7 @@ static void gpu_evidence_nobody_looks_at_is_refused(void **state)
     b.gpu_evidence = BYTES_LIT("gpu");
     rebuild(&b);
     tell_good_facts();
-    hardware_refuses(VERDICT_GPU, "no-verifier");
+    hardware_refuses(VERDICT_GPU, "no-expectation");
 }
 
 /* --- laws ------------------------------------------------------------------------------------ */

@@ -1,0 +1,22 @@
+/*
+ * attest/nvgpu.h - the `gpu` check of a verification: GPU evidence against a policy's `nvidia`.
+ *
+ * In this order: form; each device by itself for the nonce that derives from the bundle's nonce and
+ * identity; the set; models and driver; OCSP answers for every certificate between leaf and root;
+ * manifests. That the CPU's report data covers the evidence is the binding check's.
+ */
+#pragma once
+
+#include "attest/nvgpu_bundle.h"
+#include "attest/verifier.h"
+
+struct nvgpu_roots {
+    const struct x509_root *device; /* NULL: only the pinned one; for tests */
+    const struct x509_root *rim;    /* likewise */
+};
+
+/* Fills *out, and *subject (static) when it fails. An err is for memory, never for evidence that is
+ * wrong. roots NULL: the pinned ones. */
+err nvgpu_examine(const struct bundle *b, const struct policy *policy, int64_t now,
+                  const struct nvgpu_roots *roots, struct verifier_outcome *out,
+                  const char **subject);

@@ -1,0 +1,42 @@
+/*
+ * attest/nvgpu_bundle.h - the GPU evidence of a bundle (`gpu_evidence` in attest/bundle.h).
+ *
+ * A deterministic CBOR map with exactly these text keys, in this order:
+ *
+ *     "ocsp"     array of at most 64 byte strings: answers of NVIDIA's OCSP responder, DER
+ *     "rims"     array of at most 8 byte strings: manifests, XML
+ *     "devices"  array of 1 to 16 arrays [kind, evidence, certificates]
+ *                kind: 1 a GPU, 2 an NVSwitch
+ *                evidence: byte string, SPDM request and response (attest/nvgpu_parse.h)
+ *                certificates: array of 1 to 8 byte strings, DER, leaf first, root last
+ *
+ * The nonce in every device's request is nvgpu_nonce() of the bundle's own nonce and identity, so
+ * that the evidence belongs to this key and this question; the CPU's report data covers the SHA-256
+ * of all of it (attest/binding.h), so that neither can be exchanged.
+ */
+#pragma once
+
+#include "attest/nvgpu_node.h"
+#include "base/buf.h"
+
+enum { NVGPU_OCSP_MAX = 64, NVGPU_RIMS_MAX = 8 };
+
+/* All borrowed. Large: not for the stack. */
+struct nvgpu_bundle {
+    bytes ocsp[NVGPU_OCSP_MAX];
+    size_t ocsp_n;
+    bytes rims[NVGPU_RIMS_MAX];
+    size_t rims_n;
+    struct nvgpu_device devices[NVGPU_DEVICES_MAX];
+    size_t devices_n;
+};
+
+/* ERR_MALFORMED, ERR_TRUNCATED, ERR_LIMIT; *out is then zero. What the byte strings hold is not
+ * looked at, but none is empty. */
+err nvgpu_bundle_read(bytes in, struct nvgpu_bundle *out);
+
+/* Appends. ERR_MALFORMED or ERR_LIMIT when nvgpu_bundle_read() would refuse it. */
+err nvgpu_bundle_write(struct buf *out, const struct nvgpu_bundle *b);
+
+/* SHA-256( f("sealgate/gpu-nonce/v1") f(nonce) f(identity) ), f as in attest/binding.h. */
+void nvgpu_nonce(bytes nonce, bytes identity, uint8_t out[static NVGPU_NONCE_LEN]);
