@@ -327,7 +327,7 @@ static err examine(const struct bundle *b, const struct policy *policy, int64_t 
     return e;
 }
 
-static const struct verifier verifier = { .platform = "azure-sev-snp",
+static const struct verifier verifier = { .platform = AZURE_PLATFORM,
                                           .trust = TRUST_HARDWARE,
                                           .registers = registers,
                                           .registers_n = ARRAY_LEN(registers),

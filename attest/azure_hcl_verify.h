@@ -78,4 +78,6 @@ struct azure_result {
 err azure_verify(const struct azure_evidence *e, const struct snp_collateral *collateral,
                  const struct snp_settings *settings, struct azure_result *out);
 
+#define AZURE_PLATFORM "azure-sev-snp"
+
 extern const struct verifier *const azure_verifier;

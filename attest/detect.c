@@ -69,6 +69,13 @@ static const struct row rows[] = {
                 { "/dev/sev-guest", { "/dev/sev-guest" } } },
       .advice = "load the module sev-guest, make /dev/sev-guest readable and writable for this "
                 "user, or pass it into the container" },
+    { .platform = "azure-sev-snp",
+      .title = "AMD SEV-SNP below Azure's paravisor",
+      .driver = "tpm_crb",
+      .marks = { { "/dev/tpmrm0", NULL } },
+      .also = { "/sys/class/dmi/id/chassis_asset_tag", AZURE_TAG },
+      .ways = { { "the TPM, if this is a confidential VM", { "/dev/tpmrm0" } } },
+      .advice = "make /dev/tpmrm0 readable and writable for this user" },
 };
 
 _Static_assert(ARRAY_LEN(rows) <= DETECT_FINDINGS_MAX, "a finding for each platform");

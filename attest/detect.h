@@ -3,7 +3,8 @@
  * and whether this process can have evidence made.
  *
  * Looks, and touches nothing: no directory is made, no device is opened. What it says is a hint for
- * choosing an attester and for people; it proves nothing, and nobody who verifies asks it. The
+ * choosing an attester and for people; it proves nothing, and nobody who verifies asks it. Of a VM on
+ * Azure only its TPM can tell whether it is a confidential one, so there the attester decides. The
  * simulated platform is in no row: it is never found, so never chosen, whatever is missing.
  */
 #pragma once

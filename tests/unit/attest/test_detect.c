@@ -163,6 +163,22 @@ static void a_nitro_enclave_is_told_by_its_device(void **state)
     chooses("nitro");
 }
 
+static void a_vm_on_azure_is_told_by_its_tag_and_its_tpm(void **state)
+{
+    (void)state;
+    make("/dev/tpmrm0", "");
+    finds("azure-sev-snp", DETECT_ABSENT, NULL);
+    make("/sys/class/dmi/id/chassis_asset_tag", "7783-0000\n");
+    finds("azure-sev-snp", DETECT_ABSENT, NULL);
+    make("/sys/class/dmi/id/chassis_asset_tag", "7783-7084-3265-9085-8269-3286-77\n");
+    finds("azure-sev-snp", DETECT_READY, "the TPM, if this is a confidential VM");
+    chooses("azure-sev-snp");
+    make("/dev/sev-guest", ""); /* no paravisor in between */
+    chooses("sev-snp");
+    take_away("/dev/tpmrm0");
+    finds("azure-sev-snp", DETECT_ABSENT, NULL);
+}
+
 /* Root may open everything, so it looks as nobody for a moment. */
 static void a_device_that_is_not_open_to_us_is_no_way(void **state)
 {
@@ -258,6 +274,7 @@ int main(void)
         TEST(an_snp_guest_is_told_by_its_device),
         TEST(a_td_is_told_by_its_device_old_or_new),
         TEST(a_nitro_enclave_is_told_by_its_device),
+        TEST(a_vm_on_azure_is_told_by_its_tag_and_its_tpm),
         TEST(a_device_that_is_not_open_to_us_is_no_way),
         TEST(one_that_is_ready_is_chosen_before_one_that_is_not),
         TEST(every_platform_found_has_a_verifier_of_hardware),
