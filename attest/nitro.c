@@ -28,7 +28,7 @@ static const struct verifier_register registers[REGISTERS] = {
 
 /* --- what the frame is told -------------------------------------------------------------------- */
 
-static enum reason reason_for(enum nitro_reason r)
+enum reason nitro_reason_kind(enum nitro_reason r)
 {
     switch (r) {
     case NITRO_OK:
@@ -77,7 +77,7 @@ static enum reason reason_for(enum nitro_reason r)
 
 static struct verifier_outcome outcome_of(const struct nitro_check *check)
 {
-    return (struct verifier_outcome){ check->status, reason_for(check->reason) };
+    return (struct verifier_outcome){ check->status, nitro_reason_kind(check->reason) };
 }
 
 /* The frame has one check for the chain and what it signs. */

@@ -13,12 +13,16 @@
 #pragma once
 
 #include "attest/attester.h"
+#include "attest/nitro_parse.h"
 #include "attest/nsm.h"
 #include "attest/verifier.h"
 
 #define NITRO_PLATFORM "nitro"
 
 extern const struct verifier *const nitro_verifier;
+
+/* What a refusal is in the words of all platforms. */
+enum reason nitro_reason_kind(enum nitro_reason r);
 
 /* device is copied; its strings are borrowed. */
 err nitro_attester_new(struct attester **out, const struct nsm_device *device);

@@ -7,6 +7,12 @@ import sys
 FOLDERS = ("base", "crypto", "attest", "receipts", "wire", "api")
 # A module without a test file of its own, and where it is tested instead.
 ELSEWHERE = {
+    "attest/appraise_gather": "tests/unit/attest/test_appraise.c gives it all of the collateral in parts",
+    "attest/appraise_nitro": "tests/unit/attest/test_appraise.c judges genuine documents with it",
+    "attest/appraise_policy": "tests/unit/attest/test_appraise.c judges by policies",
+    "attest/appraise_snp": "tests/unit/attest/test_appraise.c judges genuine reports with it",
+    "attest/appraise_tdx": "tests/unit/attest/test_appraise.c judges genuine quotes with it",
+    "attest/appraise_write": "tests/unit/attest/test_appraise.c reads what it writes",
     "attest/simulated_absent": "tests/unit/attest/test_simulated.c tests what this stands in for",
     "base/config_show": "tests/unit/base/test_config.c prints all that it shows",
     "base/config_value": "tests/unit/base/test_config.c reads every type through config_load()",
