@@ -6,7 +6,6 @@
 #include "base/file.h"
 #include "base/sock.h"
 #include "base/text.h"
-#include "base/yaml.h"
 #include "cli/cli.h"
 #include "cli/fetch.h"
 #include "crypto/secret.h"
@@ -88,22 +87,6 @@ static enum cli_exit ask(const struct attest_options *o, const char *address, by
     return status == 200 ? CLI_OK : cli_complain("%s answered %ld", address, status);
 }
 
-static enum cli_exit read_policy(const char *name, struct policy **out)
-{
-    BUF_AUTO yaml = BUF(YAML_INPUT_MAX);
-    BUF_AUTO message = BUF(CONFIG_MESSAGE_MAX);
-    if (name == NULL)
-        return CLI_OK;
-    err e = strcmp(name, "simulated") == 0
-                ? buf_add_str(&yaml, "platforms: [simulated]\nmeasurements: any\n")
-                : file_read(&yaml, name);
-    if (e.code != ERR_OK)
-        return cli_complain("%s cannot be read", name);
-    if (policy_read(out, buf_view(&yaml), name, &message).code != ERR_OK)
-        return cli_complain("%s", buf_str(&message));
-    return CLI_OK;
-}
-
 static enum cli_exit judge(const struct attest_options *o, const struct policy *policy, bytes nonce,
                            bytes bundle)
 {
@@ -130,7 +113,7 @@ static enum cli_exit run(const struct attest_options *o, const char *address)
     BUF_AUTO bundle = BUF(BUNDLE_MAX);
     if (crypto_random(nonce, sizeof nonce).code != ERR_OK)
         return cli_complain("the system gives no randomness");
-    enum cli_exit exit = read_policy(o->policy, &policy);
+    enum cli_exit exit = cli_policy(&policy, o->policy);
     if (exit == CLI_OK)
         exit = ask(o, address, BYTES_ARRAY(nonce), &bundle);
     if (exit == CLI_OK && o->save != NULL && file_write(o->save, buf_view(&bundle)).code != ERR_OK)

@@ -18,6 +18,8 @@ cli_fn cli_up;
 cli_fn cli_verify;
 cli_fn cli_attest;
 cli_fn cli_chat;
+cli_fn cli_detect;
+cli_fn cli_evidence; /* by cli_verify */
 
 /* Loads settings and answers --help, --version and --print-config. False when all is said; *exit is
  * then what to end with. */
@@ -26,3 +28,9 @@ bool cli_load(struct config *c, const struct config_program *program, void *sett
 
 /* "sealgate: MESSAGE" on standard error. */
 enum cli_exit cli_complain(const char *format, ...) PRINTF_LIKE(1, 2);
+
+struct policy;
+
+/* The policy in that file, or of the word "simulated", or none for NULL; *out is for policy_free()
+ * and stays NULL otherwise. */
+enum cli_exit cli_policy(struct policy **out, const char *name);

@@ -17,8 +17,10 @@ struct command {
 static const struct command COMMANDS[] = {
     { "up", cli_up, "run worker and gateway on this machine, with a demo engine or yours" },
     { "chat", cli_chat, "ask something through a gateway, from the terminal" },
-    { "verify", cli_verify, "verify a receipt: from a gateway, or from files, offline" },
+    { "verify", cli_verify,
+      "verify a receipt, or with `verify evidence` a TEE's evidence, offline" },
     { "attest", cli_attest, "ask a worker for its evidence and judge it" },
+    { "detect", cli_detect, "what this machine can make evidence with" },
 };
 
 enum cli_exit cli_complain(const char *format, ...)

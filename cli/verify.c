@@ -16,7 +16,6 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/text.h"
-#include "base/yaml.h"
 #include "cli/cli.h"
 #include "cli/fetch.h"
 #include "crypto/hash.h"
@@ -87,7 +86,9 @@ static const struct config_row ROWS[] = {
 
 static const struct config_program PROGRAM = {
     .name = "sealgate verify",
-    .summary = "Verifies a receipt offline. Exit status: 0 verified, 1 refused, 2 not decided.",
+    .summary =
+        "Verifies a receipt offline; `sealgate verify evidence FILE` a TEE's evidence. Exit "
+        "status: 0 verified, 1 refused, 2 not decided.",
     .arguments = "RECEIPT",
     .env_prefix = "SEALGATE_VERIFY_",
     .rows = ROWS,
@@ -208,23 +209,11 @@ static enum cli_exit hash_file(const char *path, bool sse, uint8_t out[static AI
     return e.code == ERR_OK ? CLI_OK : cli_complain("%s cannot be read", path);
 }
 
-static const char SIMULATED_POLICY[] = "platforms: [simulated]\nmeasurements: any\n";
-
 static enum cli_exit read_policy(struct verification *v)
 {
-    const char *name = v->options.policy;
-    BUF_AUTO yaml = BUF(YAML_INPUT_MAX);
-    BUF_AUTO message = BUF(CONFIG_MESSAGE_MAX);
-    bool simulated = name != NULL && strcmp(name, "simulated") == 0;
-    if (name == NULL)
-        return CLI_OK;
-    err e = simulated ? buf_add_str(&yaml, SIMULATED_POLICY) : file_read(&yaml, name);
-    if (e.code != ERR_OK)
-        return cli_complain("%s cannot be read", name);
-    if (policy_read(&v->policy, buf_view(&yaml), name, &message).code != ERR_OK)
-        return cli_complain("%s", buf_str(&message));
-    v->provenance = !v->policy->any_measurements;
-    return CLI_OK;
+    enum cli_exit exit = cli_policy(&v->policy, v->options.policy);
+    v->provenance = v->policy != NULL && !v->policy->any_measurements;
+    return exit;
 }
 
 static enum cli_exit gather(struct verification *v)
@@ -395,6 +384,8 @@ static enum cli_exit judge(struct verification *v)
 enum cli_exit cli_verify(int argc, char **argv)
 {
     struct config c = { 0 };
+    if (argc > 1 && strcmp(argv[1], "evidence") == 0)
+        return cli_evidence(argc - 1, argv + 1);
     enum cli_exit exit;
     static struct verification v;
     v.receipt = BUF(AIR_RECEIPT_MAX);
