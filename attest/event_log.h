@@ -43,8 +43,8 @@ struct event {
  * the call. */
 typedef err event_fn(void *owner, const struct event *e);
 
-/* ERR_MALFORMED, ERR_LIMIT. Events of the log's header kind (EV_NO_ACTION), and those that belong to
- * MRTD, extend nothing. What fills the buffer behind the last event must be all FF or all zero. */
+/* ERR_MALFORMED, ERR_LIMIT. Events of the log's header kind (EV_NO_ACTION), and those that belong
+ * to MRTD, extend nothing. What fills the buffer behind the last event is all FF or all zero. */
 err event_ccel_replay(bytes log, struct event_rtmrs *out, event_fn *each, void *owner);
 
 /* The same for dstack's. ERR_CRYPTO: a runtime event's digest is not that of its name and payload,

@@ -2,8 +2,8 @@
  * attest/json_span.h - the bytes of a value inside a JSON object, exactly as they were received.
  *
  * Vendors sign the text of one value of an object: it has to be cut out, not written again. The
- * scanner knows strings and brackets and nothing else, so what it gives is not yet known to be JSON:
- * verify the signature over it, then give that same range to json_read().
+ * scanner knows strings and brackets and nothing else, so what it gives is not yet known to be
+ * JSON: verify the signature over it, then give that same range to json_read().
  */
 #pragma once
 

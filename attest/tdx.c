@@ -5,7 +5,7 @@
 #include "attest/tdx_verify.h"
 #include "base/mem.h"
 
-/* Which fields of the body are registers, and what is asked of one that the policy does not name. */
+/* Which fields of the body are registers, and what is asked of one that no policy names. */
 static const struct {
     enum tdx_field field;
     enum { NAMED, ZERO, ANY } unnamed;

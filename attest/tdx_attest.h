@@ -1,6 +1,6 @@
 /*
- * attest/tdx_attest.h - makes TDX evidence inside a TD: a quote by configfs-tsm or, where the kernel
- * lacks that, by /dev/tdx_guest and the quoting service; and the collateral for the bundle.
+ * attest/tdx_attest.h - makes TDX evidence inside a TD: a quote by configfs-tsm or, where the
+ * kernel lacks that, by /dev/tdx_guest and the quoting service; and the collateral for the bundle.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 #include "attest/tdx_fault.h"
 
 static const char *const checks[TDX_CHECKS] = {
-#define X(name, word) [TDX_CHECK_##name] = word,
+#define X(name, word) [TDX_CHECK_##name] = (word),
     TDX_CHECK_LIST(X)
 #undef X
 };

@@ -2,9 +2,9 @@
  * attest/tdx_guest.h - quotes by way of /dev/tdx_guest: a TDREPORT from the kernel by ioctl, and a
  * quote for it from Intel's quoting service (QGS) over vsock. For kernels without configfs-tsm.
  *
- * The messages of QGS are those of its qgs_msg_lib, version 1.0: little endian, and on the wire with
- * their length in front as four bytes, big endian. Nothing of an answer is trusted but its form: it
- * is the verifier who decides.
+ * The messages of QGS are those of its qgs_msg_lib, version 1.0: little endian, and on the wire
+ * with their length in front as four bytes, big endian. Nothing of an answer is trusted but its
+ * form: it is the verifier who decides.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /*
- * What Intel says of such a platform: the two signed documents, verified over the bytes received, and
- * the comparison of platform, TDX module and quoting enclave with their levels.
+ * What Intel says of such a platform: the two signed documents, verified over the bytes received,
+ * and the comparison of platform, TDX module and quoting enclave with their levels.
  */
 #include <stdio.h>
 

@@ -97,8 +97,8 @@ struct tdx_qe_report {
 /* False when it is not 384 bytes. */
 bool tdx_qe_report_read(bytes report, struct tdx_qe_report *out);
 
-/* A TDREPORT as the guest's kernel gives it. Protected by a MAC of its own machine only: no evidence
- * for anybody else. All borrowed. */
+/* A TDREPORT as the guest's kernel gives it. Protected by a MAC of its own machine only: no
+ * evidence for anybody else. All borrowed. */
 struct tdx_report {
     bytes report_data; /* 64 */
     bytes attributes;  /* 8 */

@@ -16,8 +16,8 @@
  *       extra_roots: [<hex of 32>]          # SHA-256 of root certificates besides Intel's
  *
  * Zero is the strictest. Besides, of the measurements a policy has to name mrtd and rtmr0 to rtmr2,
- * each of the latter unless `boot_digests` names it; what it does not name of rtmr3 (unless `events`
- * are expected), mrconfigid, mrowner, mrownerconfig and mrservicetd must be zero.
+ * each of the latter unless `boot_digests` names it; what it does not name of rtmr3 (unless
+ * `events` are expected), mrconfigid, mrowner, mrownerconfig and mrservicetd must be zero.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /*
- * attest/tdx_tcb.h - Intel's TCB info (version 3) and TD_QE identity (version 2), and how a platform
- * is compared with them.
+ * attest/tdx_tcb.h - Intel's TCB info (version 3) and TD_QE identity (version 2), and how a
+ * platform is compared with them.
  *
  * Source: Intel PCS API version 4 and its Quote Verification Library. Reading is for bytes whose
  * signature was verified already; it is strict all the same, and an unknown status is refused.

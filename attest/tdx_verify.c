@@ -1,7 +1,7 @@
 /*
  * Three parts, each of which goes on as far as it can: who signed the quote (chain, revocation, the
- * quoting enclave, the quote), what Intel says of such a platform (attest/tdx_levels.c), and what the
- * rules say. Faults are noted in a set; a check that was reached and has none is passed.
+ * quoting enclave, the quote), what Intel says of such a platform (attest/tdx_levels.c), and what
+ * the rules say. Faults are noted in a set; a check that was reached and has none is passed.
  */
 #include "attest/tdx_verify.h"
 
@@ -457,8 +457,8 @@ err tdx_verify(const struct tdx_input *input, struct tdx_result *out)
 
 err tdx_quote_platform(bytes quote, int64_t now, struct tdx_pck *out, bool *processor)
 {
-    struct tdx_result *r;
-    TRY(mem_new(&r));
+    struct tdx_result *r = mem_alloc(sizeof *r);
+    ENSURE(r != NULL, NOMEM);
     CLEANUP(work_clear)
     struct tdx_work w = { .input = &(struct tdx_input){ .quote = quote, .now = now },
                           .policy = &strictest,

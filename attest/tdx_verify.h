@@ -1,19 +1,19 @@
 /*
  * attest/tdx_verify.h - is this quote from a genuine, current TD, and what does it say?
  *
- * A pure function of the quote, its collateral, the rules and a time. Every check that can be made is
- * made, whatever failed before, so that all that is wrong is listed at once and a lax policy can be
- * studied on the same evidence; `accepted` needs all of them to pass. What the quote binds (report
- * data) and its registers are not compared here.
+ * A pure function of the quote, its collateral, the rules and a time. Every check that can be made
+ * is made, whatever failed before, so that all that is wrong is listed at once and a lax policy can
+ * be studied on the same evidence; `accepted` needs all of them to pass. What the quote binds
+ * (report data) and its registers are not compared here.
  *
  * Choices where others are possible:
  *   - behind the signature data zero bytes are accepted (buffers of a fixed size), others refuse;
- *   - the quote must carry the whole PCK chain, leaf, CA, pinned root, in that order: a chain without
- *     its root is refused, although the root is known, because no genuine quote lacks it;
+ *   - the quote must carry the whole PCK chain, leaf, CA, pinned root, in that order: a chain
+ *     without its root is refused, although the root is known, because no genuine quote lacks it;
  *   - certificates are accepted as PEM only (certification data type 5);
- *   - of a TD 1.5 both TEE_TCB_SVN and TEE_TCB_SVN2 are evaluated: the status is that of the launch,
- *     made worse where the present module's is Revoked or not known; `relaunch_advised` tells that
- *     only the launch is out of date;
+ *   - of a TD 1.5 both TEE_TCB_SVN and TEE_TCB_SVN2 are evaluated: the status is that of the
+ *     launch, made worse where the present module's is Revoked or not known; `relaunch_advised`
+ *     tells that only the launch is out of date;
  *   - advisories and the TCB date are of the levels that decided: those of the platform first, then
  *     of the module and the quoting enclave, each advisory once.
  */
@@ -46,8 +46,8 @@ struct tdx_advisory {
     char id[TDX_ADVISORY_LEN_MAX + 1];
 };
 
-/* Large: not for the stack. Borrows from the quote only. Values are what the evidence says; they are
- * proved when the checks they come from passed. */
+/* Large: not for the stack. Borrows from the quote only. Values are what the evidence says; they
+ * are proved when the checks they come from passed. */
 struct tdx_result {
     bool accepted;
     struct tdx_faults faults;
@@ -76,9 +76,9 @@ struct tdx_result {
     bool log_replayed; /* a log explains the registers */
 };
 
-/* Which platform made a quote, for those who fetch collateral for it: from its PCK certificate, whose
- * chain has to hold at that time. `processor` tells whose list of revoked certificates it is: that of
- * the Processor CA, else of the Platform CA. ERR_MALFORMED, ERR_UNTRUSTED. */
+/* Which platform made a quote, for those who fetch collateral for it: from its PCK certificate,
+ * whose chain has to hold at that time. `processor` tells whose list of revoked certificates it is:
+ * that of the Processor CA, else of the Platform CA. ERR_MALFORMED, ERR_UNTRUSTED. */
 err tdx_quote_platform(bytes quote, int64_t now, struct tdx_pck *out, bool *processor);
 
 /* *out is always set. An err means only that it could not be worked out (ERR_NOMEM, ERR_INTERNAL),

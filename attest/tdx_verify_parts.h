@@ -1,6 +1,6 @@
 /*
- * attest/tdx_verify_parts.h - what the files of the TDX verification share. For attest/tdx_verify.c,
- * attest/tdx_levels.c and attest/tdx_logs.c only.
+ * attest/tdx_verify_parts.h - what the files of the TDX verification share. For
+ * attest/tdx_verify.c, attest/tdx_levels.c and attest/tdx_logs.c only.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /*
- * The race rule: `generation` grows by one with each write to any attribute. A report belongs to what
- * we wrote when, after it was read, the counter stands exactly our own writes above where it stood
- * before them.
+ * The race rule: `generation` grows by one with each write to any attribute. A report belongs to
+ * what we wrote when, after it was read, the counter stands exactly our own writes above where it
+ * stood before them.
  */
 #include "attest/tsm.h"
 

@@ -49,8 +49,8 @@ struct tsm_ask {
 };
 
 /*
- * Appends the report to outblob, and to auxblob what comes beside it, if that is wanted (SNP: a table
- * of certificates; it may be empty). A busy quoting service and a race are tried again.
+ * Appends the report to outblob, and to auxblob what comes beside it, if that is wanted (SNP: a
+ * table of certificates; it may be empty). A busy quoting service and a race are tried again.
  * ERR_UNAVAILABLE: there is no such tree, or it stayed busy. ERR_UNSUPPORTED: another provider.
  * ERR_SYSTEM: anything else the kernel refuses.
  */

@@ -60,11 +60,11 @@ static bool has_fault(const struct tdx_result *r, bytes word)
 /* "pck-chain/length" is our "pck-chain-length", whatever stands between the words. */
 static bool has_fault_spelled(const struct tdx_result *r, bytes theirs)
 {
-    char word[128];
+    uint8_t word[128];
     size_t n = 0;
     for (size_t i = 0; i < theirs.len && n < sizeof word; i++) {
         bool between = theirs.at[i] == '/' || theirs.at[i] == ' ';
-        word[n++] = between ? '-' : (char)theirs.at[i];
+        word[n++] = between ? (uint8_t)'-' : theirs.at[i];
     }
     return has_fault(r, bytes_of(word, n));
 }

@@ -47,6 +47,7 @@ void tdx_scene_close(struct tdx_scene *s)
 {
     for (size_t i = 0; i < TDX_SCENE_FILES; i++)
         buf_clear(&s->files[i]);
+    buf_clear(&s->root);
     mem_free(s->result);
 }
 

@@ -21,6 +21,7 @@ struct tdx_scene {
     struct buf files[TDX_SCENE_FILES];
     struct tdx_collateral collateral; /* views of the files */
     struct tdx_policy policy;
+    struct buf root; /* of tdx_maker.h */
     struct tdx_input input;
     struct tdx_result *result;
 };

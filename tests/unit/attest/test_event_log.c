@@ -4,6 +4,9 @@
 #include "crypto/init.h"
 #include "tests/unit/attest/tdx_scene.h"
 
+#define FIFTH_REGISTER                                                                             \
+    "[{\"imr\":4,\"event_type\":1,\"event\":\"\",\"digest\":\"\",\"event_payload\":\"\"}]"
+
 struct count {
     size_t all;
     size_t compose;
@@ -153,11 +156,7 @@ static void what_is_no_log_is_refused(void **state)
 {
     (void)state;
     struct event_rtmrs r;
-    static const char *const bad[] = {
-        "{}", "[1]", "[{}]", "[[[[[[]]]]]]",
-        "[{\"imr\":4,\"event_type\":1,\"event\":\"\",\"digest\":\"\","
-        "\"event_payload\":\"\"}]"
-    };
+    static const char *const bad[] = { "{}", "[1]", "[{}]", "[[[[[[]]]]]]", FIFTH_REGISTER };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         CHECK(!err_is_ok(event_dstack_replay(bytes_str(bad[i]), &r, NULL, NULL)));
     CHECK_ERR(event_ccel_replay(BYTES_LIT(""), &r, NULL, NULL), MALFORMED);

@@ -137,8 +137,8 @@ static void the_evaluation_number_has_its_minimum(void **state)
     tdx_scene_close(&s);
 }
 
-/* The dates of the collateral of tdx_v4. The bounds themselves are inside; a list of revoked certificates
- * ends one second before its own. */
+/* The dates of the collateral of tdx_v4. The bounds themselves are inside; a list of revoked
+ * certificates ends one second before its own. */
 static void dates_are_inclusive_and_one_second_more_is_not(void **state)
 {
     (void)state;
@@ -230,8 +230,8 @@ static bool is_between_blocks(uint8_t c)
     return c == '\0' || c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-/* The only flips that change nothing: white space of PEM or JSON text for other white space, and the
- * case of a hex digit of a signature that stands in JSON as text. */
+/* The only flips that change nothing: white space of PEM or JSON text for other white space, and
+ * the case of a hex digit of a signature that stands in JSON as text. */
 static bool is_irrelevant(enum tdx_scene_file file, uint8_t from, uint8_t to)
 {
     if (is_between_blocks(from) && is_between_blocks(to))
@@ -296,48 +296,6 @@ static void any_flipped_bit_of_the_collateral_is_refused(void **state)
     tdx_scene_close(&s);
 }
 
-/* --- event logs ------------------------------------------------------------------------------ */
-
-static const struct tdx_sample with_log = { "quotes/v4-00806f-gcp-uptodate.bin",
-                                            "collateral/2025-06-00806f", 1750809600 };
-
-static void a_boot_log_that_replays_is_accepted_and_another_is_not(void **state)
-{
-    (void)state;
-    struct tdx_scene s;
-    struct buf log;
-    if (!tdx_scene_open(&s, &with_log))
-        skip();
-    tdx_scene_read(&log, "ccel/ccel_data.bin");
-    s.collateral.ccel = buf_view(&log);
-    tdx_scene_accepts(&s);
-    CHECK(s.result->log_replayed);
-    log.at[200] ^= 1;
-    tdx_scene_verify(&s);
-    CHECK(!s.result->accepted && !s.result->log_replayed);
-    buf_clear(&log);
-    tdx_scene_close(&s);
-}
-
-static void expected_digests_of_the_boot_log_have_to_be_in_it(void **state)
-{
-    (void)state;
-    struct tdx_scene s;
-    struct buf log;
-    struct buf digest = BUF(48);
-    if (!tdx_scene_open(&s, &with_log))
-        skip();
-    CHECK_OK(buf_add_zeros(&digest, 48));
-    s.policy.boot_digests[1] = (struct policy_list){ &digest, 1 };
-    tdx_scene_refuses(&s, TDX_FAULT_LOG_ABSENT);
-    tdx_scene_read(&log, "ccel/ccel_data.bin");
-    s.collateral.ccel = buf_view(&log);
-    tdx_scene_refuses(&s, TDX_FAULT_LOG_EVENT);
-    buf_clear(&digest);
-    buf_clear(&log);
-    tdx_scene_close(&s);
-}
-
 /* --- memory ---------------------------------------------------------------------------------- */
 
 static err verify_once(void *arg)
@@ -398,8 +356,6 @@ int main(void)
         cmocka_unit_test(every_prefix_is_refused),
         cmocka_unit_test(any_flipped_bit_of_a_quote_is_refused),
         cmocka_unit_test(any_flipped_bit_of_the_collateral_is_refused),
-        cmocka_unit_test(a_boot_log_that_replays_is_accepted_and_another_is_not),
-        cmocka_unit_test(expected_digests_of_the_boot_log_have_to_be_in_it),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(the_platform_of_a_quote_is_known_without_collateral),
     };
