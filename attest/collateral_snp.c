@@ -199,7 +199,8 @@ static void view_clear(struct view *v)
 static bool fits(const struct view *v, const struct snp_leaf *leaf)
 {
     bytes chip = chip_of(&v->report, leaf->product);
-    return leaf->vlek == v->vlek &&
+    bool line = !v->report.has_cpuid || leaf->product == v->report.product;
+    return line && leaf->vlek == v->vlek &&
            bytes_equal(BYTES_ARRAY(leaf->tcb.raw), BYTES_ARRAY(v->report.reported.raw)) &&
            (leaf->vlek || bytes_equal(bytes_of(leaf->hwid, leaf->hwid_len), chip));
 }
