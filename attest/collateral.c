@@ -1,9 +1,11 @@
 /* What does not depend on the platform: the table of kinds, addresses, forms, entries. */
 #include "attest/collateral.h"
 
+#include "attest/azure_hcl_verify.h"
 #include "attest/collateral_parts.h"
 #include "attest/map.h"
 #include "attest/snp_table.h"
+#include "attest/tdx.h"
 #include "attest/tdx_tcb.h"
 #include "base/text.h"
 #include "crypto/crl.h"
@@ -118,9 +120,9 @@ err collateral_plan_make(struct collateral_plan *out, const struct bundle *b, in
 {
     *out = (struct collateral_plan){ .issuer = BUF(COLLATERAL_CHAIN_MAX) };
     err e = OK;
-    if (is_platform(b, COLLATERAL_TDX))
+    if (is_platform(b, TDX_PLATFORM))
         e = collateral_plan_tdx(out, b, now);
-    else if (is_platform(b, COLLATERAL_SNP))
+    else if (is_platform(b, SNP_PLATFORM) || is_platform(b, AZURE_PLATFORM))
         e = collateral_plan_snp(out, b, now);
     if (err_is_ok(e))
         return OK;
@@ -309,8 +311,8 @@ err collateral_join(struct buf *out, const struct collateral_plan *plan, const s
 {
     if (plan->n == 0)
         return OK;
-    return is_platform(b, COLLATERAL_TDX) ? collateral_join_tdx(out, plan, b, pieces)
-                                          : collateral_join_snp(out, plan, b, pieces);
+    return is_platform(b, TDX_PLATFORM) ? collateral_join_tdx(out, plan, b, pieces)
+                                        : collateral_join_snp(out, plan, b, pieces);
 }
 
 /* ---- kept ---- */

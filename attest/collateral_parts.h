@@ -8,9 +8,6 @@
 #include "crypto/pem.h"
 #include "crypto/x509.h"
 
-#define COLLATERAL_TDX "tdx"
-#define COLLATERAL_SNP "sev-snp"
-
 /* Something that is not as it must be, as opposed to memory that ran out. */
 bool collateral_is_fault(err e);
 

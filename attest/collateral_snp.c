@@ -3,6 +3,7 @@
  * firmware, and never the revocation list: so the list is needed nearly always, the rest only where
  * what is carried does not chain or does not fit the report.
  */
+#include "attest/azure_hcl_verify.h"
 #include "attest/collateral_parts.h"
 #include "attest/snp_leaf.h"
 #include "attest/snp_table.h"
@@ -219,9 +220,22 @@ static err verify_leaf(struct view *v, int64_t now)
     return OK;
 }
 
+/* On Azure it is inside the paravisor's report. */
+static err read_report(const struct bundle *b, struct snp_report *out)
+{
+    struct azure_evidence azure;
+    struct azure_hcl hcl;
+    if (!bytes_equal(b->platform, BYTES_LIT(AZURE_PLATFORM)))
+        return snp_report_read(b->evidence, out);
+    TRY(azure_evidence_read(b->evidence, &azure));
+    TRY(azure_hcl_read(azure.hcl, &hcl));
+    ENSURE(hcl.report_type == AZURE_REPORT_SNP, UNSUPPORTED);
+    return snp_report_read(hcl.report, out);
+}
+
 static err view_read(struct view *v, const struct bundle *b, int64_t now)
 {
-    TRY(snp_report_read(b->evidence, &v->report));
+    TRY(read_report(b, &v->report));
     err e = snp_collateral_read(&v->carried, b->collateral);
     if (!err_is_ok(e))
         snp_collateral_clear(&v->carried);
@@ -352,7 +366,7 @@ err collateral_join_snp(struct buf *out, const struct collateral_plan *plan, con
 {
     struct snp_collateral carried = { 0 };
     struct snp_report report;
-    TRY(snp_report_read(b->evidence, &report));
+    TRY(read_report(b, &report));
     err e = snp_collateral_read(&carried, b->collateral);
     if (collateral_is_fault(e)) {
         snp_collateral_clear(&carried);

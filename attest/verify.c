@@ -80,7 +80,10 @@ static err step_form(struct run *r, outcome *out)
         *out = refuse(REASON_NO_VERIFIER);
         return OK;
     }
-    TRY(r->verifier->examine(r->bundle, r->policy, r->settings->now, &r->facts));
+    struct bundle seen = *r->bundle;
+    if (r->settings->collateral.len > 0)
+        seen.collateral = r->settings->collateral;
+    TRY(r->verifier->examine(&seen, r->policy, r->settings->now, &r->facts));
     *out = r->facts.form;
     return OK;
 }

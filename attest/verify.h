@@ -18,6 +18,10 @@ struct verify_settings {
     bytes nonce;                 /* what was sent to this worker; empty refuses unless any_nonce */
     bytes identity;              /* must be this key; empty: any */
 
+    /* From elsewhere, in the platform's form (attest/collateral.h): takes the place of what the bundle
+     * carries. It counts for the checks only, the document's digest covers what the worker sent. */
+    bytes collateral;
+
     /* For documents that are looked at later, offline. The checks are then listed as skipped. */
     bool any_nonce;
     bool any_age; /* evidence from the future is refused all the same */

@@ -2,6 +2,7 @@
  * platform. */
 #include <stdio.h>
 
+#include "attest/azure_hcl_verify.h"
 #include "attest/collateral.h"
 #include "attest/snp_verify.h"
 #include "attest/tdx_policy.h"
@@ -339,6 +340,41 @@ static void fetches_the_leaf_of_the_firmware_that_runs(void **state)
     recorded_close(&old);
 }
 
+static void finds_the_report_inside_azures(void **state)
+{
+    (void)state;
+    struct collateral_plan plan;
+    char path[1024];
+    BUF_AUTO hcl = BUF(AZURE_HCL_MAX);
+    BUF_AUTO evidence = BUF(BUNDLE_EVIDENCE_MAX);
+    struct recorded inner;
+    static const uint8_t filler[256];
+    if (law_vectors() == NULL)
+        skip();
+    recorded_open(&inner, "sev-snp", "azure-milan-v3");
+    (void)snprintf(path, sizeof path, "%s/attest/sev-snp/azure/hcl_report.bin", law_vectors());
+    law_read_file(&hcl, path);
+    CHECK_OK(azure_evidence_write(&evidence,
+                                  &(struct azure_evidence){ .hcl = buf_view(&hcl),
+                                                            .pcrs = BYTES_ARRAY(filler),
+                                                            .quote = BYTES_ARRAY(filler),
+                                                            .signature = BYTES_ARRAY(filler) }));
+    const struct bundle b = { .platform = BYTES_LIT(AZURE_PLATFORM),
+                              .evidence = buf_view(&evidence) };
+    struct collateral_piece pieces[COLLATERAL_NEEDS_MAX] = { 0 };
+    struct snp_result result;
+    BUF_AUTO whole = BUF(BUNDLE_COLLATERAL_MAX);
+    CHECK_OK(collateral_plan_make(&plan, &b, inner.at));
+    CHECK(plan.n == 3);
+    recorded_pieces(&inner, &plan, pieces);
+    CHECK_OK(check_all(&plan, pieces, inner.at));
+    CHECK_OK(collateral_join(&whole, &plan, &b, pieces));
+    snp_result_of(&inner, buf_view(&whole), &result);
+    CHECK(result.accepted);
+    collateral_plan_clear(&plan);
+    recorded_close(&inner);
+}
+
 /* ---- what is not genuine ---- */
 
 static err check_tdx(const char *folder, const char *file, const char *chain, size_t which)
@@ -660,6 +696,7 @@ int main(void)
         cmocka_unit_test(keeps_the_logs_that_are_carried),
         cmocka_unit_test(needs_nothing_where_nothing_helps),
         cmocka_unit_test(fetches_the_leaf_of_the_firmware_that_runs),
+        cmocka_unit_test(finds_the_report_inside_azures),
         cmocka_unit_test(refuses_every_wrong_piece_of_the_vectors),
         cmocka_unit_test(refuses_all_at_the_wrong_time),
         cmocka_unit_test(refuses_any_flipped_bit),

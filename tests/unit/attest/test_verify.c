@@ -458,12 +458,17 @@ static void bare_evidence_meets_the_same_bounds(void **state)
 
 static struct verifier_facts told;
 
+static struct buf told_collateral; /* what the verifier was given */
+
 static err tell(const struct bundle *b, const struct policy *policy, int64_t now,
                 struct verifier_facts *facts)
 {
     (void)policy;
     (void)now;
     *facts = told;
+    buf_clear(&told_collateral);
+    told_collateral = BUF(64);
+    CHECK_OK(buf_add(&told_collateral, b->collateral));
     binding_digest(&(struct binding){ .platform = BYTES_LIT("simulated"),
                                       .identity = b->identity,
                                       .nonce = b->nonce,
@@ -517,6 +522,26 @@ static void hardware_is_accepted_when_all_its_checks_passed(void **state)
     s.settings.nonce = (bytes){ 0 };
     s.settings.any_nonce = true;
     hardware_refuses(VERDICT_FRESHNESS, "absent");
+}
+
+static void collateral_from_elsewhere_takes_the_place_of_what_is_carried(void **state)
+{
+    (void)state;
+    struct verdict v;
+    uint8_t digest[SHA256_LEN];
+    tell_good_facts();
+    s.settings.collateral = BYTES_LIT("from elsewhere");
+    CHECK_OK(attest_verify_with(&hardware, buf_view(&s.bundle), &s.settings, &v));
+    CHECK(v.accepted);
+    CHECK_BYTES(buf_view(&told_collateral), BYTES_LIT("from elsewhere"));
+    sha256_of(buf_view(&s.document), digest);
+    CHECK_BYTES(BYTES_ARRAY(v.document_digest), BYTES_ARRAY(digest));
+    verdict_clear(&v);
+    s.settings.collateral = (bytes){ 0 };
+    CHECK_OK(attest_verify_with(&hardware, buf_view(&s.bundle), &s.settings, &v));
+    CHECK(v.accepted && told_collateral.len == 0);
+    verdict_clear(&v);
+    buf_clear(&told_collateral);
 }
 
 static void hardware_may_not_skip_a_check(void **state)
@@ -702,6 +727,7 @@ int main(void)
         TEST(an_evidence_document_verifies_later_and_gives_no_keys),
         TEST(bare_evidence_meets_the_same_bounds),
         TEST(hardware_is_accepted_when_all_its_checks_passed),
+        TEST(collateral_from_elsewhere_takes_the_place_of_what_is_carried),
         TEST(hardware_may_not_skip_a_check),
         TEST(hardware_failures_keep_their_reasons),
         TEST(a_register_that_is_asked_for_must_be_there),
