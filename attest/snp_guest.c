@@ -244,6 +244,8 @@ static err derive(struct call *c, const struct snp_key_ask *ask, uint8_t *key)
     if (err_is_ok(e))
         e = take_key(&response, key);
     secret_wipe(&response, sizeof response);
+    c->request = NULL;
+    c->response = NULL;
     return e;
 }
 

@@ -158,14 +158,15 @@ static bool is_zero(bytes in)
 /* Two little-endian numbers in fields of 72 bytes, and zeros up to the end. */
 static void read_signature(bytes in, struct snp_report *out)
 {
-    bytes r = bytes_slice(in, SIGNATURE_AT, COMPONENT_LEN);
-    bytes s = bytes_slice(in, SIGNATURE_AT + COMPONENT_LEN, COMPONENT_LEN);
+    const uint8_t *r = in.at + SIGNATURE_AT;
+    const uint8_t *s = r + COMPONENT_LEN;
+    const size_t unused = COMPONENT_LEN - COMPONENT_USED;
     for (size_t i = 0; i < COMPONENT_USED; i++) {
-        out->signature[i] = r.at[COMPONENT_USED - 1 - i];
-        out->signature[COMPONENT_USED + i] = s.at[COMPONENT_USED - 1 - i];
+        out->signature[i] = r[COMPONENT_USED - 1 - i];
+        out->signature[COMPONENT_USED + i] = s[COMPONENT_USED - 1 - i];
     }
-    out->signature_fits = is_zero(bytes_slice(r, COMPONENT_USED, COMPONENT_LEN)) &&
-                          is_zero(bytes_slice(s, COMPONENT_USED, COMPONENT_LEN)) &&
+    out->signature_fits = is_zero(bytes_of(r + COMPONENT_USED, unused)) &&
+                          is_zero(bytes_of(s + COMPONENT_USED, unused)) &&
                           is_zero(bytes_slice(in, SIGNATURE_AT + 2 * COMPONENT_LEN, in.len));
 }
 

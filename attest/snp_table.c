@@ -35,9 +35,8 @@ static bool is_zero(bytes in)
     return any == 0;
 }
 
-static size_t u32le(bytes in, size_t at)
+static size_t u32le(const uint8_t *p)
 {
-    const uint8_t *p = in.at + at;
     return p[0] | (size_t)p[1] << 8 | (size_t)p[2] << 16 | (size_t)p[3] << 24;
 }
 
@@ -55,14 +54,15 @@ static err find_end(bytes in, size_t *end)
     FAIL(LIMIT);
 }
 
+/* The entry at `at` is inside; `end` is where data may begin. */
 static err read_entry(bytes in, size_t at, size_t end, struct snp_entry *out)
 {
-    bytes entry = bytes_slice(in, at, ENTRY_LEN);
-    size_t offset = u32le(entry, GUID_LEN);
-    size_t len = u32le(entry, GUID_LEN + 4);
+    const uint8_t *entry = in.at + at;
+    size_t offset = u32le(entry + GUID_LEN);
+    size_t len = u32le(entry + GUID_LEN + 4);
     ENSURE(offset >= end && len > 0, MALFORMED);
     ENSURE(offset <= in.len && len <= in.len - offset, MALFORMED);
-    out->kind = kind_of(bytes_slice(entry, 0, GUID_LEN));
+    out->kind = kind_of(bytes_of(entry, GUID_LEN));
     out->data = bytes_slice(in, offset, len);
     return OK;
 }
