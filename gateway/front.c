@@ -488,6 +488,7 @@ static struct strict_verdict check_head(struct front_request *r, const char *ver
 static enum MHD_Result queue_answer(struct front_request *r)
 {
     r->queued = true;
+    front_hold_head(r);
     return MHD_queue_response(r->mhd, r->status, r->response);
 }
 

@@ -67,7 +67,7 @@ struct front_request {
     bool aborted;
     bool queued;  /* handed to libmicrohttpd */
     bool high;    /* the queue was above FRONT_QUEUE_LOW */
-    bool corked;  /* the socket holds back until the end is written too */
+    bool corked;  /* the socket holds back what is to leave together with more */
     bool refused; /* answered by the front itself */
     bool over;    /* the last call was made */
     bool lost;    /* to be closed as soon as libmicrohttpd lets us */
@@ -118,3 +118,6 @@ err front_refuse(struct front_request *r, unsigned status, const char *reason);
 void front_request_free(struct front_request *r);
 /* Makes the client see a reset. */
 void front_reset(int fd);
+
+/* Before the answer is queued. */
+void front_hold_head(struct front_request *r);

@@ -286,12 +286,19 @@ static void queue_drop(struct front_request *r, size_t n)
         buf_truncate(&r->queue, 0);
 }
 
-/* From here to the end of the answer the socket sends only full segments: the last content and the
- * end of the body, which libmicrohttpd writes one after the other, leave together. */
+/* From here on the socket sends only full segments, so that what libmicrohttpd writes one after the
+ * other leaves together: the head and the first content, the last content and the end of the body. */
 static void cork(struct front_request *r, int on)
 {
     (void)setsockopt(r->conn->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
     r->corked = on != 0;
+}
+
+/* Written by itself the head would leave by itself, before the content that is there already. */
+void front_hold_head(struct front_request *r)
+{
+    if (r->pieces && !r->mute && queue_len(r) > 0)
+        cork(r, 1);
 }
 
 /* How much may be handed on now. The last byte of a known length waits for front_end(), or the
@@ -330,6 +337,8 @@ static ssize_t on_content(void *cls, uint64_t pos, char *room, size_t max)
     }
     if (r->ended)
         return MHD_CONTENT_READER_END_OF_STREAM;
+    if (r->corked)
+        cork(r, 0);
     front_suspend(r);
     return 0;
 }
