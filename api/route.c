@@ -37,6 +37,7 @@ static const struct row rows[] = {
     { ROUTE_RECEIPT, READING, ALLOW_READING, "/v1/receipts/*", WORD_INIT("receipt") },
     { ROUTE_NONE, ANY, NULL, "/v1/receipts", WORD_INIT("none") },
     { ROUTE_ATTESTATION, READING, ALLOW_READING, "/v1/attestation", WORD_INIT("attestation") },
+    { ROUTE_EVIDENCE, POST, "POST", "/v1/attestation/verify", WORD_INIT("evidence") },
     { ROUTE_NONE, ANY, NULL, "/v1/attestation/*", WORD_INIT("none") },
     { ROUTE_HEALTHZ, READING, ALLOW_READING, "/healthz", WORD_INIT("healthz") },
     { ROUTE_READYZ, READING, ALLOW_READING, "/readyz", WORD_INIT("readyz") },
@@ -277,6 +278,7 @@ bool route_is_sealed(enum route_kind kind)
     case ROUTE_NONE:
     case ROUTE_RECEIPT:
     case ROUTE_ATTESTATION:
+    case ROUTE_EVIDENCE:
     case ROUTE_HEALTHZ:
     case ROUTE_READYZ:
     case ROUTE_METRICS:

@@ -31,6 +31,7 @@ enum route_kind {
     ROUTE_MODEL,            /* GET /v1/models/{id}; ids may contain slashes */
     ROUTE_RECEIPT,          /* GET /v1/receipts/{id} */
     ROUTE_ATTESTATION,      /* GET /v1/attestation */
+    ROUTE_EVIDENCE,         /* POST /v1/attestation/verify */
     ROUTE_HEALTHZ,          /* GET /healthz */
     ROUTE_READYZ,           /* GET /readyz */
     ROUTE_METRICS,          /* GET /metrics */

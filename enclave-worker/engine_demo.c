@@ -359,6 +359,7 @@ static err answer(struct call *c, const struct engine_request *request)
     case ROUTE_NONE:
     case ROUTE_RECEIPT:
     case ROUTE_ATTESTATION:
+    case ROUTE_EVIDENCE:
     case ROUTE_HEALTHZ:
     case ROUTE_READYZ:
     case ROUTE_METRICS:

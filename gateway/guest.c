@@ -104,6 +104,7 @@ static const struct word ROUTES[ROUTE_KINDS] = {
     [ROUTE_MODEL] = WORD_INIT("model"),
     [ROUTE_RECEIPT] = WORD_INIT("receipt"),
     [ROUTE_ATTESTATION] = WORD_INIT("attestation"),
+    [ROUTE_EVIDENCE] = WORD_INIT("evidence"),
     [ROUTE_HEALTHZ] = WORD_INIT("healthz"),
     [ROUTE_READYZ] = WORD_INIT("readyz"),
     [ROUTE_METRICS] = WORD_INIT("metrics"),

@@ -11,6 +11,7 @@ static const char *const ROUTE_WORDS[ROUTE_KINDS] = {
     [ROUTE_MODEL] = "model",
     [ROUTE_RECEIPT] = "receipt",
     [ROUTE_ATTESTATION] = "attestation",
+    [ROUTE_EVIDENCE] = "evidence",
     [ROUTE_HEALTHZ] = "healthz",
     [ROUTE_READYZ] = "readyz",
     [ROUTE_METRICS] = "metrics",

@@ -1,8 +1,10 @@
 #include "gateway/page.h"
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "gateway/evidence.h"
 #include "gateway/guest.h"
 #include "receipts/air_read.h"
 #include "wire/names.h"
@@ -13,6 +15,7 @@ struct page {
     struct guest guest;
     struct store_query *query; /* the store's, while it looks */
     bool as_cbor;
+    struct buf body; /* of those that take one */
 };
 
 static struct page *page_of(struct guest *g)
@@ -20,15 +23,39 @@ static struct page *page_of(struct guest *g)
     return CONTAINER_OF(g, struct page, guest);
 }
 
-static void ignore_body(struct guest *g, bytes piece)
-{
-    (void)g;
-    (void)piece;
-}
-
 static void ignore(struct guest *g)
 {
     (void)g;
+}
+
+static void page_free(struct page *p)
+{
+    buf_clear(&p->body);
+    mem_free(p);
+}
+
+/* Of the others it is thrown away. */
+static void collect_body(struct guest *g, bytes piece)
+{
+    struct page *p = page_of(g);
+    err e = g->route == ROUTE_EVIDENCE && g->status == 0 ? buf_add(&p->body, piece) : OK;
+    const struct api_error error = { .cause =
+                                         e.code == ERR_LIMIT ? ERROR_TOO_LARGE : ERROR_INTERNAL };
+    if (e.code != ERR_OK)
+        guest_error(g, &error);
+}
+
+static void answer_evidence(struct guest *g)
+{
+    struct page *p = page_of(g);
+    struct api_error error = { .cause = ERROR_INTERNAL };
+    BUF_AUTO findings = BUF(EVIDENCE_BODY_MAX);
+    if (g->route != ROUTE_EVIDENCE || g->status != 0)
+        return;
+    if (evidence_answer(buf_view(&p->body), clock_wall_s(), &findings, &error))
+        guest_answer(g, 200, MEDIA_JSON, buf_view(&findings));
+    else
+        guest_error(g, &error);
 }
 
 static void leave(struct guest *g, bool gone)
@@ -37,7 +64,7 @@ static void leave(struct guest *g, bool gone)
     guest_settle(g, gone, false);
     g->request = NULL;
     if (p->query == NULL)
-        mem_free(p);
+        page_free(p);
 }
 
 static void on_gone(struct guest *g)
@@ -50,9 +77,11 @@ static void on_done(struct guest *g)
     leave(g, false);
 }
 
-static const struct guest_ops OPS = {
-    .body = ignore_body, .body_end = ignore, .writable = ignore, .gone = on_gone, .done = on_done
-};
+static const struct guest_ops OPS = { .body = collect_body,
+                                      .body_end = answer_evidence,
+                                      .writable = ignore,
+                                      .gone = on_gone,
+                                      .done = on_done };
 
 static struct page *page_new(struct shard *s, struct front_request *r,
                              const struct route_match *match)
@@ -63,6 +92,7 @@ static struct page *page_new(struct shard *s, struct front_request *r,
         return NULL;
     }
     p->guest.ops = &OPS;
+    p->body = BUF(EVIDENCE_BODY_MAX);
     if (guest_init(&p->guest, s, r, match).code == ERR_OK)
         return p;
     front_abort(r); /* gone() frees it */
@@ -133,7 +163,7 @@ static void on_looked_up(struct loop_mail *mail)
                                      .about = bytes_str(q->id) };
     p->query = NULL;
     if (p->guest.request == NULL)
-        mem_free(p);
+        page_free(p);
     else if (q->result.code == ERR_OK)
         answer_found(p, q);
     else
@@ -185,6 +215,16 @@ static void attestation_page(struct page *p, const struct route_match *match)
         guest_answer(&p->guest, 200, MEDIA_JSON, BYTES_LIT("{\"object\":\"list\",\"data\":[]}"));
 }
 
+/* Answered when its body is there. */
+static void evidence_page(struct page *p, const struct route_match *match)
+{
+    bool known;
+    const struct api_error error = { .cause = ERROR_TOO_LARGE };
+    (void)match;
+    if (front_content_length(p->guest.request, &known) > EVIDENCE_BODY_MAX)
+        guest_error(&p->guest, &error);
+}
+
 static void health_page(struct page *p, const struct route_match *match)
 {
     (void)match;
@@ -216,7 +256,7 @@ static void metrics_page(struct page *p, const struct route_match *match)
 static void (*const PAGES[ROUTE_KINDS])(struct page *p, const struct route_match *match) = {
     [ROUTE_RECEIPT] = receipt_page, [ROUTE_ATTESTATION] = attestation_page,
     [ROUTE_HEALTHZ] = health_page,  [ROUTE_READYZ] = ready_page,
-    [ROUTE_METRICS] = metrics_page,
+    [ROUTE_METRICS] = metrics_page, [ROUTE_EVIDENCE] = evidence_page,
 };
 
 void page_start(struct shard *s, struct front_request *r, const struct route_match *match)

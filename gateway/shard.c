@@ -90,8 +90,9 @@ static enum error_cause objection(const struct shard *s, struct front_request *r
     case ADMIT_WELCOME:
         break;
     }
-    if (route_is_sealed(match->kind) && !bytes_equal(front_method(r), BYTES_LIT("GET")) &&
-        !front_is_head(r) && !admit_work(admit, front_header(r, "origin")))
+    bool is_work = route_is_sealed(match->kind) || match->kind == ROUTE_EVIDENCE;
+    if (is_work && !bytes_equal(front_method(r), BYTES_LIT("GET")) && !front_is_head(r) &&
+        !admit_work(admit, front_header(r, "origin")))
         return ERROR_ORIGIN_NOT_ALLOWED;
     return s->draining ? ERROR_SHUTTING_DOWN : ERROR_CAUSES;
 }

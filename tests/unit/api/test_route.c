@@ -29,6 +29,7 @@ static void knows_every_endpoint(void **state)
         { "GET", "/v1/models/demo%2Fslash", ROUTE_MODEL, "demo%2Fslash" },
         { "GET", "/v1/receipts/00ff", ROUTE_RECEIPT, "00ff" },
         { "GET", "/v1/attestation", ROUTE_ATTESTATION, "" },
+        { "POST", "/v1/attestation/verify", ROUTE_EVIDENCE, "" },
         { "GET", "/healthz", ROUTE_HEALTHZ, "" },
         { "GET", "/readyz", ROUTE_READYZ, "" },
         { "GET", "/metrics", ROUTE_METRICS, "" },
