@@ -319,7 +319,10 @@ static err check_signers(struct tdx_work *w)
 {
     const struct tdx_collateral *c = w->input->collateral;
     TRY(tdx_check_signer(w, c->tcb_info_chain, &w->tcb_signer));
-    return tdx_check_signer(w, c->qe_identity_chain, &w->qe_signer);
+    if (!bytes_equal(c->tcb_info_chain, c->qe_identity_chain))
+        return tdx_check_signer(w, c->qe_identity_chain, &w->qe_signer);
+    w->qe_signer = w->tcb_signer;
+    return OK;
 }
 
 static void name_module(struct tdx_work *w)

@@ -433,8 +433,9 @@ static void work_clear(struct tdx_work *w)
     pem_clear(&w->pck_certs);
     crl_free(w->root_crl);
     crl_free(w->pck_crl);
+    if (w->qe_signer != w->tcb_signer)
+        x509_free(w->qe_signer);
     x509_free(w->tcb_signer);
-    x509_free(w->qe_signer);
     tdx_tcb_info_free(w->tcb);
     tdx_qe_identity_free(w->identity);
 }

@@ -54,6 +54,26 @@ static void without_collateral_or_with_a_part_of_it_nothing_is_accepted(void **s
     tdx_scene_close(&s);
 }
 
+static void each_document_has_a_chain_of_its_own(void **state)
+{
+    (void)state;
+    struct tdx_scene s;
+    BUF_AUTO other = BUF(TDX_CHAIN_MAX);
+    if (!tdx_scene_open(&s, &tdx_v4))
+        skip();
+    tdx_scene_accepts(&s);
+    CHECK_OK(buf_add(&other, buf_view(&s.files[SCENE_CHAIN])));
+    CHECK_OK(buf_add_u8(&other, '\n'));
+    s.collateral.qe_identity_chain = buf_view(&other);
+    CHECK_OK(tdx_verify(&s.input, s.result));
+    CHECK(s.result->accepted);
+    other.at[100] ^= 1;
+    CHECK_OK(tdx_verify(&s.input, s.result));
+    CHECK(!s.result->accepted && s.result->checks[TDX_CHECK_TCB_SIGNER] == VERDICT_FAIL);
+    CHECK(s.result->checks[TDX_CHECK_TCB_INFO] == VERDICT_PASS);
+    tdx_scene_close(&s);
+}
+
 static void a_status_is_accepted_only_when_it_and_its_advisories_are_listed(void **state)
 {
     (void)state;
@@ -344,6 +364,7 @@ int main(void)
         cmocka_unit_test(genuine_quotes_of_both_versions_are_accepted),
         cmocka_unit_test(every_check_is_passed_or_was_not_asked_for),
         cmocka_unit_test(without_collateral_or_with_a_part_of_it_nothing_is_accepted),
+        cmocka_unit_test(each_document_has_a_chain_of_its_own),
         cmocka_unit_test(a_status_is_accepted_only_when_it_and_its_advisories_are_listed),
         cmocka_unit_test(debug_is_refused_whatever_the_policy),
         cmocka_unit_test(sept_ve_disable_is_asked_for_by_default),
