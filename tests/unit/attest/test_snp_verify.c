@@ -497,16 +497,21 @@ struct genuine {
     struct snp_collateral collateral;
 };
 
+static void read_vector(struct buf *out, const char *folder, const char *name)
+{
+    BUF_AUTO path = BUF(1024);
+    CHECK_OK(buf_addf(&path, "%s/attest/sev-snp/%s", folder, name));
+    law_read_file(out, buf_str(&path));
+}
+
 static void load(struct genuine *g, const char *folder)
 {
     const char *const names[] = { g->report, g->leaf, g->issuer, g->root, g->crl };
     static const enum snp_entry_kind kinds[] = { SNP_ENTRY_OTHER, SNP_ENTRY_VCEK, SNP_ENTRY_ASK,
                                                  SNP_ENTRY_ARK, SNP_ENTRY_CRL };
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        BUF_AUTO path = BUF(1024);
         g->files[i] = BUF(65536);
-        CHECK_OK(buf_addf(&path, "%s/attest/sev-snp/%s", folder, names[i]));
-        law_read_file(&g->files[i], buf_str(&path));
+        read_vector(&g->files[i], folder, names[i]);
         CHECK_OK(snp_collateral_add(&g->collateral, kinds[i], buf_view(&g->files[i])));
     }
 }
@@ -614,6 +619,90 @@ static void a_negated_s_is_accepted(void **state)
     unload(&g);
 }
 
+/* As a guest reads them: outblob, and auxblob with certificates in PEM, to which the list is added. */
+static void what_a_guest_reads_from_its_kernel_is_accepted(void **state)
+{
+    (void)state;
+    const char *folder = law_vectors();
+    if (folder == NULL)
+        skip();
+    struct genuine g = { "configfs-tsm/outblob",
+                         "configfs-tsm/auxblob",
+                         "roots/ask_genoa.pem",
+                         "roots/ark_genoa.pem",
+                         "crl/genoa-2024.der",
+                         1756684800,
+                         0,
+                         { { 0 } },
+                         { .held_n = 0 } };
+    struct snp_settings s = { .now = g.at };
+    struct snp_collateral c = { 0 };
+    for (size_t i = 0; i < ARRAY_LEN(g.files); i++)
+        g.files[i] = BUF(65536);
+    read_vector(&g.files[0], folder, g.report);
+    read_vector(&g.files[1], folder, g.leaf);
+    read_vector(&g.files[4], folder, g.crl);
+    CHECK_OK(snp_collateral_read(&c, buf_view(&g.files[1])));
+    CHECK_OK(snp_verify(buf_view(&g.files[0]), &c, &s, &result));
+    assert_string_equal(result.failed, "crl"); /* hosts bring none */
+    CHECK_OK(snp_collateral_add(&c, SNP_ENTRY_CRL, buf_view(&g.files[4])));
+    CHECK_OK(snp_verify(buf_view(&g.files[0]), &c, &s, &result));
+    CHECK(result.accepted && result.product == SNP_GENOA);
+    snp_collateral_clear(&c);
+    unload(&g);
+}
+
+/* Genuine, but for nobody's identity: the frame sees that its report data bind something else. */
+static void genuine_evidence_of_others_is_refused_for_its_binding(void **state)
+{
+    (void)state;
+    const char *folder = law_vectors();
+    if (folder == NULL)
+        skip();
+    struct genuine g = all[0];
+    struct policy *p;
+    struct verdict v;
+    uint8_t key[32] = { 1 };
+    BUF_AUTO claims = BUF(CLAIMS_MAX);
+    BUF_AUTO table = BUF(SNP_TABLE_MAX);
+    load(&g, folder);
+    const struct snp_entry entries[] = { { SNP_ENTRY_VCEK, buf_view(&g.files[1]) },
+                                         { SNP_ENTRY_ASK, buf_view(&g.files[2]) },
+                                         { SNP_ENTRY_ARK, buf_view(&g.files[3]) },
+                                         { SNP_ENTRY_CRL, buf_view(&g.files[4]) } };
+    CHECK_OK(snp_table_write(&table, entries, ARRAY_LEN(entries)));
+    CHECK_OK(claims_write(&claims, &(struct claims){ .model = BYTES_LIT("m"),
+                                                     .worker = BYTES_LIT("w"),
+                                                     .software = BYTES_LIT("1"),
+                                                     .model_version = BYTES_LIT("1") }));
+    CHECK_OK(policy_read(&p,
+                         BYTES_LIT("platforms: [sev-snp]\n"
+                                   "measurements: { measurement: "
+                                   "[7a1e5c266c0108dbc9bb94fa926951320940915d0aafb42464bd88b579ea1"
+                                   "58d3e1a0dc39b2c60bd95b9c480cd81841f] }\n"),
+                         "p", NULL));
+    struct bundle b = { .version = BUNDLE_VERSION,
+                        .nonce = BYTES_ARRAY(key),
+                        .claims = buf_view(&claims),
+                        .identity = BYTES_ARRAY(key),
+                        .platform = BYTES_LIT("sev-snp"),
+                        .evidence = buf_view(&g.files[0]),
+                        .collateral = buf_view(&table) };
+    struct verify_settings s = { .policy = p, .now = g.at, .nonce = BYTES_ARRAY(key) };
+    CHECK_OK(attest_verify_evidence(&b, &s, &v));
+    CHECK(!v.accepted && v.checks[VERDICT_SIGNATURE].status == VERDICT_PASS);
+    assert_string_equal(verdict_failure(&v)->name, "binding");
+    CHECK(verdict_register(&v, "measurement").len == SNP_MEASUREMENT_LEN);
+    verdict_clear(&v);
+    s.now = 1746057600; /* before the list was made */
+    CHECK_OK(attest_verify_evidence(&b, &s, &v));
+    assert_string_equal(verdict_failure(&v)->reason, "stale-collateral");
+    assert_string_equal(verdict_failure(&v)->subject, "crl-validity");
+    verdict_clear(&v);
+    policy_free(p);
+    unload(&g);
+}
+
 static err verify_once(void *arg)
 {
     (void)arg;
@@ -666,6 +755,8 @@ int main(void)
         TEST(every_allocation_fails_once),
         cmocka_unit_test(any_flipped_bit_of_genuine_evidence_is_refused),
         cmocka_unit_test(a_negated_s_is_accepted),
+        cmocka_unit_test(what_a_guest_reads_from_its_kernel_is_accepted),
+        cmocka_unit_test(genuine_evidence_of_others_is_refused_for_its_binding),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
