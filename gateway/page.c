@@ -4,8 +4,8 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "gateway/evidence.h"
 #include "gateway/guest.h"
+#include "gateway/judge.h"
 #include "receipts/air_read.h"
 #include "wire/names.h"
 
@@ -15,7 +15,8 @@ struct page {
     struct guest guest;
     struct store_query *query; /* the store's, while it looks */
     bool as_cbor;
-    struct buf body; /* of those that take one */
+    struct judge_job job; /* of evidence */
+    bool judging;
 };
 
 static struct page *page_of(struct guest *g)
@@ -30,7 +31,7 @@ static void ignore(struct guest *g)
 
 static void page_free(struct page *p)
 {
-    buf_clear(&p->body);
+    judge_job_clear(&p->job);
     mem_free(p);
 }
 
@@ -38,23 +39,38 @@ static void page_free(struct page *p)
 static void collect_body(struct guest *g, bytes piece)
 {
     struct page *p = page_of(g);
-    err e = g->route == ROUTE_EVIDENCE && g->status == 0 ? buf_add(&p->body, piece) : OK;
+    err e = g->route == ROUTE_EVIDENCE && g->status == 0 ? buf_add(&p->job.body, piece) : OK;
     const struct api_error error = { .cause =
                                          e.code == ERR_LIMIT ? ERROR_TOO_LARGE : ERROR_INTERNAL };
     if (e.code != ERR_OK)
         guest_error(g, &error);
 }
 
-static void answer_evidence(struct guest *g)
+static void on_judged(struct judge_job *job)
+{
+    struct page *p = CONTAINER_OF(job, struct page, job);
+    p->judging = false;
+    if (p->guest.request == NULL)
+        page_free(p);
+    else if (job->fine)
+        guest_answer(&p->guest, 200, MEDIA_JSON, buf_view(&job->findings));
+    else
+        guest_error(&p->guest, &job->error);
+}
+
+static void judge_body(struct guest *g)
 {
     struct page *p = page_of(g);
-    struct api_error error = { .cause = ERROR_INTERNAL };
-    BUF_AUTO findings = BUF(EVIDENCE_BODY_MAX);
     if (g->route != ROUTE_EVIDENCE || g->status != 0)
         return;
-    if (evidence_answer(buf_view(&p->body), clock_wall_s(), &findings, &error))
-        guest_answer(g, 200, MEDIA_JSON, buf_view(&findings));
-    else
+    p->job.now = clock_wall_s();
+    p->job.done = on_judged;
+    err e = judge_start(&g->shard->judge, g->shard->loop, &p->job);
+    p->judging = e.code == ERR_OK;
+    const struct api_error error = { .cause =
+                                         e.code == ERR_LIMIT ? ERROR_OVERLOADED : ERROR_INTERNAL,
+                                     .retry_after_s = 1 };
+    if (e.code != ERR_OK)
         guest_error(g, &error);
 }
 
@@ -63,7 +79,7 @@ static void leave(struct guest *g, bool gone)
     struct page *p = page_of(g);
     guest_settle(g, gone, false);
     g->request = NULL;
-    if (p->query == NULL)
+    if (p->query == NULL && !p->judging)
         page_free(p);
 }
 
@@ -78,7 +94,7 @@ static void on_done(struct guest *g)
 }
 
 static const struct guest_ops OPS = { .body = collect_body,
-                                      .body_end = answer_evidence,
+                                      .body_end = judge_body,
                                       .writable = ignore,
                                       .gone = on_gone,
                                       .done = on_done };
@@ -92,7 +108,7 @@ static struct page *page_new(struct shard *s, struct front_request *r,
         return NULL;
     }
     p->guest.ops = &OPS;
-    p->body = BUF(EVIDENCE_BODY_MAX);
+    p->job.body = BUF(EVIDENCE_BODY_MAX);
     if (guest_init(&p->guest, s, r, match).code == ERR_OK)
         return p;
     front_abort(r); /* gone() frees it */

@@ -296,6 +296,7 @@ void shard_free(struct shard *s)
         (void)pthread_join(t->thread, NULL);
     if (s->front != NULL)
         front_free(s->front);
+    judge_end(&s->judge);
     if (s->loop != NULL)
         loop_deliver(s->loop); /* records that were stored; views, which the pool wants */
     pool_free(s->pool);

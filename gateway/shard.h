@@ -10,6 +10,7 @@
 #include "base/metrics.h"
 #include "gateway/admit.h"
 #include "gateway/front.h"
+#include "gateway/judge.h"
 #include "gateway/metering.h"
 #include "gateway/pool.h"
 #include "gateway/settings.h"
@@ -44,6 +45,7 @@ struct shard {
     struct metrics_block *block;
     struct exchange *waiting, **waiting_end; /* for a worker; in the order they came */
     struct loop_task wake;
+    struct judge judge;
     uint64_t held; /* bytes of request bodies */
     bool draining;
 };

@@ -1,5 +1,6 @@
 """Evidence by itself: POST /v1/attestation/verify, `sealgate verify evidence`, `sealgate detect`"""
 import base64
+import concurrent.futures
 import hashlib
 import json
 import os
@@ -130,6 +131,17 @@ def _():
     a = ask(b'{"evidence":"' + b"A" * (2 * 1024 * 1024) + b'"}')
     assert a.status == 413, a.status
     assert ask({"evidence": b64(bytes(1024 * 1024))}).status == 200
+
+
+@test("many questions at once are all answered, at most with a 503")
+def _():
+    body = {"evidence": b64(bytes(100000))}
+    with concurrent.futures.ThreadPoolExecutor(48) as pool:
+        answers = list(pool.map(lambda _: ask(body), range(96)))
+    assert {a.status for a in answers} <= {200, 503}, {a.status for a in answers}
+    assert any(a.status == 200 for a in answers)
+    assert all(a.header("retry-after") for a in answers if a.status == 503)
+    assert chat(stack().port, "gpt-test").status == 200
 
 
 @test("a page of a stranger's site cannot make the gateway work on evidence")
