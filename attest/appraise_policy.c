@@ -4,7 +4,6 @@
  */
 #include "attest/appraise_parts.h"
 #include "attest/binding.h"
-#include "attest/simulated.h"
 #include "attest/verify.h"
 #include "base/mem.h"
 

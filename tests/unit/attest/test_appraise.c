@@ -1,5 +1,6 @@
 /* Genuine evidence of the shared vectors, and a worker's document made here, as one report. */
 #include "attest/appraise.h"
+#include "attest/bundle.h"
 #include "attest/snp_table.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -422,6 +423,52 @@ static void simulated_evidence_needs_a_policy_that_names_it(void **state)
     forget();
 }
 
+static enum verdict_status status_of(const char *name)
+{
+    for (size_t i = 0; i < report.checks_n; i++) {
+        if (strcmp(report.checks[i].name, name) == 0)
+            return report.checks[i].status;
+    }
+    fail_msg("no check %s", name);
+    return VERDICT_FAIL;
+}
+
+/* Somebody else's genuine evidence in a document of one's own. */
+static void a_document_around_evidence_that_does_not_bind_it_is_refused(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct bundle b;
+    BUF_AUTO document = BUF(BUNDLE_MAX);
+    BUF_AUTO collateral = BUF(BUNDLE_COLLATERAL_MAX);
+    scene_open(&s);
+    scene_make(&s);
+    open_sample(1);
+    CHECK_OK(evidence_document_read(buf_view(&s.document), &b));
+    const struct snp_entry entries[] = { { SNP_ENTRY_VCEK, settings.collateral[0] },
+                                         { SNP_ENTRY_ASK, settings.collateral[1] },
+                                         { SNP_ENTRY_ARK, settings.collateral[2] },
+                                         { SNP_ENTRY_CRL, settings.collateral[3] } };
+    CHECK_OK(snp_table_write(&collateral, entries, 4));
+    settings.collateral_n = 0;
+    b.platform = BYTES_LIT("sev-snp");
+    b.evidence = buf_view(&evidence);
+    b.collateral = buf_view(&collateral);
+    CHECK_OK(evidence_document_write(&document, &b));
+    CHECK(judge(buf_view(&document)) == APPRAISE_REFUSED);
+    assert_string_equal(report.platform, "sev-snp");
+    CHECK(status_of("report-signature") == VERDICT_PASS);
+    CHECK(status_of("binding") == VERDICT_FAIL);
+    CHECK(report.answers[APPRAISE_ANSWER_CHAIN].status == VERDICT_PASS);
+    settings.policy = s.policy;
+    CHECK(judge(buf_view(&document)) == APPRAISE_REFUSED);
+    CHECK(status_of("report-signature") == VERDICT_PASS);
+    CHECK(status_of("sealgate-binding") == VERDICT_FAIL);
+    CHECK(status_of("sealgate-measurements") == VERDICT_SKIP);
+    close_set();
+    scene_close(&s);
+}
+
 static err appraise_once(void *arg)
 {
     bytes *in = arg;
@@ -496,6 +543,7 @@ int main(void)
         cmocka_unit_test(a_policy_names_platform_and_registers),
         cmocka_unit_test(hardware_whose_collateral_came_in_parts_meets_a_policy_too),
         cmocka_unit_test(simulated_evidence_needs_a_policy_that_names_it),
+        cmocka_unit_test(a_document_around_evidence_that_does_not_bind_it_is_refused),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(json_tells_what_text_tells),
         cmocka_unit_test(too_much_evidence_is_refused),
