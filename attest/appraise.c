@@ -1,5 +1,5 @@
 /*
- * Whatever the evidence is, its checks become rows of one list, and all that is said about the whole
+ * Whatever the evidence is, its checks become rows of one list, and all that is said of the whole
  * is worked out from those rows in one place, finish(): nothing can be verified past a row.
  */
 #include "attest/appraise_parts.h"
@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "crypto/secret.h"
 
-/* --- rows and fields ----------------------------------------------------------------------------- */
+/* --- rows and fields -------------------------------------------------------------------------- */
 
 void appraise_check(struct appraise_work *w, const struct appraise_check *check)
 {
@@ -85,7 +85,7 @@ err appraise_frame(struct appraise_work *w, err written)
     return OK;
 }
 
-/* --- what the caller asked ------------------------------------------------------------------------ */
+/* --- what the caller asked -------------------------------------------------------------------- */
 
 static void note_user_data(struct appraise_work *w)
 {
@@ -124,7 +124,7 @@ static void note_freshness(struct appraise_work *w)
     appraise_note(w, "freshness", APPRAISE_ANSWER_FRESHNESS, status, why);
 }
 
-/* --- the whole ------------------------------------------------------------------------------------ */
+/* --- the whole -------------------------------------------------------------------------------- */
 
 /* A failure before what is open before what passed before what nobody asked for. */
 static int weight(const struct appraise_check *c)
@@ -203,7 +203,7 @@ static void finish(struct appraise_work *w)
     a->outcome = outcome_of(w);
 }
 
-/* --- which ---------------------------------------------------------------------------------------- */
+/* --- which ------------------------------------------------------------------------------------ */
 
 static err appraise_raw(struct appraise_work *w, appraise_vendor *vendor)
 {

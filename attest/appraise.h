@@ -15,8 +15,8 @@
  * Which of these it is, is told by its first bytes, never by trying which verifies. What a part of
  * the collateral is, likewise.
  *
- * VERIFIED: every check passed, apart from those that nobody asked for or that the platform does not
- * have. Without a policy that means genuine hardware in a good state by the platform's strict
+ * VERIFIED: every check passed, apart from those that nobody asked for or that the platform does
+ * not have. Without a policy that means genuine hardware in a good state by the platform's strict
  * defaults, and says nothing about which program runs in it. REFUSED: some check failed.
  * NOT_DECIDED: nothing failed, but something needed to decide is not there. Simulated evidence is
  * never verified without a policy that names it.
@@ -101,7 +101,7 @@ struct appraisal {
 };
 
 /* *out need not be initialised, is always set, and is for appraise_clear(). An err means only that
- * it could not be worked out (ERR_NOMEM, ERR_INTERNAL); the outcome is then APPRAISE_NOT_DECIDED. */
+ * it could not be worked out (ERR_NOMEM, ERR_INTERNAL); the outcome is then not decided. */
 err appraise(bytes evidence, const struct appraise_settings *settings, struct appraisal *out);
 void appraise_clear(struct appraisal *a);
 

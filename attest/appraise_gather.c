@@ -57,7 +57,7 @@ enum appraise_platform appraise_recognise(bytes evidence)
     return is_sealgate_bundle(evidence) ? APPRAISE_SEALGATE : APPRAISE_AUTO;
 }
 
-/* --- DER and PEM --------------------------------------------------------------------------------- */
+/* --- DER and PEM ------------------------------------------------------------------------------ */
 
 static bool is_pem(bytes in)
 {
@@ -90,7 +90,7 @@ static bool contains(bytes in, bytes what)
     return text_find(in, what) < in.len;
 }
 
-/* --- TDX ----------------------------------------------------------------------------------------- */
+/* --- TDX -------------------------------------------------------------------------------------- */
 
 static bool set_once(bytes *to, bytes part)
 {
@@ -141,7 +141,7 @@ bool appraise_gather_tdx(const struct appraise_settings *s, struct tdx_collatera
     return is_complete(out);
 }
 
-/* --- SNP ----------------------------------------------------------------------------------------- */
+/* --- SNP -------------------------------------------------------------------------------------- */
 
 /* Only leaves carry AMD's extensions, 1.3.6.1.4.1.3704.1; only those of a cloud its name, .5. */
 static enum snp_entry_kind kind_of_der(bytes der)

@@ -1,13 +1,13 @@
 /*
- * Evidence beside the user's policy, for attest/appraise.h: vendor evidence alone, by its registers,
- * and what Sealgate made of it, by the frame of attest/verify.h.
+ * Evidence beside the user's policy, for attest/appraise.h: vendor evidence alone, by its
+ * registers, and what Sealgate made of it, by the frame of attest/verify.h.
  */
 #include "attest/appraise_parts.h"
 #include "attest/binding.h"
 #include "attest/verify.h"
 #include "base/mem.h"
 
-/* --- vendor evidence ------------------------------------------------------------------------------ */
+/* --- vendor evidence -------------------------------------------------------------------------- */
 
 struct comparison {
     const struct verifier *verifier;
@@ -120,7 +120,7 @@ err appraise_by_policy(struct appraise_work *w)
     return e;
 }
 
-/* --- Sealgate's own forms ------------------------------------------------------------------------- */
+/* --- Sealgate's own forms --------------------------------------------------------------------- */
 
 static const char *const names[VERDICT_CHECKS] = {
 #define X(name, word) [VERDICT_##name] = "sealgate-" word,

@@ -44,7 +44,7 @@ bool appraise_platform_read(bytes word, enum appraise_platform *out)
     return false;
 }
 
-/* --- text ------------------------------------------------------------------------------------------ */
+/* --- text ------------------------------------------------------------------------------------- */
 
 static const char *outcome_heading(enum appraise_outcome o)
 {
@@ -97,7 +97,7 @@ err appraise_text(const struct appraisal *a, struct buf *out)
     return OK;
 }
 
-/* --- JSON ------------------------------------------------------------------------------------------ */
+/* --- JSON ------------------------------------------------------------------------------------- */
 
 static void put_finding(struct json_out *j, enum verdict_status status, const char *reason,
                         const char *sentence)

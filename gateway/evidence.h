@@ -14,6 +14,6 @@
 
 enum { EVIDENCE_BODY_MAX = 2 * 1024 * 1024, EVIDENCE_DEPTH_MAX = 3 };
 
-/* Appends the findings to *out, which is empty, and is true. False: *error says what is wrong with the
- * body; its texts are static or in *out, which then holds nothing else. */
+/* Appends the findings to *out, which is empty, and is true. False: *error says what is wrong with
+ * the body; its texts are static or in *out, which then holds nothing else. */
 bool evidence_answer(bytes body, int64_t now, struct buf *out, struct api_error *error);

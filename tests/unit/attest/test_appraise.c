@@ -37,7 +37,7 @@ static enum appraise_outcome judge(bytes in)
     return report.outcome;
 }
 
-/* --- the shared cases ------------------------------------------------------------------------------ */
+/* --- the shared cases ------------------------------------------------------------------------- */
 
 static struct buf list;
 static struct json *cases;
@@ -158,7 +158,7 @@ static void genuine_evidence_is_verified_and_none_that_was_spoilt(void **state)
     CHECK(run_set("nitro") >= 3);
 }
 
-/* --- what is asked -------------------------------------------------------------------------------- */
+/* --- what is asked ---------------------------------------------------------------------------- */
 
 static bytes field(const char *name)
 {
@@ -322,7 +322,7 @@ static void age_is_judged_where_the_evidence_tells_it(void **state)
     close_set();
 }
 
-/* --- policies ---------------------------------------------------------------------------------------- */
+/* --- policies --------------------------------------------------------------------------------- */
 
 static enum appraise_outcome judge_by(const char *head, const char *hex)
 {
@@ -393,7 +393,7 @@ static void hardware_whose_collateral_came_in_parts_meets_a_policy_too(void **st
     close_set();
 }
 
-/* --- Sealgate's own ----------------------------------------------------------------------------------- */
+/* --- Sealgate's own --------------------------------------------------------------------------- */
 
 static void simulated_evidence_needs_a_policy_that_names_it(void **state)
 {
