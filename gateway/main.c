@@ -12,6 +12,7 @@
 #include "crypto/init.h"
 #include "crypto/tls.h"
 #include "gateway/shard.h"
+#include "gateway/supply.h"
 #include "gateway/trust.h"
 
 enum { SHARDS_MAX = 256, AGE_EVERY_MS = 1000, REPLY_MAX = 256 * 1024 };
@@ -30,6 +31,7 @@ struct program {
     struct tls_context *worker_tls;
     struct buf worker_authorization;
     struct shard_common common;
+    struct supply *supply;
     struct trust *trust;
     struct trust_view *view; /* the latest */
     struct loop_timer age;
@@ -101,6 +103,22 @@ static err open_store(struct program *p, struct buf *message)
                         "cannot be opened as the database of receipts; is it writable, and not "
                         "in use by another gateway?");
     return OK;
+}
+
+static err open_supply(struct program *p, struct buf *message)
+{
+    const struct supply_settings settings = { .folder = p->settings.collateral,
+                                              .intel = p->settings.intel_pcs,
+                                              .amd = p->settings.amd_kds,
+                                              .ca_path = p->settings.collateral_ca,
+                                              .offline = p->settings.collateral_offline,
+                                              .log = p->log };
+    err e = supply_open(&p->supply, p->loop, &settings);
+    if (e.code == ERR_CONFIG)
+        return complain(message, "collateral",
+                        "the folder or collateral_ca cannot be used; offline the folder has to be "
+                        "there");
+    return e;
 }
 
 /* ---- control ---- */
@@ -207,6 +225,7 @@ static err open_trust(struct program *p)
         .tls = p->worker_tls,
         .policy = p->policy,
         .refresh_s = p->settings.refresh,
+        .supply = p->supply,
         .store = p->store,
         .log = p->log,
         .published = on_published,
@@ -231,6 +250,7 @@ static err open_all(struct program *p, struct buf *message)
         return complain(message, "worker_ca", "cannot be used");
     TRY(open_store(p, message));
     TRY(open_shards(p, message));
+    TRY(open_supply(p, message));
     return open_trust(p);
 }
 
@@ -270,6 +290,7 @@ static void close_all(struct program *p)
 {
     trust_free(p->trust);
     p->trust = NULL;
+    supply_close(p->supply);
     trust_view_unref(p->view);
     loop_timer_stop(&p->age);
     store_close(p->store); /* delivers what is stored to the shards' loops */

@@ -1,7 +1,9 @@
 #include "gateway/settings.h"
 
+#include "attest/collateral.h"
 #include "base/attr.h"
 #include "base/sock.h"
+#include "gateway/fetch.h"
 
 #define ROW(field) .name = #field, .offset = offsetof(struct gateway_settings, field)
 
@@ -46,6 +48,26 @@ static const struct config_row ROWS[] = {
               "client's own authorization is passed on, unless tokens_file uses it up." },
     { ROW(refresh), .type = CONFIG_SECONDS, .fallback = "5m", .min = 1, .max = 86400,
       .help = "How often workers are verified anew, in the background." },
+
+    { .group = "Collateral",
+      ROW(collateral),
+      .type = CONFIG_PATH,
+      .fallback = "collateral",
+      .help = "Folder in which revocation lists, TCB levels and certificates that Intel and AMD "
+              "publish are kept over a restart. They are fetched in the background for workers "
+              "whose evidence comes without them, and checked whenever they are used." },
+    { ROW(intel_pcs), .type = CONFIG_TEXT, .value = "URL", .fallback = COLLATERAL_INTEL_BASE,
+      .help =
+          "Where Intel's are fetched: Intel itself, which then sees the platform models in use, "
+          "or a caching service (PCCS) of your own." },
+    { ROW(amd_kds), .type = CONFIG_TEXT, .value = "URL", .fallback = COLLATERAL_AMD_BASE,
+      .help =
+          "Where AMD's are fetched: AMD itself, which then sees the chips in use, or a cache." },
+    { ROW(collateral_ca), .type = CONFIG_PATH,
+      .help = "Roots (PEM) for these services; without it the system's." },
+    { ROW(collateral_offline), .type = CONFIG_BOOL, .fallback = "false",
+      .help = "Fetch nothing: only what is in the folder is used, such as a copy of another "
+              "gateway's." },
 
     { .group = "Receipts",
       ROW(receipts),
@@ -104,6 +126,15 @@ const struct config_program gateway_program = {
     .rows_n = ARRAY_LEN(ROWS),
 };
 
+static err check_base(const struct config *c, const char *name, const char *url,
+                      struct buf *message)
+{
+    if (url != NULL && fetch_is_base(url))
+        return OK;
+    return config_refuse(c, &gateway_program, name, message,
+                         "is not an address; write https://HOST[:PORT][/PATH]");
+}
+
 err gateway_settings_check(const struct config *c, const struct gateway_settings *s,
                            struct buf *message)
 {
@@ -121,6 +152,11 @@ err gateway_settings_check(const struct config *c, const struct gateway_settings
     if ((s->tls_cert == NULL) != (s->tls_key == NULL))
         return config_refuse(c, &gateway_program, "tls_cert", message,
                              "tls_cert and tls_key go together");
+    TRY(check_base(c, "intel_pcs", s->intel_pcs, message));
+    TRY(check_base(c, "amd_kds", s->amd_kds, message));
+    if (s->collateral_offline && s->collateral == NULL)
+        return config_refuse(c, &gateway_program, "collateral_offline", message,
+                             "needs the folder collateral");
     if (s->policy == NULL)
         return config_refuse(c, &gateway_program, "policy", message,
                              "is not set, so no worker would be accepted; name a policy file, or "

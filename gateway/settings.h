@@ -21,6 +21,12 @@ struct gateway_settings {
     const char *worker_token_file;
     uint64_t refresh;
 
+    const char *collateral;
+    const char *intel_pcs;
+    const char *amd_kds;
+    const char *collateral_ca;
+    bool collateral_offline;
+
     const char *tokens_file;
     struct config_list hosts;
     struct config_list cors_origins;

@@ -3,6 +3,7 @@
  * receipts refer to (GET /attestation), that document, unless we have it (GET /attestation/DIGEST),
  * and a bundle for a nonce of ours (POST /attestation). The bundle is judged first of all and alone
  * decides; the document must then be accepted for the same identity, whatever its age and nonce.
+ * Before either is judged, the supply completes the vendor's collateral that it may lack.
  */
 #include "gateway/trust.h"
 
@@ -12,6 +13,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "crypto/secret.h"
+#include "gateway/supply.h"
 #include "wire/link.h"
 #include "wire/names.h"
 
@@ -36,6 +38,7 @@ struct watch {
     enum watch_step step;
     unsigned status;
     struct buf answer;
+    struct supply_ask collateral; /* for what is in answer */
     uint8_t nonce[NONCE_LEN];
     uint8_t digest[VERDICT_DIGEST_LEN]; /* the worker's word so far */
     uint64_t retry_ms;
@@ -136,6 +139,7 @@ static void end_look(struct watch *w)
     if (w->stream != NULL)
         link_stream_reset(w->stream, LINK_CANCEL);
     w->stream = NULL;
+    supply_cancel(&w->collateral);
     w->step = WATCH_IDLE;
     w->hurried = false;
     buf_clear(&w->answer);
@@ -269,11 +273,12 @@ static err read_digest(struct watch *w)
     return OK;
 }
 
-static err judge_bundle(struct watch *w)
+static err judge_bundle(struct watch *w, bytes collateral)
 {
     const struct verify_settings settings = { .policy = w->trust->settings.policy,
                                               .now = clock_wall_s(),
-                                              .nonce = BYTES_ARRAY(w->nonce) };
+                                              .nonce = BYTES_ARRAY(w->nonce),
+                                              .collateral = collateral };
     verdict_clear(&w->verdict);
     TRY(attest_verify(buf_view(&w->answer), &settings, &w->verdict));
     w->judged = true;
@@ -281,12 +286,13 @@ static err judge_bundle(struct watch *w)
 }
 
 /* The document may be old and was made for another nonce; all else is asked of it. */
-static err judge_document(struct watch *w)
+static err judge_document(struct watch *w, bytes collateral)
 {
     struct verdict verdict;
     const struct verify_settings settings = { .policy = w->trust->settings.policy,
                                               .now = clock_wall_s(),
                                               .identity = BYTES_ARRAY(w->verdict.identity),
+                                              .collateral = collateral,
                                               .any_nonce = true,
                                               .any_age = true };
     TRY(attest_verify_document(buf_view(&w->answer), &settings, &verdict));
@@ -302,25 +308,63 @@ static err judge_document(struct watch *w)
 }
 
 /* The bundle comes first: nothing else is asked of a worker that is refused. */
+static err judge(struct watch *w, bytes collateral)
+{
+    if (w->step == WATCH_DOCUMENT) {
+        TRY(judge_document(w, collateral));
+        accept(w);
+        return OK;
+    }
+    TRY(judge_bundle(w, collateral));
+    if (w->verdict.accepted)
+        return ask_digest(w);
+    refuse(w);
+    return OK;
+}
+
+static void on_collateral(struct supply_ask *ask, err e, bytes collateral)
+{
+    struct watch *w = CONTAINER_OF(ask, struct watch, collateral);
+    if (e.code == ERR_OK)
+        e = judge(w, collateral);
+    if (e.code != ERR_OK)
+        look_failed(w, e);
+}
+
+/* Vendors are asked about nothing that the policy refuses anyway. */
+static bool is_accepted_platform(const struct policy *policy, bytes platform)
+{
+    for (size_t i = 0; i < policy->platforms_n; i++) {
+        if (bytes_equal(platform, bytes_str(policy->platforms[i])))
+            return true;
+    }
+    return false;
+}
+
+static err complete_and_judge(struct watch *w)
+{
+    struct bundle b;
+    const struct trust_settings *settings = &w->trust->settings;
+    bytes in = buf_view(&w->answer);
+    err e = w->step == WATCH_BUNDLE ? bundle_read(in, &b) : evidence_document_read(in, &b);
+    if (e.code != ERR_OK || settings->supply == NULL ||
+        !is_accepted_platform(settings->policy, b.platform))
+        return judge(w, (bytes){ 0 });
+    return supply_ask(settings->supply, &w->collateral, &b, on_collateral);
+}
+
 static err next_step(struct watch *w)
 {
     switch (w->step) {
     case WATCH_IDLE:
         return ask_bundle(w);
     case WATCH_BUNDLE:
-        TRY(judge_bundle(w));
-        if (w->verdict.accepted)
-            return ask_digest(w);
-        refuse(w);
-        return OK;
+    case WATCH_DOCUMENT:
+        return complete_and_judge(w);
     case WATCH_DIGEST:
         TRY(read_digest(w));
         if (!has_document(w))
             return ask_document(w);
-        accept(w);
-        return OK;
-    case WATCH_DOCUMENT:
-        TRY(judge_document(w));
         accept(w);
         return OK;
     }
@@ -460,6 +504,7 @@ void trust_free(struct trust *t)
     for (size_t i = 0; i < t->n; i++) {
         struct watch *w = &t->watches[i];
         loop_timer_stop(&w->timer);
+        supply_cancel(&w->collateral);
         if (w->stream != NULL)
             link_stream_reset(w->stream, LINK_CANCEL);
         link_close(w->link);

@@ -15,6 +15,7 @@
 #include "receipts/store.h"
 
 struct trust;
+struct supply;
 struct tls_context;
 
 struct trust_settings {
@@ -23,8 +24,9 @@ struct trust_settings {
     struct tls_context *tls;     /* for tls:// workers; borrowed */
     const struct policy *policy; /* borrowed */
     uint64_t refresh_s;
-    struct store *store; /* for evidence documents; borrowed */
-    struct log *log;     /* borrowed */
+    struct supply *supply; /* completes collateral; NULL: what is carried has to do; borrowed */
+    struct store *store;   /* for evidence documents; borrowed */
+    struct log *log;       /* borrowed */
     /* Called on the control thread with a new view, borrowed for the time of the call. */
     void (*published)(void *owner, struct trust_view *view);
     void *owner;

@@ -13,6 +13,8 @@ ELSEWHERE = {
     "attest/appraise_snp": "tests/unit/attest/test_appraise.c judges genuine reports with it",
     "attest/appraise_tdx": "tests/unit/attest/test_appraise.c judges genuine quotes with it",
     "attest/appraise_write": "tests/unit/attest/test_appraise.c reads what it writes",
+    "attest/collateral_snp": "tests/unit/attest/test_collateral.c completes genuine reports with it",
+    "attest/collateral_tdx": "tests/unit/attest/test_collateral.c completes genuine quotes with it",
     "attest/simulated_absent": "tests/unit/attest/test_simulated.c tests what this stands in for",
     "base/config_show": "tests/unit/base/test_config.c prints all that it shows",
     "base/config_value": "tests/unit/base/test_config.c reads every type through config_load()",
