@@ -121,6 +121,36 @@ void pki_sign_p384(const struct pki_cert *cert, bytes msg, uint8_t sig[96])
     ECDSA_SIG_free(parts);
 }
 
+void pki_sign_p256(const struct pki_cert *cert, bytes msg, struct buf *out)
+{
+    uint8_t der[128];
+    size_t len = sizeof der;
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    CHECK(EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, cert->key) == 1);
+    CHECK(EVP_DigestSign(ctx, der, &len, msg.at, msg.len) == 1);
+    EVP_MD_CTX_free(ctx);
+    CHECK_OK(buf_add(out, bytes_of(der, len)));
+}
+
+void pki_sign_rsa(bytes msg, struct buf *sig, struct buf *modulus)
+{
+    uint8_t bytes_out[256];
+    size_t len = sizeof bytes_out;
+    BIGNUM *n = NULL;
+    EVP_PKEY *key = EVP_RSA_gen(2048);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    CHECK(key != NULL && ctx != NULL);
+    CHECK(EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key) == 1);
+    CHECK(EVP_DigestSign(ctx, bytes_out, &len, msg.at, msg.len) == 1);
+    CHECK_OK(buf_add(sig, bytes_of(bytes_out, len)));
+    CHECK(EVP_PKEY_get_bn_param(key, "n", &n) == 1);
+    CHECK(BN_bn2binpad(n, bytes_out, 256) == 256);
+    CHECK_OK(buf_add(modulus, BYTES_ARRAY(bytes_out)));
+    BN_free(n);
+    EVP_MD_CTX_free(ctx);
+    EVP_PKEY_free(key);
+}
+
 static ASN1_GENERALIZEDTIME *time_of(int64_t at_s)
 {
     ASN1_GENERALIZEDTIME *t = at_s > 0 ? ASN1_GENERALIZEDTIME_set(NULL, at_s) : NULL;

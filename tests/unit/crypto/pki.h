@@ -32,6 +32,13 @@ bytes pki_point(const struct pki_cert *cert);
 /* ECDSA by the certificate's P-384 key over SHA-384 of msg, as r || s. */
 void pki_sign_p384(const struct pki_cert *cert, bytes msg, uint8_t sig[96]);
 
+/* The same by a P-256 key over SHA-256, in DER, appended. */
+void pki_sign_p256(const struct pki_cert *cert, bytes msg, struct buf *out);
+
+/* RSASSA-PKCS1-v1_5 with SHA-256 by an RSA key of 2048 bits made for this once, whose modulus is
+ * appended too. */
+void pki_sign_rsa(bytes msg, struct buf *sig, struct buf *modulus);
+
 /* Appends an OCSP answer by `signer` about cert, which `issuer` issued: 0 good, 1 revoked, 2 unknown.
  * until_s 0: no nextUpdate. nonce empty: none. The signer's certificate is inside unless it is the
  * issuer. */
