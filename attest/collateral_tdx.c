@@ -1,14 +1,12 @@
 /* Intel's pieces: what a quote asks for, and what makes each of them genuine. */
 #include "attest/collateral_parts.h"
-#include "attest/json_span.h"
 #include "attest/map.h"
 #include "attest/tdx_verify.h"
 #include "base/attr.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "crypto/sign.h"
 
-enum { SIGNER_CHAIN_LEN = 2, SIGNATURE_LEN = 64, PCK_CA = 1, PCK_ROOT = 2, PCK_CHAIN_LEN = 3 };
+enum { SIGNER_CHAIN_LEN = 2, PCK_CA = 1, PCK_ROOT = 2, PCK_CHAIN_LEN = 3 };
 
 /* ---- collateral of which a part may be missing ---- */
 
@@ -76,25 +74,6 @@ static err verify_signer(bytes pem, int64_t now, struct x509_chain **out, int64_
     return collateral_chain_expires(*out, expires);
 }
 
-/* {"<name>":{...},"signature":"<hex>"}, verified over the bytes of the inner value. */
-static err verify_document(bytes text, const char *name, const struct x509_chain *signer,
-                           bytes *inner)
-{
-    struct json_span spans[] = { { .key = name }, { .key = "signature" } };
-    BUF_AUTO signature = BUF(SIGNATURE_LEN);
-    enum ec_curve curve;
-    bytes point;
-    TRY(json_span_find(text, spans, ARRAY_LEN(spans)));
-    bytes hex = spans[1].value;
-    ENSURE(spans[0].value.len > 0 && hex.len == 2 * SIGNATURE_LEN + 2, MALFORMED);
-    TRY(text_hex_decode(&signature, bytes_slice(hex, 1, hex.len - 2)));
-    TRY(x509_key(signer, 0, &curve, &point));
-    ENSURE(curve == EC_P256, CRYPTO);
-    TRY(verify_ecdsa(curve, point, spans[0].value, buf_view(&signature), ECDSA_RAW));
-    *inner = spans[0].value;
-    return OK;
-}
-
 static void free_chain(struct x509_chain **chain)
 {
     x509_free(*chain);
@@ -105,7 +84,7 @@ static err open_document(const struct collateral_piece *piece, const char *name,
 {
     CLEANUP(free_chain) struct x509_chain *signer = NULL;
     TRY(verify_signer(piece->chain, now, &signer, expires));
-    return verify_document(piece->body, name, signer, inner);
+    return tdx_document_verify(piece->body, name, signer, inner);
 }
 
 static err check_dates(int64_t issued, int64_t next, int64_t now, int64_t *expires)

@@ -4,42 +4,11 @@
  */
 #include <stdio.h>
 
-#include "attest/json_span.h"
 #include "attest/tdx_policy.h"
 #include "attest/tdx_verify_parts.h"
 #include "base/json.h"
-#include "base/text.h"
-#include "crypto/sign.h"
-
-enum { SIGNATURE_LEN = 64 };
 
 /* --- the two documents ----------------------------------------------------------------------- */
-
-/* A quoted string of hex, as the scanner cut it out. */
-static err read_signature(bytes value, struct buf *out)
-{
-    ENSURE(value.len == 2 * SIGNATURE_LEN + 2 && value.at[0] == '"', MALFORMED);
-    return text_hex_decode(out, bytes_slice(value, 1, 2 * SIGNATURE_LEN));
-}
-
-/* Verifies {"<name>":{...},"signature":"<hex>"} over the bytes of the inner value, which are *inner
- * then. ERR_MALFORMED: not of that form. ERR_CRYPTO: does not verify. */
-static err verify_document(bytes text, const char *name, const struct x509_chain *signer,
-                           bytes *inner)
-{
-    struct json_span spans[] = { { .key = name }, { .key = "signature" } };
-    BUF_AUTO signature = BUF(SIGNATURE_LEN);
-    enum ec_curve curve;
-    bytes point;
-    TRY(json_span_find(text, spans, 2));
-    ENSURE(spans[0].value.len > 0, MALFORMED);
-    TRY(read_signature(spans[1].value, &signature));
-    TRY(x509_key(signer, 0, &curve, &point));
-    ENSURE(curve == EC_P256, CRYPTO);
-    TRY(verify_ecdsa(curve, point, spans[0].value, buf_view(&signature), ECDSA_RAW));
-    *inner = spans[0].value;
-    return OK;
-}
 
 /* The faults of one document. */
 struct document_faults {
@@ -86,15 +55,15 @@ static void check_number(struct tdx_work *w, const struct document_faults *f, ui
 static err read_tcb_info(struct tdx_work *w)
 {
     bytes inner;
-    TRY(verify_document(w->input->collateral->tcb_info, "tcbInfo", w->tcb_signer, &inner));
+    TRY(tdx_document_verify(w->input->collateral->tcb_info, "tcbInfo", w->tcb_signer, &inner));
     return tdx_tcb_info_read(&w->tcb, inner);
 }
 
 static err read_identity(struct tdx_work *w)
 {
     bytes inner;
-    TRY(verify_document(w->input->collateral->qe_identity, "enclaveIdentity", w->qe_signer,
-                        &inner));
+    TRY(tdx_document_verify(w->input->collateral->qe_identity, "enclaveIdentity", w->qe_signer,
+                            &inner));
     return tdx_qe_identity_read(&w->identity, inner);
 }
 

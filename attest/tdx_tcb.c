@@ -2,13 +2,22 @@
 
 #include <stdio.h>
 
+#include "attest/json_span.h"
 #include "attest/utc.h"
 #include "base/attr.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "crypto/sign.h"
+#include "crypto/x509.h"
 
-enum { DEPTH_MAX = 8, MEANS_CONFIG = 2, MEANS_OUT_OF_DATE = 4, MEANS_REVOKED = 8 };
+enum {
+    SIGNATURE_LEN = 64,
+    DEPTH_MAX = 8,
+    MEANS_CONFIG = 2,
+    MEANS_OUT_OF_DATE = 4,
+    MEANS_REVOKED = 8
+};
 
 static const struct {
     const char *word;
@@ -47,6 +56,31 @@ enum tdx_status tdx_status_merge(enum tdx_status a, enum tdx_status b)
     if (a == TDX_STATUS_NONE || b == TDX_STATUS_NONE)
         return TDX_STATUS_NONE;
     return status_of(statuses[a].means | statuses[b].means);
+}
+
+/* --- the signature around a document ---------------------------------------------------------- */
+
+/* A quoted string of hex, as the scanner cut it out. */
+static err read_signature(bytes value, struct buf *out)
+{
+    ENSURE(value.len == 2 * SIGNATURE_LEN + 2 && value.at[0] == '"', MALFORMED);
+    return text_hex_decode(out, bytes_slice(value, 1, 2 * SIGNATURE_LEN));
+}
+
+err tdx_document_verify(bytes text, const char *name, const struct x509_chain *signer, bytes *inner)
+{
+    struct json_span spans[] = { { .key = name }, { .key = "signature" } };
+    BUF_AUTO signature = BUF(SIGNATURE_LEN);
+    enum ec_curve curve;
+    bytes point;
+    TRY(json_span_find(text, spans, ARRAY_LEN(spans)));
+    ENSURE(spans[0].value.len > 0, MALFORMED);
+    TRY(read_signature(spans[1].value, &signature));
+    TRY(x509_key(signer, 0, &curve, &point));
+    ENSURE(curve == EC_P256, CRYPTO);
+    TRY(verify_ecdsa(curve, point, spans[0].value, buf_view(&signature), ECDSA_RAW));
+    *inner = spans[0].value;
+    return OK;
 }
 
 /* --- values ---------------------------------------------------------------------------------- */

@@ -50,6 +50,7 @@ enum {
 };
 
 struct json;
+struct x509_chain;
 
 /* The part that all levels have. Borrowed from the tree. */
 struct tdx_level {
@@ -110,6 +111,12 @@ struct tdx_qe_identity {
     uint16_t isvprodid;
     struct tdx_svn_levels levels;
 };
+
+/* Verifies {"<name>":{...},"signature":"<hex>"} over the bytes of the inner value, which are *inner
+ * then; the signer is the chain's first. ERR_MALFORMED: not of that form. ERR_CRYPTO: does not
+ * verify. */
+err tdx_document_verify(bytes text, const char *name, const struct x509_chain *signer,
+                        bytes *inner);
 
 /* The object inside, as signed. ERR_UNSUPPORTED: of another id or version. ERR_MALFORMED: not as it
  * must be. ERR_LIMIT: over a limit. */
