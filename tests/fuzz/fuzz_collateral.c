@@ -1,0 +1,68 @@
+/*
+ * Answers of vendors, kept entries, and TDX collateral that lacks a part: whatever comes, what is
+ * taken is bounded, and what can be read is written again as it was.
+ */
+#include <stdlib.h>
+
+#include "attest/collateral.h"
+
+static void fuzz_answer(enum collateral_kind kind, bytes in)
+{
+    BUF_AUTO body = BUF(COLLATERAL_BODY_MAX);
+    BUF_AUTO chain = BUF(COLLATERAL_CHAIN_MAX);
+    size_t half = in.len / 2;
+    err e = collateral_take(kind, bytes_slice(in, 0, half), bytes_slice(in, half, in.len), &body,
+                            &chain);
+    if (!err_is_ok(e))
+        return;
+    struct collateral_need need = { .kind = kind, .key = "x", .issuer = -1 };
+    const struct collateral_piece piece = { buf_view(&body), buf_view(&chain) };
+    int64_t expires;
+    if (err_is_ok(collateral_check(&need, &piece, in, 0, &expires)))
+        abort(); /* nothing that anybody signed was valid in 1970 */
+}
+
+static void fuzz_entry(bytes in)
+{
+    static const struct collateral_need need = { .kind = COLLATERAL_QE_IDENTITY,
+                                                 .key = "tdx-qe-identity" };
+    struct collateral_entry entry;
+    BUF_AUTO again = BUF(COLLATERAL_ENTRY_MAX);
+    if (!err_is_ok(collateral_entry_read(in, &need, &entry)))
+        return;
+    if (!err_is_ok(collateral_entry_write(&again, &entry)) || !bytes_equal(buf_view(&again), in))
+        abort();
+}
+
+static void fuzz_plan(const char *platform, bytes in)
+{
+    struct collateral_plan plan;
+    size_t half = in.len / 2;
+    const struct bundle b = { .platform = bytes_str(platform),
+                              .evidence = bytes_slice(in, 0, half),
+                              .collateral = bytes_slice(in, half, in.len) };
+    if (!err_is_ok(collateral_plan_make(&plan, &b, 1750000000)))
+        abort();
+    if (plan.n > COLLATERAL_NEEDS_MAX)
+        abort();
+    collateral_plan_clear(&plan);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len);
+int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len)
+{
+    if (len == 0)
+        return 0;
+    bytes in = bytes_of(at + 1, len - 1);
+    unsigned what = at[0] % (COLLATERAL_KINDS + 3);
+    if (what > COLLATERAL_NONE && what < COLLATERAL_KINDS)
+        fuzz_answer((enum collateral_kind)what, in);
+    else if (what == COLLATERAL_NONE)
+        fuzz_entry(in);
+    else
+        fuzz_plan(what == COLLATERAL_KINDS       ? "tdx"
+                  : what == COLLATERAL_KINDS + 1 ? "sev-snp"
+                                                 : "azure-sev-snp",
+                  in);
+    return 0;
+}
