@@ -43,7 +43,7 @@ struct run {
 const char *enrolled_reason_word(enum enrolled_reason r)
 {
     static const char *const words[] = {
-#define X(name, word) [ENROLLED_##name] = word,
+#define X(name, word) [ENROLLED_##name] = (word),
         ENROLLED_REASON_LIST(X)
 #undef X
     };

@@ -12,7 +12,7 @@ const struct x509_root gcp_token_root = { {
 const char *gcp_reason_word(enum gcp_reason r)
 {
     static const char *const words[] = {
-#define X(name, word) [GCP_##name] = word,
+#define X(name, word) [GCP_##name] = (word),
         GCP_REASON_LIST(X)
 #undef X
     };

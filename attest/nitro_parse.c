@@ -11,7 +11,7 @@ static const uint8_t unprotected_empty[] = { 0xa0 };
 const char *nitro_reason_word(enum nitro_reason r)
 {
     static const char *const words[] = {
-#define X(name, word) [NITRO_##name] = word,
+#define X(name, word) [NITRO_##name] = (word),
         NITRO_REASON_LIST(X)
 #undef X
     };

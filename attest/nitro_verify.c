@@ -27,7 +27,7 @@ typedef err check(struct run *r, enum nitro_reason *why);
 const char *nitro_check_name(enum nitro_check_id id)
 {
     static const char *const names[NITRO_CHECKS] = {
-#define X(name, word) [NITRO_CHECK_##name] = word,
+#define X(name, word) [NITRO_CHECK_##name] = (word),
         NITRO_CHECK_LIST(X)
 #undef X
     };

@@ -15,7 +15,7 @@ struct run {
 const char *nras_reason_word(enum nras_reason r)
 {
     static const char *const words[] = {
-#define X(name, word) [NRAS_##name] = word,
+#define X(name, word) [NRAS_##name] = (word),
         NRAS_REASON_LIST(X)
 #undef X
     };

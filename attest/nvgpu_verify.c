@@ -27,7 +27,7 @@ typedef err check(struct run *r, enum nvgpu_reason *why);
 const char *nvgpu_reason_word(enum nvgpu_reason r)
 {
     static const char *const words[] = {
-#define X(name, word) [NVGPU_##name] = word,
+#define X(name, word) [NVGPU_##name] = (word),
         NVGPU_REASON_LIST(X)
 #undef X
     };
@@ -37,7 +37,7 @@ const char *nvgpu_reason_word(enum nvgpu_reason r)
 const char *nvgpu_check_name(enum nvgpu_check_id id)
 {
     static const char *const names[NVGPU_CHECKS] = {
-#define X(name, word) [NVGPU_CHECK_##name] = word,
+#define X(name, word) [NVGPU_CHECK_##name] = (word),
         NVGPU_CHECK_LIST(X)
 #undef X
     };

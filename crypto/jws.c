@@ -24,7 +24,7 @@ struct jwks {
 const char *jws_outcome_word(enum jws_outcome o)
 {
     static const char *const words[] = {
-#define X(name, word) [JWS_##name] = word,
+#define X(name, word) [JWS_##name] = (word),
         JWS_OUTCOME_LIST(X)
 #undef X
     };

@@ -37,7 +37,7 @@ static void work_clear(struct work *w)
 const char *ocsp_outcome_word(enum ocsp_outcome o)
 {
     static const char *const words[] = {
-#define X(name, word) [OCSP_IS_##name] = word,
+#define X(name, word) [OCSP_IS_##name] = (word),
         OCSP_OUTCOME_LIST(X)
 #undef X
     };
