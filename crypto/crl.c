@@ -6,6 +6,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/mem.h"
+#include "crypto/der.h"
 
 enum { SECURITY_LEVEL_BITS = 112 };
 
@@ -35,11 +36,30 @@ static X509 *cert_of(bytes der)
     return NULL;
 }
 
+/*
+ * CertificateList = SEQUENCE { tbsCertList = SEQUENCE { version INTEGER, signature, ... },
+ *                              signatureAlgorithm, signatureValue }
+ *
+ * The algorithm stands twice, only the first is signed, and they must be the same (RFC 5280 section
+ * 5.1.1.2). Not every OpenSSL 3.0 compares them.
+ */
+static err check_algorithms(bytes der)
+{
+    bytes list, tbs, version, inner, outer;
+    TRY(der_take(&der, DER_SEQUENCE, &list));
+    TRY(der_take(&list, DER_SEQUENCE, &tbs));
+    TRY(der_take(&list, DER_SEQUENCE, &outer));
+    TRY(der_take(&tbs, DER_INTEGER, &version));
+    TRY(der_take(&tbs, DER_SEQUENCE, &inner));
+    ENSURE(bytes_equal(inner, outer), MALFORMED);
+    return OK;
+}
+
 err crl_read(struct crl **out, bytes der)
 {
     CLEANUP(crl_free_at) struct crl *crl = NULL;
     ENSURE(der.len <= CRL_MAX, LIMIT);
-    ENSURE(der.len > 0, MALFORMED);
+    TRY(check_algorithms(der));
     TRY(mem_new(&crl));
     const unsigned char *at = der.at;
     crl->list = d2i_X509_CRL(NULL, &at, (long)der.len);
