@@ -21,7 +21,7 @@ struct tdx_work {
     struct crl *pck_crl;
     struct x509_chain *tcb_signer;
     struct x509_chain *qe_signer; /* may be the same one */
-    struct tdx_tcb_info *tcb; /* NULL: not to be believed */
+    struct tdx_tcb_info *tcb;     /* NULL: not to be believed */
     struct tdx_qe_identity *identity;
 };
 

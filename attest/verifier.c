@@ -8,11 +8,7 @@
 
 /* One line per platform. An entry points to NULL when the build leaves that platform out. */
 static const struct verifier *const *const verifiers[] = {
-    &azure_verifier,
-    &nitro_verifier,
-    &simulated_verifier,
-    &snp_verifier,
-    &tdx_verifier,
+    &azure_verifier, &nitro_verifier, &simulated_verifier, &snp_verifier, &tdx_verifier,
 };
 
 const struct verifier *verifier_find(bytes platform)

@@ -13,8 +13,8 @@ enum { NOW = 1750000000, LARGE = 512 * 1024 };
     "\"iss\":\"" ISSUER "\",\"nbf\":1749999990,\"exp\":1750000010,\"eat_nonce\":\"" NONCE_HEX "\""
 #define DEVICE                                                                                     \
     COMMON                                                                                         \
-        ",\"ueid\":\"%zu\",\"hwmodel\":\"GH100 A01\",\"measres\":\"success\",\"secboot\":true,"    \
-        "\"dbgstat\":\"disabled\""
+    ",\"ueid\":\"%zu\",\"hwmodel\":\"GH100 A01\",\"measres\":\"success\",\"secboot\":true,"        \
+    "\"dbgstat\":\"disabled\""
 
 static struct pki_cert *cert;
 static struct buf jwks, answer, tokens[NRAS_DEVICES_MAX + 1];
