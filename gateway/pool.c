@@ -64,7 +64,7 @@ void pool_free(struct pool *p)
 
 static err open_link(struct pool_worker *w)
 {
-    struct link_settings settings = { 0 };
+    struct link_settings settings = { .redial_max_ms = POOL_REDIAL_MAX_MS };
     TRY(sock_addr_read(bytes_str(w->pool->settings.workers[w->place]), &settings.addr));
     settings.tls = settings.addr.tls ? w->pool->settings.tls : NULL;
     return link_open(&w->link, w->pool->loop, &settings, &w->pool->events, w);

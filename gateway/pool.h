@@ -10,6 +10,9 @@
 #include "gateway/trusted.h"
 #include "wire/link.h"
 
+/* A worker that restarts is found again within this time; requests wait longer than that. */
+enum { POOL_REDIAL_MAX_MS = 1000 };
+
 struct pool;
 
 struct pool_settings {

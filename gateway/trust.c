@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "crypto/secret.h"
+#include "gateway/pool.h"
 #include "gateway/supply.h"
 #include "wire/link.h"
 #include "wire/names.h"
@@ -465,7 +466,7 @@ static const struct link_events LINK_EVENTS = {
 static err open_watch(struct trust *t, size_t place)
 {
     struct watch *w = &t->watches[place];
-    struct link_settings settings = { 0 };
+    struct link_settings settings = { .redial_max_ms = POOL_REDIAL_MAX_MS };
     w->trust = t;
     w->place = place;
     w->answer = BUF(BUNDLE_MAX);
