@@ -22,10 +22,17 @@ _Static_assert(crypto_scalarmult_curve25519_BYTES == X25519_LEN, "X25519");
 
 static const uint8_t x25519_suite_id[] = { 'K', 'E', 'M', 0x00, 0x20 };
 
+/* So many senders in a row to one recipient, and agreements with it are made ahead as well. */
+enum { SAME_MIN = 16 };
+
 /* In secret memory; each pair is handed out once and wiped here. */
 struct pool {
     size_t n;
     struct x25519_pair pairs[KEM_POOL_MAX];
+    uint8_t dh[KEM_POOL_MAX][X25519_LEN]; /* with `recipient`, where `agreed` */
+    bool agreed[KEM_POOL_MAX];
+    uint8_t recipient[X25519_LEN]; /* of the latest sender */
+    size_t same;                   /* senders to it in a row */
 };
 
 static _Thread_local struct pool *pool;
@@ -77,14 +84,36 @@ static err pair_make(struct x25519_pair *p)
     return x25519_public_key(p->sk, p->pk);
 }
 
-static err pair_take(struct x25519_pair *out)
+/* From here on, whatever is agreed on ahead is agreed on with pk. */
+static void note_recipient(const uint8_t *pk)
 {
-    if (pool == NULL || pool->n == 0)
-        return pair_make(out);
-    struct x25519_pair *p = &pool->pairs[--pool->n];
-    *out = *p;
-    secret_wipe(p, sizeof *p);
-    return OK;
+    if (pool->same < SAME_MIN)
+        pool->same++;
+    if (bytes_equal(BYTES_ARRAY(pool->recipient), bytes_of(pk, X25519_LEN)))
+        return;
+    memcpy(pool->recipient, pk, X25519_LEN);
+    pool->same = 1;
+    secret_wipe(pool->dh, sizeof pool->dh);
+    memset(pool->agreed, 0, sizeof pool->agreed);
+}
+
+/* A pair that nobody used, and its agreement with pk. */
+static err pair_take(const uint8_t *pk, struct x25519_pair *out, uint8_t *dh)
+{
+    if (pool != NULL)
+        note_recipient(pk);
+    if (pool == NULL || pool->n == 0) {
+        TRY(pair_make(out));
+        return kem_x25519(out->sk, pk, dh);
+    }
+    size_t i = --pool->n;
+    bool agreed = pool->agreed[i];
+    *out = pool->pairs[i];
+    memcpy(dh, pool->dh[i], X25519_LEN);
+    secret_wipe(&pool->pairs[i], sizeof pool->pairs[i]);
+    secret_wipe(pool->dh[i], X25519_LEN);
+    pool->agreed[i] = false;
+    return agreed ? OK : kem_x25519(out->sk, pk, dh);
 }
 
 static err x25519_encap(const uint8_t *pk, const uint8_t *ephemeral, uint8_t *enc, uint8_t *secret)
@@ -92,12 +121,12 @@ static err x25519_encap(const uint8_t *pk, const uint8_t *ephemeral, uint8_t *en
     SECRET(struct x25519_pair, e);
     SECRET_BYTES(dh, X25519_LEN);
     if (ephemeral == NULL) {
-        TRY(pair_take(&e));
+        TRY(pair_take(pk, &e, dh));
     } else {
         memcpy(e.sk, ephemeral, sizeof e.sk);
         TRY(x25519_public_key(e.sk, e.pk));
+        TRY(kem_x25519(e.sk, pk, dh));
     }
-    TRY(kem_x25519(e.sk, pk, dh));
     TRY(x25519_extract_and_expand(dh, e.pk, pk, secret));
     memcpy(enc, e.pk, sizeof e.pk);
     return OK;
@@ -174,6 +203,16 @@ err kem_decap(const struct kem *k, bytes sk, bytes pk, bytes enc, uint8_t *secre
     return k->decap(sk.at, pk.at, enc.at, secret);
 }
 
+/* A recipient that gives no agreement is refused when it is sent to. */
+static void agree_ahead(void)
+{
+    for (size_t i = 0; pool->same >= SAME_MIN && i < pool->n; i++) {
+        if (!pool->agreed[i])
+            pool->agreed[i] =
+                err_is_ok(kem_x25519(pool->pairs[i].sk, pool->recipient, pool->dh[i]));
+    }
+}
+
 err kem_pool_fill(size_t n)
 {
     void *at;
@@ -186,6 +225,7 @@ err kem_pool_fill(size_t n)
         TRY(x25519_batch(&pool->pairs[pool->n], n - pool->n));
         pool->n = n;
     }
+    agree_ahead();
     return OK;
 }
 

@@ -165,6 +165,41 @@ static void every_pooled_pair_is_used_once_and_works(void **state)
     CHECK(hpke_pool_len() == 0);
 }
 
+/* More in a row than it takes for agreements to be made ahead, then another recipient, and back. */
+static void agreements_made_ahead_are_for_their_recipient_alone(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 5, IN_A_ROW = 40 };
+    uint8_t sk[2][KEM_SK_MAX], pk[2][KEM_PK_MAX];
+    uint8_t enc[KEM_ENC_MAX], sent[KEM_SECRET_MAX], got[KEM_SECRET_MAX];
+    for (size_t who = 0; who < 2; who++)
+        CHECK_OK(kem_generate(kem, sk[who], pk[who]));
+    for (size_t i = 0; i < ROUNDS * IN_A_ROW; i++) {
+        size_t who = i / IN_A_ROW % 2;
+        bytes p = bytes_of(pk[who], kem->pk_len);
+        if (hpke_pool_len() < 4)
+            CHECK_OK(hpke_pool_fill(12));
+        CHECK_OK(kem_encap(kem, p, (bytes){ 0 }, enc, sent));
+        CHECK_OK(
+            kem_decap(kem, bytes_of(sk[who], kem->sk_len), p, bytes_of(enc, kem->enc_len), got));
+        CHECK(secret_equal(BYTES_ARRAY(sent), BYTES_ARRAY(got)));
+    }
+    crypto_thread_end();
+}
+
+/* A key of low order gives no agreement, made ahead or not. */
+static void a_recipient_of_low_order_is_refused_with_a_full_pool_too(void **state)
+{
+    (void)state;
+    static const uint8_t zero[32];
+    uint8_t enc[KEM_ENC_MAX], secret[KEM_SECRET_MAX];
+    for (size_t i = 0; i < 40; i++) {
+        CHECK_OK(hpke_pool_fill(8));
+        CHECK_ERR(kem_encap(kem, BYTES_ARRAY(zero), (bytes){ 0 }, enc, secret), CRYPTO);
+    }
+    crypto_thread_end();
+}
+
 static void the_pool_never_holds_more_than_its_limit_and_ends_with_the_thread(void **state)
 {
     (void)state;
@@ -212,6 +247,8 @@ int main(void)
         cmocka_unit_test(the_same_ikm_derives_the_same_pair),
         cmocka_unit_test(x25519_agrees_with_the_iterated_test_of_rfc_7748),
         cmocka_unit_test(every_pooled_pair_is_used_once_and_works),
+        cmocka_unit_test(agreements_made_ahead_are_for_their_recipient_alone),
+        cmocka_unit_test(a_recipient_of_low_order_is_refused_with_a_full_pool_too),
         cmocka_unit_test(the_pool_never_holds_more_than_its_limit_and_ends_with_the_thread),
         cmocka_unit_test(a_given_ephemeral_key_decides_the_enc),
     };
