@@ -168,6 +168,7 @@ void prove_free(struct prove *p)
         (void)pthread_join(p->thread, NULL);
         (void)pthread_cond_destroy(&p->wake);
         (void)pthread_mutex_destroy(&p->lock);
+        loop_deliver(p->loop); /* answers under way look at *p */
     }
     while (p->first != NULL) {
         struct prove_job *job = p->first;

@@ -25,7 +25,8 @@ enum {
 err prove_new(struct prove **out, struct loop *loop, struct attester *attester,
               const struct signing_key *identity, bytes claims);
 
-/* Waits for the question that is being answered. NULL is allowed. */
+/* Waits for the question that is being answered, and delivers what was posted to the loop, which must
+ * not be running. NULL is allowed. */
 void prove_free(struct prove *p);
 
 /* The evidence document of this worker, its SHA-256, and what its evidence says. */
