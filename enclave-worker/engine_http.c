@@ -21,21 +21,16 @@
 
 #include "base/attr.h"
 #include "base/buf.h"
-#include "base/file.h"
 #include "base/loop.h"
 #include "base/mem.h"
 #include "enclave-worker/engine_http_ask.h"
+#include "enclave-worker/engine_http_base.h"
 #include "enclave-worker/engine_http_head.h"
 
 enum {
     IDLE_CALLS_MAX = 256, /* kept for the next request */
     READ_MAX = 8192,      /* of one read of the socket; each open stream has that much */
-    URL_MAX = 16 * 1024,
-    TOKEN_MAX = 4096,
-    CONNECT_MS = 5000,
-    FIRST_BYTE_MS = 600000,
-    IDLE_MS = 120000,
-    CALLS = 1024,
+    CA_PATH_MAX = 4096,
     KEPT_CONNECTION_S = 60,
 };
 
@@ -85,12 +80,8 @@ struct engine_http {
     size_t calls_n;
     struct call *idle;
     size_t idle_n;
-    struct engine_http_settings settings;
-    struct buf base_url;
-    struct buf unix_path;
+    struct http_base to;
     struct buf ca_path;
-    struct buf authorization;
-    struct buf about;
 };
 
 static struct engine_http *engine_of(struct engine *e)
@@ -382,7 +373,7 @@ static size_t on_piece(char *at, size_t size, size_t n, void *owner)
 
 static uint64_t limit_ms(const struct call *c)
 {
-    const struct engine_http_settings *s = &owner_of(c)->settings;
+    const struct http_base *s = &owner_of(c)->to;
     return c->head.whole ? s->idle_ms : s->first_byte_ms;
 }
 
@@ -412,7 +403,7 @@ static void add(struct call *c)
     }
     c->added = true;
     c->heard_ms = loop_now_ms(e->loop);
-    loop_timer_start(e->loop, &c->timer, e->settings.first_byte_ms, on_limit);
+    loop_timer_start(e->loop, &c->timer, e->to.first_byte_ms, on_limit);
 }
 
 /* The owner takes more: the head first, then what libcurl held back, then the end. */
@@ -499,13 +490,13 @@ static err set_constants(struct engine_http *e, struct call *c)
     SET(easy, CURLOPT_TCP_NODELAY, 1L);
     SET(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     SET(easy, CURLOPT_MAXAGE_CONN, (long)KEPT_CONNECTION_S);
-    SET(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)e->settings.connect_ms);
+    SET(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)e->to.connect_ms);
     SET(easy, CURLOPT_HEADERFUNCTION, on_head_line);
     SET(easy, CURLOPT_HEADERDATA, c);
     SET(easy, CURLOPT_WRITEFUNCTION, on_piece);
     SET(easy, CURLOPT_WRITEDATA, c);
-    if (e->unix_path.len > 0)
-        SET(easy, CURLOPT_UNIX_SOCKET_PATH, buf_str(&e->unix_path));
+    if (e->to.unix_path.len > 0)
+        SET(easy, CURLOPT_UNIX_SOCKET_PATH, buf_str(&e->to.unix_path));
     if (e->ca_path.len > 0) {
         SET(easy, CURLOPT_CAINFO, buf_str(&e->ca_path));
         SET(easy, CURLOPT_CAPATH, NULL);
@@ -553,12 +544,12 @@ static err start_call(struct engine *base, const struct engine_request *request,
                       const struct engine_events *events, void *owner, struct engine_call **out)
 {
     struct engine_http *e = engine_of(base);
-    ENSURE(e->calls_n < e->settings.calls_max, LIMIT);
+    ENSURE(e->calls_n < e->to.calls_max, LIMIT);
     struct call *c = NULL;
     TRY(take_call(e, &c));
     c->events = events;
     c->owner = owner;
-    err why = http_ask_set(&c->ask, request, buf_view(&e->base_url), buf_view(&e->authorization));
+    err why = http_ask_set(&c->ask, request, buf_view(&e->to.url), buf_view(&e->to.authorization));
     if (why.code != ERR_OK) {
         release(c);
         return why;
@@ -572,7 +563,7 @@ static err start_call(struct engine *base, const struct engine_request *request,
 
 static bytes describe(struct engine *base)
 {
-    return buf_view(&engine_of(base)->about);
+    return buf_view(&engine_of(base)->to.about);
 }
 
 static void free_engine(struct engine *base)
@@ -590,11 +581,8 @@ static void free_engine(struct engine *base)
         close_watch(e->watches);
     loop_timer_stop(&e->timer);
     loop_defer_cancel(&e->kick);
-    buf_clear(&e->base_url);
-    buf_clear(&e->unix_path);
+    http_base_clear(&e->to);
     buf_clear(&e->ca_path);
-    buf_clear(&e->authorization);
-    buf_clear(&e->about);
     mem_free(e);
 }
 
@@ -633,71 +621,11 @@ static err init_curl(void)
     return OK;
 }
 
-/* True for http(s)://host[:port][/path], nothing else in it. */
-static bool is_base_url(const char *text)
-{
-    CURLU *url = curl_url();
-    bool good = url != NULL && curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK;
-    static const CURLUPart refused[] = { CURLUPART_USER, CURLUPART_PASSWORD, CURLUPART_QUERY,
-                                         CURLUPART_FRAGMENT };
-    for (size_t i = 0; good && i < ARRAY_LEN(refused); i++) {
-        char *part = NULL;
-        good = curl_url_get(url, refused[i], &part, 0) != CURLUE_OK;
-        curl_free(part);
-    }
-    curl_url_cleanup(url);
-    return good;
-}
-
-static bytes without_v1(bytes url)
-{
-    while (bytes_ends(url, BYTES_LIT("/")))
-        url.len--;
-    if (bytes_ends(url, BYTES_LIT("/v1")))
-        url.len -= 3;
-    while (bytes_ends(url, BYTES_LIT("/")))
-        url.len--;
-    return url;
-}
-
-static err set_address(struct engine_http *e, const char *text)
-{
-    ENSURE(text != NULL, CONFIG);
-    bytes url = bytes_str(text);
-    if (bytes_starts(url, BYTES_LIT("unix:"))) {
-        bytes path = bytes_slice(url, 5, url.len);
-        ENSURE(path.len > 1 && path.at[0] == '/', CONFIG);
-        TRY(buf_add(&e->unix_path, path));
-        ENSURE(buf_str(&e->unix_path) != NULL, NOMEM);
-        return buf_add_str(&e->base_url, "http://localhost");
-    }
-    ENSURE(bytes_starts(url, BYTES_LIT("http://")) || bytes_starts(url, BYTES_LIT("https://")),
-           CONFIG);
-    ENSURE(is_base_url(text), CONFIG);
-    return buf_add(&e->base_url, without_v1(url));
-}
-
-static err set_token(struct engine_http *e, const char *path)
-{
-    if (path == NULL || path[0] == '\0')
-        return OK;
-    BUF_AUTO token = BUF(TOKEN_MAX);
-    ENSURE(err_is_ok(file_read_line(&token, path)), CONFIG);
-    ENSURE(token.len > 0 && http_ask_is_value(buf_view(&token)), CONFIG);
-    TRY(buf_add_str(&e->authorization, "Bearer "));
-    return buf_add(&e->authorization, buf_view(&token));
-}
-
-static uint64_t or_default(uint64_t value, uint64_t fallback)
-{
-    return value ? value : fallback;
-}
-
 static err set_multi(struct engine_http *e)
 {
     e->multi = curl_multi_init();
     ENSURE(e->multi != NULL, NOMEM);
-    long kept = (long)e->settings.calls_max;
+    long kept = (long)e->to.calls_max;
     bool good =
         curl_multi_setopt(e->multi, CURLMOPT_SOCKETFUNCTION, set_socket) == CURLM_OK &&
         curl_multi_setopt(e->multi, CURLMOPT_SOCKETDATA, e) == CURLM_OK &&
@@ -711,22 +639,11 @@ static err set_multi(struct engine_http *e)
 
 static err set_up(struct engine_http *e, const struct engine_http_settings *s)
 {
-    e->settings = (struct engine_http_settings){
-        .connect_ms = or_default(s->connect_ms, CONNECT_MS),
-        .first_byte_ms = or_default(s->first_byte_ms, FIRST_BYTE_MS),
-        .idle_ms = or_default(s->idle_ms, IDLE_MS),
-        .calls_max = (size_t)or_default(s->calls_max, CALLS),
-    };
-    ENSURE(e->settings.calls_max <= ENGINE_HTTP_CALLS_MAX, CONFIG);
-    ENSURE(e->settings.connect_ms <= INT32_MAX, CONFIG);
-    TRY(set_address(e, s->url));
-    TRY(set_token(e, s->token_path));
+    TRY(http_base_set(&e->to, s));
     if (s->ca_path != NULL && s->ca_path[0] != '\0') {
         TRY(buf_add_str(&e->ca_path, s->ca_path));
         ENSURE(buf_str(&e->ca_path) != NULL, NOMEM);
     }
-    TRY(buf_add_str(&e->about, "engine http "));
-    TRY(buf_add(&e->about, e->unix_path.len ? bytes_str(s->url) : buf_view(&e->base_url)));
     TRY(init_curl());
     return set_multi(e);
 }
@@ -738,9 +655,8 @@ err engine_http_new(struct engine **out, struct loop *loop,
     TRY(mem_new(&e));
     e->base.ops = &http_ops;
     e->loop = loop;
-    e->base_url = e->unix_path = e->ca_path = BUF(URL_MAX);
-    e->authorization = BUF(TOKEN_MAX + 16);
-    e->about = BUF(URL_MAX + 64);
+    e->ca_path = BUF(CA_PATH_MAX);
+    http_base_init(&e->to);
     err why = set_up(e, settings);
     if (why.code != ERR_OK) {
         free_engine(&e->base);

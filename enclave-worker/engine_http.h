@@ -2,7 +2,8 @@
  * enclave-worker/engine_http.h - an engine that is a server speaking HTTP/1.1 beside us: llama.cpp,
  * vLLM, Ollama, anything that knows /v1/chat/completions.
  *
- * libcurl's multi interface on the loop. Connections are kept and used again. It follows no
+ * libcurl's multi interface on the loop; the worker uses it for https:// and engine_plain.h, which
+ * obeys the same laws, for the rest. Connections are kept and used again. It follows no
  * redirect, keeps no cookie, reads no proxy from the environment and asks for no compression, so
  * that what the engine sent is what gets hashed.
  */

@@ -108,6 +108,13 @@ static err leave_out(struct http_ask *a, const char *name)
     return add_line(a, &line);
 }
 
+/* Replaced by the engine's own, or ours to say. */
+static bool is_left_out(bytes name, bytes authorization)
+{
+    return is_ours_to_say(name) ||
+           (authorization.len > 0 && text_equal_nocase(name, BYTES_LIT("authorization")));
+}
+
 static err add_fields(struct http_ask *a, const struct engine_request *request, bytes authorization)
 {
     bool has_type = false;
@@ -116,9 +123,7 @@ static err add_fields(struct http_ask *a, const struct engine_request *request, 
         bytes name = request->fields[i].name;
         bytes value = request->fields[i].value;
         ENSURE(is_token(name) && http_ask_is_value(value), MALFORMED);
-        bool replaced =
-            authorization.len > 0 && text_equal_nocase(name, BYTES_LIT("authorization"));
-        if (replaced || is_ours_to_say(name))
+        if (is_left_out(name, authorization))
             continue;
         has_type |= text_equal_nocase(name, BYTES_LIT("content-type"));
         has_accept |= text_equal_nocase(name, BYTES_LIT("accept"));
@@ -177,11 +182,17 @@ static err set_method(struct http_ask *a, const struct engine_request *request)
     return OK;
 }
 
-err http_ask_set(struct http_ask *a, const struct engine_request *request, bytes base_url,
-                 bytes authorization)
+static err check(const struct engine_request *request)
 {
     ENSURE(request->fields_n <= ENGINE_FIELDS_MAX, LIMIT);
     ENSURE(is_path(request->path) && is_token(request->method), MALFORMED);
+    return OK;
+}
+
+err http_ask_set(struct http_ask *a, const struct engine_request *request, bytes base_url,
+                 bytes authorization)
+{
+    TRY(check(request));
     BUF_AUTO url = BUF(URL_MAX);
     TRY(buf_add(&url, base_url));
     TRY(buf_add(&url, request->path));
@@ -192,6 +203,47 @@ err http_ask_set(struct http_ask *a, const struct engine_request *request, bytes
     TRY(add_fields(a, request, authorization));
     SET(a->easy, CURLOPT_HTTPHEADER, a->lines);
     return OK;
+}
+
+static err write_field(struct buf *out, bytes name, bytes value)
+{
+    TRY(buf_add(out, name));
+    TRY(buf_add_str(out, value.len > 0 ? ": " : ":"));
+    TRY(buf_add(out, value));
+    return buf_add_str(out, "\r\n");
+}
+
+static err write_fields(struct buf *out, const struct engine_request *request, bytes authorization)
+{
+    for (size_t i = 0; i < request->fields_n; i++) {
+        const struct engine_field *f = &request->fields[i];
+        ENSURE(is_token(f->name) && http_ask_is_value(f->value), MALFORMED);
+        if (!is_left_out(f->name, authorization))
+            TRY(write_field(out, f->name, f->value));
+    }
+    return authorization.len > 0 ? write_field(out, BYTES_LIT("authorization"), authorization) : OK;
+}
+
+static bool is_with_length(const struct engine_request *request)
+{
+    return request->body.len > 0 || bytes_equal(request->method, BYTES_LIT("POST")) ||
+           bytes_equal(request->method, BYTES_LIT("PUT"));
+}
+
+err http_ask_write(struct buf *out, const struct engine_request *request, bytes authority,
+                   bytes prefix, bytes authorization)
+{
+    TRY(check(request));
+    TRY(buf_add(out, request->method));
+    TRY(buf_add_u8(out, ' '));
+    TRY(buf_add(out, prefix));
+    TRY(buf_add(out, request->path));
+    TRY(buf_add_str(out, " HTTP/1.1\r\n"));
+    TRY(write_field(out, BYTES_LIT("Host"), authority));
+    TRY(write_fields(out, request, authorization));
+    if (is_with_length(request) && !bytes_equal(request->method, BYTES_LIT("HEAD")))
+        TRY(buf_addf(out, "Content-Length: %zu\r\n", request->body.len));
+    return buf_add_str(out, "\r\n");
 }
 
 err http_ask_init(struct http_ask *a, void *easy)

@@ -40,5 +40,12 @@ err http_ask_set(struct http_ask *a, const struct engine_request *request, bytes
 /* Forgets the request; the handle must not be in use. */
 void http_ask_clear(struct http_ask *a);
 
+/*
+ * The same request as bytes, without libcurl: its head, with Content-Length where there is a body to
+ * follow. authority: for Host; prefix: in front of the path. Errors as http_ask_set().
+ */
+err http_ask_write(struct buf *out, const struct engine_request *request, bytes authority,
+                   bytes prefix, bytes authorization);
+
 /* True for the value of a field as it may be sent: no control characters. */
 bool http_ask_is_value(bytes b);

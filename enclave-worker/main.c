@@ -15,6 +15,7 @@
 #include "crypto/tls.h"
 #include "enclave-worker/engine_demo.h"
 #include "enclave-worker/engine_http.h"
+#include "enclave-worker/engine_plain.h"
 #include "enclave-worker/worker.h"
 #include "wire/names.h"
 
@@ -54,7 +55,9 @@ static err open_engine(struct program *p, struct buf *message)
     };
     err e = strcmp(s->engine, "demo") == 0
                 ? engine_demo_new(&p->worker.engine, p->worker.loop, &demo)
-                : engine_http_new(&p->worker.engine, p->worker.loop, &http);
+            : bytes_starts(bytes_str(s->engine), BYTES_LIT("https://"))
+                ? engine_http_new(&p->worker.engine, p->worker.loop, &http)
+                : engine_plain_new(&p->worker.engine, p->worker.loop, &http);
     if (e.code != ERR_OK)
         return complain(message, "engine",
                         "must be demo, http://HOST:PORT, https://HOST:PORT or unix:PATH");

@@ -18,7 +18,19 @@
 #include "enclave-worker/engine_http.h"
 #include "enclave-worker/engine_http_ask.h"
 #include "enclave-worker/engine_http_head.h"
+#include "enclave-worker/engine_plain.h"
 #include "tests/lib/law.h"
+
+/* Both ways of asking obey the same laws: this file is compiled once for each. */
+#ifdef PLAIN
+    #define ENGINE_NEW engine_plain_new
+    #define TLS_DESCRIBED NULL
+    #define CLOSES_SEEN 1
+#else
+    #define ENGINE_NEW engine_http_new
+    #define TLS_DESCRIBED "engine http https://host/prefix"
+    #define CLOSES_SEEN 0
+#endif
 
 enum { BIG = 4 * 1024 * 1024, PATIENCE_MS = 20000 };
 
@@ -162,6 +174,7 @@ static const struct script SCRIPTS[] = {
     { "/error", "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nContent-Length: 2\r\n\r\n{}",
       KEEP },
     { "/redirect", "HTTP/1.1 302 Found\r\nLocation: /length\r\nContent-Length: 0\r\n\r\n", KEEP },
+    { "/closes-unsaid", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", CLOSE },
     { "/until-close", "HTTP/1.0 200 OK\r\n\r\nhello", CLOSE },
     { "/short", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello", CLOSE },
     { "/cut-chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", CLOSE },
@@ -407,7 +420,7 @@ static void run_open(struct run *r, const struct engine_http_settings *settings)
         s.url = url;
     }
     CHECK_OK(loop_new(&r->loop));
-    CHECK_OK(engine_http_new(&r->engine, r->loop, &s));
+    CHECK_OK(ENGINE_NEW(&r->engine, r->loop, &s));
     loop_timer_start(r->loop, &r->patience, PATIENCE_MS, out_of_patience);
 }
 
@@ -671,6 +684,24 @@ static void uses_connections_again(void **state)
     run_close(&r);
 }
 
+/* A connection that looked kept is closed before, while or after the next request leaves on it.
+ * libcurl asks again too, but not when it is told by a reset. */
+static void asks_again_where_a_kept_connection_was_closed(void **state)
+{
+    (void)state;
+    struct run r;
+    run_open(&r, &(struct engine_http_settings){ 0 });
+    for (size_t i = 0; i < (CLOSES_SEEN ? 50 : 1); i++) {
+        ask(&r, "POST", "/closes-unsaid", BYTES_LIT("{}"));
+        loop_run(r.loop);
+        CHECK_OK(r.why);
+        assert_string_equal(body_text(&r), "ok");
+        if (i % 3 == 0)
+            (void)usleep(500);
+    }
+    run_close(&r);
+}
+
 static void look_whether_it_left(struct loop_timer *t)
 {
     struct run *r = CONTAINER_OF(t, struct run, poll);
@@ -897,7 +928,7 @@ static void takes_base_urls_of_every_kind(void **state)
     } rows[] = {
         { "http://127.0.0.1:8000", "engine http http://127.0.0.1:8000" },
         { "http://127.0.0.1:8000/v1/", "engine http http://127.0.0.1:8000" },
-        { "https://host/prefix/v1", "engine http https://host/prefix" },
+        { "https://host/prefix/v1", TLS_DESCRIBED },
         { "http://[::1]:80/", "engine http http://[::1]:80" },
         { "unix:/run/engine", "engine http unix:/run/engine" },
         { NULL, NULL },
@@ -917,7 +948,7 @@ static void takes_base_urls_of_every_kind(void **state)
     CHECK_OK(loop_new(&loop));
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct engine *e = NULL;
-        err why = engine_http_new(&e, loop, &(struct engine_http_settings){ .url = rows[i].url });
+        err why = ENGINE_NEW(&e, loop, &(struct engine_http_settings){ .url = rows[i].url });
         if (rows[i].described == NULL) {
             CHECK_ERR(why, CONFIG);
             assert_null(e);
@@ -929,11 +960,11 @@ static void takes_base_urls_of_every_kind(void **state)
     }
     struct engine *e = NULL;
     struct engine_http_settings s = { .url = "http://h", .token_path = "/nonexistent" };
-    CHECK_ERR(engine_http_new(&e, loop, &s), CONFIG);
+    CHECK_ERR(ENGINE_NEW(&e, loop, &s), CONFIG);
     s = (struct engine_http_settings){ .url = "http://h", .calls_max = ENGINE_HTTP_CALLS_MAX + 1 };
-    CHECK_ERR(engine_http_new(&e, loop, &s), CONFIG);
+    CHECK_ERR(ENGINE_NEW(&e, loop, &s), CONFIG);
     s.calls_max--;
-    CHECK_OK(engine_http_new(&e, loop, &s));
+    CHECK_OK(ENGINE_NEW(&e, loop, &s));
     engine_free(e);
     engine_free(NULL);
     loop_free(loop);
@@ -983,6 +1014,7 @@ int main(void)
         cmocka_unit_test(says_that_nobody_is_there),
         cmocka_unit_test(gives_up_on_a_silent_engine),
         cmocka_unit_test(uses_connections_again),
+        cmocka_unit_test(asks_again_where_a_kept_connection_was_closed),
         cmocka_unit_test(cancel_closes_the_connection),
         cmocka_unit_test(may_be_cancelled_before_it_began),
         cmocka_unit_test(is_freed_with_calls_running),
