@@ -91,8 +91,9 @@ class Program:
         crashed = not self.alive()
         self.signal(signal.SIGTERM)
         status = self.wait(seconds)
-        faults = [w for w in SANITIZER if w in self.log]
-        assert not faults, f"{self.name}: {self.log[-6000:]}"
+        text = self.log
+        faults = [text.index(w) for w in SANITIZER if w in text]
+        assert not faults, f"{self.name}: {text[min(faults):][:12000]}"
         assert not crashed, f"{self.name} ended by itself ({status})\n{self.log[-3000:]}"
         assert status == 0, f"{self.name} ended with {status}\n{self.log[-3000:]}"
 
