@@ -9,7 +9,7 @@ static void *run(void *arg)
     struct judge_job *job = arg;
     job->fine = evidence_answer(buf_view(&job->body), job->now, &job->findings, &job->error);
     crypto_thread_end();
-    loop_post(job->judge->loop, &job->mail);
+    loop_post(job->loop, &job->mail);
     return NULL;
 }
 
@@ -68,7 +68,7 @@ static void on_judged(struct loop_mail *mail)
 err judge_start(struct judge *j, struct loop *loop, struct judge_job *job)
 {
     struct judge_job **end = &j->first;
-    j->loop = loop;
+    job->loop = loop;
     job->judge = j;
     job->next = NULL;
     job->joined = false;

@@ -26,13 +26,13 @@ struct judge_job {
     struct api_error error; /* may borrow from findings */
 
     struct judge *judge; /* private, as all below */
+    struct loop *loop;   /* where done() is called; the job's own, for its thread reads it */
     pthread_t thread;
     bool joined;
 };
 
 /* Zero is idle. */
 struct judge {
-    struct loop *loop;
     struct judge_job *running;
     struct judge_job *first; /* waiting */
     size_t waiting;

@@ -135,9 +135,13 @@ def _():
 
 @test("many questions at once are all answered, at most with a 503")
 def _():
-    body = {"evidence": b64(bytes(100000))}
+    bodies = [{"evidence": b64(bytes(100000))}]
+    for folder, case in GENUINE.values():  # these take long enough that others come meanwhile
+        evidence, collateral, at, _fields = vectors(folder, case)
+        bodies.append({"evidence": b64(evidence.read_bytes()), "at": at,
+                       "collateral": [b64(p.read_bytes()) for p in collateral]})
     with concurrent.futures.ThreadPoolExecutor(48) as pool:
-        answers = list(pool.map(lambda _: ask(body), range(96)))
+        answers = list(pool.map(lambda i: ask(bodies[i % len(bodies)]), range(96)))
     assert {a.status for a in answers} <= {200, 503}, {a.status for a in answers}
     assert any(a.status == 200 for a in answers)
     assert all(a.header("retry-after") for a in answers if a.status == 503)
