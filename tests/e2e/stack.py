@@ -1,6 +1,7 @@
 """Starts the programs under test on free ports in a folder of their own, and stops them by their id."""
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -23,10 +24,17 @@ class Options:
 
 
 def free_port():
-    with socket.socket() as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port below those that the kernel gives to whoever connects, so that nobody takes it between."""
+    first = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(10000, first) if first > 12000 else 0
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return s.getsockname()[1]
 
 
 def flags(settings):
