@@ -155,20 +155,37 @@ bool peek_is_json(bytes text)
     return scan_skip(&s, scan_next(&s)) && scan_next(&s) == SCAN_END;
 }
 
-/* choices: [ {..., "finish_reason": ...}, ... ], whose bracket was read. */
+/* One of choices[], whose brace was read. */
+static bool take_choice(struct scan *s, struct peek_answer *out)
+{
+    enum scan_token t;
+    uint64_t index = 0;
+    bool finished = false;
+    while ((t = scan_next(s)) == SCAN_KEY) {
+        bool is_index = scan_text_is(s, BYTES_LIT("index"));
+        bool is_finish = scan_text_is(s, BYTES_LIT("finish_reason"));
+        t = scan_next(s);
+        if (is_index && (t != SCAN_NUMBER || !text_u64(s->text, &index)))
+            index = 0;
+        if (is_finish)
+            finished = t > SCAN_END && t != SCAN_NULL;
+        if (!scan_skip(s, t))
+            return false;
+    }
+    uint64_t bit = (uint64_t)1 << (index < PEEK_CHOICES_MAX ? index : PEEK_CHOICES_MAX - 1);
+    out->choices |= bit;
+    out->finished |= finished ? bit : 0;
+    return t == SCAN_OBJECT_END;
+}
+
+/* choices: [ ... ], whose bracket was read. */
 static bool take_choices(struct scan *s, struct peek_answer *out)
 {
-    unsigned inside = s->depth;
     enum scan_token t = scan_next(s);
     out->no_choices = t == SCAN_ARRAY_END;
-    while (s->depth >= inside) {
-        if (t <= SCAN_END)
+    for (; t != SCAN_ARRAY_END; t = scan_next(s)) {
+        if (!(t == SCAN_OBJECT ? take_choice(s, out) : scan_skip(s, t)))
             return false;
-        bool finish =
-            t == SCAN_KEY && s->depth == inside + 1 && scan_text_is(s, BYTES_LIT("finish_reason"));
-        t = scan_next(s);
-        if (finish && t > SCAN_END && t != SCAN_NULL)
-            out->has_finish = true;
     }
     return true;
 }

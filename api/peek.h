@@ -17,8 +17,9 @@
 
 enum {
     PEEK_DEPTH_MAX = 128,
-    PEEK_MODEL_MAX = 256, /* bytes of a model's name, unescaped */
-    PEEK_ID_MAX = 128,    /* bytes of an answer's id */
+    PEEK_MODEL_MAX = 256,  /* bytes of a model's name, unescaped */
+    PEEK_ID_MAX = 128,     /* bytes of an answer's id */
+    PEEK_CHOICES_MAX = 64, /* choices told apart; those with a higher index count as the last */
 };
 
 enum peek_verdict {
@@ -66,7 +67,8 @@ bool peek_is_json(bytes text);
 struct peek_answer {
     bool whole;             /* body was exactly one JSON object */
     bool has_error;         /* top-level "error" that is not null */
-    bool has_finish;        /* choices[].finish_reason that is not null */
+    uint64_t choices;       /* a bit for the "index" of each of choices[]; see PEEK_CHOICES_MAX */
+    uint64_t finished;      /* those of them with a finish_reason that is not null */
     bool has_usage;         /* top-level or response.usage that is an object */
     bool no_choices;        /* "choices" is there and empty: a usage chunk */
     bool terminal;          /* "type" is response.completed, .failed or .incomplete */

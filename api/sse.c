@@ -51,7 +51,7 @@ static unsigned judge(bytes name, bytes data, struct peek_answer *answer)
     unsigned flags = answer->whole ? 0 : SSE_NOT_JSON;
     if (answer->has_error || bytes_equal(name, BYTES_LIT("error")))
         flags |= SSE_ERROR;
-    if (answer->has_finish)
+    if (answer->finished != 0)
         flags |= SSE_FINISH;
     if (answer->terminal)
         flags |= SSE_TERMINAL;

@@ -27,8 +27,11 @@ static err on_event(void *owner, const struct sse_event *event)
         a->state = ANSWER_BROKEN;
         return OK;
     }
-    if (event->flags & (SSE_FINISH | SSE_TERMINAL))
-        a->finish_seen = true;
+    if (event->answer != NULL) {
+        a->choices |= event->answer->choices;
+        a->finished |= event->answer->finished;
+    }
+    a->terminal_seen |= (event->flags & SSE_TERMINAL) != 0;
     if (bytes_starts(event->name, BYTES_LIT("response.")))
         a->has_terminal = true;
     TRY(add_event(a, event->wire));
@@ -109,15 +112,22 @@ err answer_body(struct answer *a, bytes piece)
     return a->sse ? sse_put(&a->events, piece) : answer_add(a, piece);
 }
 
-/* An engine that closes after a finish_reason has said all there is: the [DONE] it forgot is ours
- * to add. One that closes before has been cut; so has a Responses stream without its terminal event.
+/* Each choice that has begun has a finish_reason, or there is a terminal event. */
+static bool has_last_word(const struct answer *a)
+{
+    return a->terminal_seen || (a->choices != 0 && (a->choices & ~a->finished) == 0);
+}
+
+/* An engine that closes after the last finish_reason has said all there is: the [DONE] it forgot is
+ * ours to add. One that closes before has been cut; so has a Responses stream without its terminal
+ * event.
  * Streams of other kinds have their own last events, which we do not judge. */
 static err end_stream(struct answer *a)
 {
     TRY(sse_end(&a->events));
     if (a->state != ANSWER_RUNNING)
         return OK;
-    if ((a->settings.chat || a->has_terminal) && !a->finish_seen) {
+    if ((a->settings.chat || a->has_terminal) && !has_last_word(a)) {
         a->state = ANSWER_BROKEN;
         return OK;
     }

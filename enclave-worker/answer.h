@@ -41,7 +41,9 @@ struct answer {
     enum answer_state state;
     bool sse;
     bool known;         /* its length is said in front */
-    bool finish_seen;   /* a finish_reason or a terminal event */
+    bool terminal_seen; /* a terminal event of a Responses stream */
+    uint64_t choices;   /* that have begun: struct peek_answer */
+    uint64_t finished;
     bool has_terminal;  /* events of the Responses API came, which end with a terminal one */
     uint64_t left;      /* of a known length */
     uint64_t plain_len; /* Binary HTTP bytes written so far */

@@ -153,12 +153,14 @@ static void sees_what_an_answer_says(void **state)
         "\"finish_reason\":null}],\"usage\":null}");
     CHECK(a.whole);
     CHECK_BYTES(a.id, BYTES_LIT("chatcmpl-1"));
-    CHECK(!a.has_finish && !a.has_usage && !a.has_error && !a.no_choices && !a.terminal);
+    CHECK(a.choices == 1 && a.finished == 0);
+    CHECK(!a.has_usage && !a.has_error && !a.no_choices && !a.terminal);
 
     a = answer_of(
-        "{\"id\":\"c\",\"choices\":[{\"finish_reason\":null},{\"finish_reason\":\"stop\"}],"
+        "{\"id\":\"c\",\"choices\":[{\"finish_reason\":null,\"index\":2},"
+        "{\"index\":1,\"finish_reason\":\"stop\"},{\"index\":900}],"
         "\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":14,\"details\":{\"a\":[]}}}");
-    CHECK(a.whole && a.has_finish && a.has_usage);
+    CHECK(a.whole && a.finished == 2 && a.choices == (6 | (uint64_t)1 << 63) && a.has_usage);
     assert_int_equal(a.prompt_tokens, 3);
     assert_int_equal(a.answer_tokens, 14);
 
@@ -173,7 +175,7 @@ static void sees_what_an_answer_says(void **state)
 
     CHECK(answer_of("{\"error\":{\"message\":\"no\"}}").has_error);
     CHECK(!answer_of("{\"error\":null}").has_error);
-    CHECK(!answer_of("{\"choices\":[{\"message\":{\"finish_reason\":\"x\"}}]}").has_finish);
+    CHECK(!answer_of("{\"choices\":[{\"message\":{\"finish_reason\":\"x\"}}]}").finished);
     CHECK(!answer_of("[]").whole && !answer_of("{}x").whole && !answer_of("{").whole);
 }
 
@@ -186,7 +188,7 @@ static void reads_as_much_of_an_answer_as_is_there(void **state)
     a = answer_of("{\"id\":\"cmpl");
     assert_int_equal(a.id.len, 0);
     a = answer_of("{\"choices\":[{\"finish_reason\":");
-    CHECK(!a.whole && !a.has_finish);
+    CHECK(!a.whole && a.finished == 0);
 }
 
 static void leaves_out_ids_over_the_limit(void **state)

@@ -175,6 +175,29 @@ static enum answer_state end_of_other_stream(const char *stream)
     return state;
 }
 
+#define CHOICE(index, finish)                                                                      \
+    "data: {\"id\":\"c1\",\"choices\":[{\"finish_reason\":" finish ",\"index\":" index "}]}\n\n"
+
+static void each_choice_must_have_come_to_its_end(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *stream;
+        enum answer_state want;
+    } rows[] = {
+        { CHOICE("0", "\"stop\"") CHOICE("1", "null"), ANSWER_BROKEN },
+        { CHOICE("1", "null") CHOICE("0", "\"stop\""), ANSWER_BROKEN },
+        { CHOICE("70", "null") CHOICE("0", "\"stop\""), ANSWER_BROKEN },
+        { CHOICE("1", "null") CHOICE("0", "\"stop\"") CHOICE("1", "\"length\""), ANSWER_COMPLETE },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct seen seen = SEEN(true);
+        uint8_t hash[TRANSCRIPT_LEN];
+        CHECK(run_stream(rows[i].stream, 4096, false, &seen, hash) == rows[i].want);
+        seen_clear(&seen);
+    }
+}
+
 static void a_responses_stream_needs_its_terminal_event(void **state)
 {
     (void)state;
@@ -271,6 +294,7 @@ int main(void)
         cmocka_unit_test(any_split_gives_the_same_content_and_hash),
         cmocka_unit_test(gives_the_usage_chunk_only_if_asked),
         cmocka_unit_test(adds_the_end_only_where_the_engine_came_to_one),
+        cmocka_unit_test(each_choice_must_have_come_to_its_end),
         cmocka_unit_test(a_responses_stream_needs_its_terminal_event),
         cmocka_unit_test(takes_nothing_after_the_end),
         cmocka_unit_test(fills_a_whole_answer_up_to_its_bucket),
