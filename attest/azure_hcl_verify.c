@@ -183,9 +183,9 @@ static void clear(struct azure_result *out)
         out->checks[i] = (struct snp_check){ rows[i].name, VERDICT_SKIP, REASON_EARLIER_FAILURE };
 }
 
-static err run_steps(struct run *r)
+static err run_steps(struct run *r, size_t first, size_t end)
 {
-    for (size_t at = 0; at < AZURE_CHECKS; at++) {
+    for (size_t at = first; at < end; at++) {
         bool holds = false;
         TRY(steps[at](r, &holds));
         r->out->checks[at].status = holds ? VERDICT_PASS : VERDICT_FAIL;
@@ -205,7 +205,7 @@ err azure_verify(const struct azure_evidence *e, const struct snp_collateral *co
 {
     struct run r = { .evidence = e, .collateral = collateral, .settings = settings, .out = out };
     clear(out);
-    err result = run_steps(&r);
+    err result = run_steps(&r, 0, AZURE_CHECKS);
     azure_runtime_clear(&r.runtime);
     if (!err_is_ok(result))
         clear(out);
@@ -327,10 +327,50 @@ static err examine(const struct bundle *b, const struct policy *policy, int64_t 
     return e;
 }
 
+/* All links but AMD's: report to runtime data, to the TPM's key, to the PCRs. */
+static err own_links(struct run *r, bool *whole)
+{
+    *whole = false;
+    clear(r->out);
+    TRY(check_hcl_form(r, whole));
+    if (*whole)
+        TRY(settle(snp_report_read(r->out->hcl.report, &r->out->snp.report), whole));
+    if (*whole)
+        TRY(run_steps(r, AZURE_CHECK_REPORT_TYPE, AZURE_CHECK_SECURE_BOOT));
+    return OK;
+}
+
+static err examine_own(const struct bundle *b, int64_t now, struct verifier_facts *facts)
+{
+    struct azure_evidence evidence;
+    struct azure_result result;
+    struct run r = { .evidence = &evidence, .out = &result };
+    bool whole = false;
+    (void)now;
+    TRY(settle(azure_evidence_read(b->evidence, &evidence), &whole));
+    err e = whole ? own_links(&r, &whole) : OK;
+    azure_runtime_clear(&r.runtime);
+    TRY(e);
+    if (!whole) {
+        facts->form = (struct verifier_outcome){ VERDICT_FAIL, REASON_MALFORMED };
+        return OK;
+    }
+    snp_own_facts(&result.snp.report, facts);
+    if (result.accepted) {
+        memcpy(facts->report_data, result.user_data, sizeof facts->report_data);
+        add_pcrs(&result, evidence.pcrs, facts);
+        return OK;
+    }
+    facts->subject = result.failed;
+    facts->signature = (struct verifier_outcome){ VERDICT_FAIL, REASON_MISMATCH };
+    return OK;
+}
+
 static const struct verifier verifier = { .platform = AZURE_PLATFORM,
                                           .trust = TRUST_HARDWARE,
                                           .registers = registers,
                                           .registers_n = ARRAY_LEN(registers),
-                                          .examine = examine };
+                                          .examine = examine,
+                                          .examine_own = examine_own };
 
 const struct verifier *const azure_verifier = &verifier;

@@ -581,10 +581,36 @@ static err examine(const struct bundle *b, const struct policy *policy, int64_t 
     return e;
 }
 
+/* A report says by itself what it is, and no more: all that proves it is collateral. */
+void snp_own_facts(const struct snp_report *report, struct verifier_facts *out)
+{
+    const struct snp_result r = { .has_report = true, .report = *report };
+    const struct verifier_outcome pass = { VERDICT_PASS, REASON_PASSED };
+    out->form = pass;
+    out->signature = pass;
+    out->debug = (report->policy & SNP_POLICY_DEBUG) == 0
+                     ? pass
+                     : (struct verifier_outcome){ VERDICT_FAIL, REASON_DEBUG_ENABLED };
+    memcpy(out->report_data, report->report_data.at, BINDING_LEN);
+    add_registers(&r, out);
+}
+
+static err examine_own(const struct bundle *b, int64_t now, struct verifier_facts *facts)
+{
+    struct snp_report report;
+    (void)now;
+    if (err_is_ok(snp_report_read(b->evidence, &report)))
+        snp_own_facts(&report, facts);
+    else
+        facts->form = (struct verifier_outcome){ VERDICT_FAIL, REASON_MALFORMED };
+    return OK;
+}
+
 static const struct verifier verifier = { .platform = SNP_PLATFORM,
                                           .trust = TRUST_HARDWARE,
                                           .registers = snp_registers,
                                           .registers_n = SNP_REGISTERS,
-                                          .examine = examine };
+                                          .examine = examine,
+                                          .examine_own = examine_own };
 
 const struct verifier *const snp_verifier = &verifier;

@@ -105,6 +105,9 @@ err snp_verify(bytes report, const struct snp_collateral *collateral,
 /* Puts a result into the terms of the frame: outcomes, report data and registers. */
 void snp_facts(const struct snp_result *r, struct verifier_facts *out);
 
+/* The same of a report that its own machine has just read, unproved (verifier.h, examine_own). */
+void snp_own_facts(const struct snp_report *report, struct verifier_facts *out);
+
 /* Registers, for other platforms that carry an SNP report. */
 enum { SNP_REGISTERS = 7 };
 extern const struct verifier_register snp_registers[SNP_REGISTERS];

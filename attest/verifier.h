@@ -59,6 +59,12 @@ struct verifier {
      * the like only. An err is for memory, never for evidence that is wrong. */
     err (*examine)(const struct bundle *b, const struct policy *policy, int64_t now,
                    struct verifier_facts *facts);
+
+    /* For the machine that has just made it itself, and has nothing from the vendor at hand
+     * (attest/own.h): fills form, signature, debug, report data and registers by what stands in the
+     * evidence, and checks all of it that needs no collateral. Proves nothing to anybody else. NULL:
+     * examine() needs no collateral. */
+    err (*examine_own)(const struct bundle *b, int64_t now, struct verifier_facts *facts);
 };
 
 /* NULL when there is none. */

@@ -2,6 +2,7 @@
  * SNP report over it by a forged chain that only this test trusts. */
 #include "attest/azure_attest.h"
 #include "attest/azure_hcl_verify.h"
+#include "attest/own.h"
 #include "base/text.h"
 #include "crypto/hash.h"
 #include "crypto/init.h"
@@ -137,6 +138,28 @@ static void what_it_makes_is_what_the_verifier_takes(void **state)
     snp_collateral_clear(&c);
 }
 
+/* AMD's certificates are of a root that only this test knows, and are not needed. */
+static void what_it_makes_it_reads_back(void **state)
+{
+    (void)state;
+    struct verdict v;
+    uint8_t identity[32] = { 7 };
+    uint8_t nonce[32] = { 9 };
+    struct attester_subject subject = { BYTES_ARRAY(identity), BYTES_ARRAY(nonce),
+                                        BYTES_LIT("claims") };
+    BUF_AUTO document = BUF(BUNDLE_MAX);
+    CHECK_OK(make(&document));
+    CHECK_OK(own_read(buf_view(&document), &subject, SNP_FORGE_NOW, &v));
+    CHECK(v.accepted && v.trust == TRUST_HARDWARE);
+    CHECK(verdict_register(&v, "pcr0").len == TPM_PCR_LEN);
+    CHECK(verdict_register(&v, "measurement").len == SNP_MEASUREMENT_LEN);
+    verdict_clear(&v);
+    nonce[0] ^= 1;
+    CHECK_OK(own_read(buf_view(&document), &subject, SNP_FORGE_NOW, &v));
+    CHECK(verdict_failure(&v) == &v.checks[VERDICT_BINDING]);
+    verdict_clear(&v);
+}
+
 static void a_paravisor_that_keeps_its_report_is_not_believed(void **state)
 {
     (void)state;
@@ -200,6 +223,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_it_makes_is_what_the_verifier_takes),
+        TEST(what_it_makes_it_reads_back),
         TEST(a_paravisor_that_keeps_its_report_is_not_believed),
         TEST(only_a_machine_with_such_a_report_has_an_attester),
         TEST(without_certificates_it_goes_without_collateral),
