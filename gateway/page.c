@@ -250,12 +250,12 @@ static void health_page(struct page *p, const struct route_match *match)
 static void ready_page(struct page *p, const struct route_match *match)
 {
     (void)match;
-    if (pool_has_trusted(p->guest.shard->pool) && !p->guest.shard->draining)
+    if (pool_is_ready(p->guest.shard->pool) && !p->guest.shard->draining)
         guest_answer(&p->guest, 200, MEDIA_JSON, BYTES_LIT("{\"ready\":true}"));
     else
         guest_answer(&p->guest, 503, MEDIA_JSON,
-                     BYTES_LIT("{\"ready\":false,\"reason\":\"no verified worker; see "
-                               "/v1/attestation\"}"));
+                     BYTES_LIT("{\"ready\":false,\"reason\":\"no verified and connected worker; "
+                               "see /v1/attestation\"}"));
 }
 
 static void metrics_page(struct page *p, const struct route_match *match)

@@ -146,11 +146,11 @@ void pool_worker_add(struct pool_worker *w, int n)
     w->running = (size_t)((int64_t)w->running + n);
 }
 
-bool pool_has_trusted(const struct pool *p)
+bool pool_is_ready(const struct pool *p)
 {
     int64_t now = clock_wall_s();
     for (size_t i = 0; i < p->n; i++) {
-        if (is_trusted(&p->workers[i], now))
+        if (is_connected(&p->workers[i], now))
             return true;
     }
     return false;

@@ -44,8 +44,8 @@ struct trusted *pool_worker_trusted(const struct pool_worker *w); /* borrowed */
 /* A request begins or ends there. */
 void pool_worker_add(struct pool_worker *w, int n);
 
-/* True when some worker is trusted now, whether or not connected. */
-bool pool_has_trusted(const struct pool *p);
+/* True when some worker is trusted now and connected, whether or not it takes more requests. */
+bool pool_is_ready(const struct pool *p);
 
 /* True when workers could be used but for the number of requests they already have. */
 bool pool_is_full(const struct pool *p);

@@ -40,6 +40,17 @@ def _():
         assert s.http("GET", "/healthz").status == 200
 
 
+@test("/readyz says when the worker's connection is gone, and when it is back")
+def _():
+    with Stack() as s:
+        s.workers[0].kill()
+        wait_for(lambda: s.http("GET", "/readyz").status == 503)
+        assert s.http("GET", "/healthz").status == 200
+        s.workers[0] = s.start_worker(0)
+        s.wait_ready()
+        assert chat(s.port, "gpt-test").status == 200
+
+
 @test("a worker that comes later is found")
 def _():
     with Stack(ready=False, gateway={"worker_timeout": "300ms"}) as s:

@@ -164,15 +164,14 @@ static void there_is_nobody_before_somebody_is_trusted(void **state)
     (void)state;
     struct fixture f;
     set_up(&f, 10);
-    CHECK(pool_choose(f.pool, SIZE_MAX) == NULL && !pool_has_trusted(f.pool));
+    CHECK(pool_choose(f.pool, SIZE_MAX) == NULL && !pool_is_ready(f.pool));
     CHECK(pool_view(f.pool) == NULL && !pool_is_full(f.pool));
     trust(&f, (const int64_t[]){ 0, 100, 0 });
-    CHECK(pool_has_trusted(f.pool));
-    CHECK(pool_choose(f.pool, SIZE_MAX) == NULL); /* not connected yet */
+    CHECK(pool_choose(f.pool, SIZE_MAX) == NULL && !pool_is_ready(f.pool)); /* not connected yet */
     CHECK(!pool_is_full(f.pool));
     f.want = f.ready + 1;
     until(&f, ups_came);
-    CHECK(place_of(pool_choose(f.pool, SIZE_MAX)) == 1);
+    CHECK(place_of(pool_choose(f.pool, SIZE_MAX)) == 1 && pool_is_ready(f.pool));
     tear_down(&f);
 }
 
@@ -223,7 +222,7 @@ static void who_is_trusted_no_more_is_cut_off(void **state)
     CHECK(f.accepted == 1 && f.lost == 0);
     trust(&f, (const int64_t[]){ 0, 0, 0 });
     turns(&f);
-    CHECK(f.lost == 1 && pool_choose(f.pool, SIZE_MAX) == NULL && !pool_has_trusted(f.pool));
+    CHECK(f.lost == 1 && pool_choose(f.pool, SIZE_MAX) == NULL && !pool_is_ready(f.pool));
     tear_down(&f);
 }
 
@@ -251,9 +250,9 @@ static void expired_keys_are_not_used_and_told(void **state)
     CHECK(!pool_has_expired(f.pool, &place) && place == 99);
     trust(&f, (const int64_t[]){ 100, -1, 0 });
     CHECK(pool_has_expired(f.pool, &place) && place == 1);
-    CHECK(place_of(pool_choose(f.pool, SIZE_MAX)) == 0 && pool_has_trusted(f.pool));
+    CHECK(place_of(pool_choose(f.pool, SIZE_MAX)) == 0 && pool_is_ready(f.pool));
     trust(&f, (const int64_t[]){ -1, -1, 0 });
-    CHECK(pool_choose(f.pool, SIZE_MAX) == NULL && !pool_has_trusted(f.pool));
+    CHECK(pool_choose(f.pool, SIZE_MAX) == NULL && !pool_is_ready(f.pool));
     tear_down(&f);
 }
 
