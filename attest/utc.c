@@ -42,3 +42,20 @@ bool utc_read(bytes text, int64_t *out)
            (int64_t)v[4] * 60 + (int64_t)v[5];
     return true;
 }
+
+/* The first day of a month, counted from 1970-01-01, is the last one that is not behind the day. */
+err utc_write(struct buf *out, int64_t seconds)
+{
+    int64_t day = seconds / 86400;
+    unsigned rest = (unsigned)(seconds % 86400);
+    unsigned year = 1970 + (unsigned)(day / 366);
+    unsigned month = 1;
+    ENSURE(seconds >= 0 && seconds < days_of(10000, 1, 1) * 86400, MALFORMED);
+    while (days_of(year + 1, 1, 1) <= day)
+        year++;
+    while (month < 12 && days_of(year, month + 1, 1) <= day)
+        month++;
+    return buf_addf(out, "%04u-%02u-%02uT%02u:%02u:%02uZ", year, month,
+                    (unsigned)(day - days_of(year, month, 1)) + 1, rest / 3600, rest / 60 % 60,
+                    rest % 60);
+}

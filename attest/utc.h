@@ -6,9 +6,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/bytes.h"
+#include "base/buf.h"
 
 enum { UTC_LEN = 20 };
 
 /* Unix seconds. False for any other form, and for what is no date of the calendar. */
 bool utc_read(bytes text, int64_t *out);
+
+/* Appends. ERR_MALFORMED for a time outside the years 1970 to 9999. */
+err utc_write(struct buf *out, int64_t seconds);

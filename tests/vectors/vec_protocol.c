@@ -11,6 +11,7 @@
 #include "attest/attester.h"
 #include "attest/bundle.h"
 #include "attest/claims.h"
+#include "attest/policy_bundle.h"
 #include "attest/simulated.h"
 #include "attest/statement.h"
 #include "base/file.h"
@@ -490,6 +491,43 @@ static void run_receipt(struct block *b)
     same(b, bytes_str(id), "receipt_id");
 }
 
+static void open_policy(struct block *b)
+{
+    const struct policy_keys nobody = { 0 };
+    struct policy *policy = NULL;
+    struct policy_facts facts;
+    enum policy_outcome outcome;
+    good(b,
+         policy_open(&policy, &outcome, &facts, get(b, "bundle"), "bundle", &nobody,
+                     (int64_t)number(b, "created"), NULL),
+         "bundle");
+    if (outcome != POLICY_ACCEPTED || facts.version != number(b, "version"))
+        fail(b, "not accepted", BYTES_LIT("bundle"));
+    same(b, BYTES_ARRAY(facts.digest), "digest");
+    policy_free(policy);
+}
+
+static void run_policy_bundle(struct block *b)
+{
+    struct signing_key *keys[2] = { NULL };
+    BUF_AUTO once = BUF(POLICY_BUNDLE_MAX);
+    const struct policy_bundle made = { .version = number(b, "version"),
+                                        .created = (int64_t)number(b, "created"),
+                                        .expires = (int64_t)number(b, "expires"),
+                                        .policy = get(b, "policy") };
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+        good(b, signing_key_from_seed(&keys[i], value_at(b, "seed", i, false)), "seed");
+    if (keys[0] != NULL && keys[1] != NULL) {
+        (void)fresh();
+        good(b, policy_bundle_write(&once, &made, keys[0]), "bundle");
+        good(b, policy_bundle_sign(&out, buf_view(&once), keys[1]), "bundle");
+        same(b, buf_view(&out), "bundle");
+        open_policy(b);
+    }
+    signing_key_free(keys[0]);
+    signing_key_free(keys[1]);
+}
+
 /* ---- all of them ---- */
 
 static const struct kind {
@@ -509,6 +547,7 @@ static const struct kind {
     { "stream-answer", run_stream_answer },
     { "transcript", run_transcript },
     { "receipt", run_receipt },
+    { "policy-bundle", run_policy_bundle },
 };
 
 /* Goes on with the hex of the line before; it was joined by read_block(). */

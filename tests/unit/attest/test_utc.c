@@ -46,10 +46,41 @@ static void other_forms_and_days_that_are_not_are_refused(void **state)
     }
 }
 
+static void what_is_written_is_read_back(void **state)
+{
+    (void)state;
+    static const int64_t days[] = { 0, 364, 365, 789, 11016, 11017, 20454, 20512, 2932896 };
+    for (size_t i = 0; i < ARRAY_LEN(days); i++) {
+        int64_t at = days[i] * 86400 + 86399 - (int64_t)i;
+        int64_t got = 0;
+        BUF_AUTO text = BUF(UTC_LEN);
+        CHECK_OK(utc_write(&text, at));
+        CHECK(utc_read(buf_view(&text), &got) && got == at);
+    }
+    BUF_AUTO text = BUF(UTC_LEN);
+    CHECK_ERR(utc_write(&text, -1), MALFORMED);
+    CHECK_ERR(utc_write(&text, 253402300800), MALFORMED);
+    CHECK_OK(utc_write(&text, 1767225600));
+    CHECK_BYTES(buf_view(&text), BYTES_LIT("2026-01-01T00:00:00Z"));
+}
+
+static void every_day_of_a_few_years_is_written_as_it_is_read(void **state)
+{
+    (void)state;
+    for (int64_t day = 10900; day < 10900 + 5 * 366; day++) {
+        int64_t got = 0;
+        BUF_AUTO text = BUF(UTC_LEN);
+        CHECK_OK(utc_write(&text, day * 86400));
+        CHECK(utc_read(buf_view(&text), &got) && got == day * 86400);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dates_of_the_calendar_are_read),
+        cmocka_unit_test(what_is_written_is_read_back),
+        cmocka_unit_test(every_day_of_a_few_years_is_written_as_it_is_read),
         cmocka_unit_test(other_forms_and_days_that_are_not_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

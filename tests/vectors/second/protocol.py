@@ -13,6 +13,7 @@ import json
 import pathlib
 import re
 import sys
+import time
 
 import primitives as prim
 
@@ -266,11 +267,26 @@ def receipt():
             "receipt": sign1(SEED, {1: -8, 3: 61}, cbor(payload))}
 
 
+def policy_bundle():
+    policy = "platforms: [simulated]\nmeasurements: any\n"
+    second = bytes(range(0x60, 0x80))
+    over = NOW + 90 * 86400
+    stamp = "%Y-%m-%dT%H:%M:%SZ"
+    head = (f"sealgate-policy-bundle-v1\nversion: 7\ncreated: {time.strftime(stamp, time.gmtime(NOW))}\n"
+            f"expires: {time.strftime(stamp, time.gmtime(over))}\nlength: {len(policy)}\n\n")
+    whole = signed = head + policy + "\n"
+    for seed in (SEED, second):
+        sig = prim.ed25519_sign(seed, signed.encode())
+        whole += f"signature: {prim.ed25519_public(seed).hex()} {sig.hex()}\n"
+    return {"version": 7, "created": NOW, "expires": over, "policy": policy, "seed": [SEED, second],
+            "digest": hashlib.sha256(signed.encode()).digest(), "bundle": whole}
+
+
 BLOCKS = {"claims": claims, "binding": binding, "simulated-registers": registers,
           "simulated-evidence": evidence, "key-list": key_list, "key-statement": statement,
           "bundle": bundle, "bucket": buckets, "inner-request": inner_request,
           "sealed-exchange": sealed, "stream-answer": stream, "transcript": comments,
-          "receipt": receipt}
+          "receipt": receipt, "policy-bundle": policy_bundle}
 
 
 # --- into the document

@@ -1,0 +1,42 @@
+/* A signed policy: refused, or whole, in its one spelling, and within its limits. */
+#include <stdlib.h>
+
+#include "attest/policy_bundle.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void must(bool holds)
+{
+    if (!holds)
+        abort();
+}
+
+static void check_bundle(bytes file, const struct policy_bundle *b)
+{
+    must(policy_bundle_is(file) && b->version >= 1 && b->version <= POLICY_BUNDLE_VERSION_MAX);
+    must(b->expires > b->created && b->created >= 0);
+    must(b->policy.at > file.at && b->policy.at + b->policy.len < file.at + file.len);
+    must(b->signed_part.at == file.at &&
+         b->signed_part.at + b->signed_part.len == b->policy.at + b->policy.len + 1);
+    must(b->signatures_n >= 1 && b->signatures_n <= POLICY_BUNDLE_SIGNATURES_MAX);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const struct policy_keys none = { 0 };
+    bytes file = bytes_of(data, size);
+    struct policy_bundle b;
+    struct policy *p = NULL;
+    struct policy_facts facts;
+    enum policy_outcome outcome;
+    BUF_AUTO message = BUF(4096);
+    bool whole = err_is_ok(policy_bundle_read(file, &b));
+    if (whole)
+        check_bundle(file, &b);
+    must(err_is_ok(policy_open(&p, &outcome, &facts, file, "policy", &none, 1767225600, &message)));
+    must((p != NULL) == (outcome == POLICY_ACCEPTED));
+    must(p != NULL || message.len > 0);
+    must(facts.is_bundle == whole);
+    policy_free(p);
+    return 0;
+}
