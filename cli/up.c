@@ -9,9 +9,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "attest/detect.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/fetch.h"
+
+#define SIMULATED "simulated"
 
 enum { ARGS_MAX = 32, READY_TRIES = 100, READY_PAUSE_US = 100000 };
 
@@ -22,6 +25,8 @@ struct up_settings {
     const char *state;
     const char *demo_pace;
     const char *manifest;
+    const char *platform;
+    const char *policy;
     unsigned log_level;
 };
 
@@ -40,6 +45,12 @@ static const struct config_row ROWS[] = {
     { ROW(engine_token_file), .type = CONFIG_PATH,
       .help = "File with a bearer token for the engine." },
     { ROW(manifest), .type = CONFIG_PATH, .help = "The model's manifest, for the receipts." },
+    { ROW(platform), .type = CONFIG_TEXT, .fallback = "auto", .value = "NAME",
+      .help = "The worker's TEE, as in its own settings. auto takes the one that this machine is, "
+              "and where there is none the simulated one, which protects nothing and says so." },
+    { ROW(policy), .type = CONFIG_PATH, .value = "FILE",
+      .help = "Which evidence the gateway accepts. Needed with a TEE: only you know what may run "
+              "there. Without one any simulated evidence is accepted." },
     { ROW(demo_pace), .type = CONFIG_TEXT, .fallback = "15ms", .value = "DURATION",
       .help = "Pace of the demo engine, per token." },
     { ROW(state), .type = CONFIG_PATH,
@@ -50,8 +61,9 @@ static const struct config_row ROWS[] = {
 static const struct config_program PROGRAM = {
     .name = "sealgate up",
     .summary =
-        "Runs everything on this machine: a worker in a simulated TEE (no protection), its "
-        "engine, and a gateway. Ends with Ctrl-C.",
+        "Runs everything on this machine, to try it out: a worker in this machine's TEE, or in a "
+        "simulated one (no protection) where there is none, its engine, and a gateway. Ends with "
+        "Ctrl-C.",
     .env_prefix = "SEALGATE_UP_",
     .rows = ROWS,
     .rows_n = ARRAY_LEN(ROWS),
@@ -63,6 +75,7 @@ struct up {
     struct buf programs; /* the folder this program is in, with a slash */
     struct buf socket;   /* the worker's address */
     struct buf receipts;
+    bool simulated;
     pid_t worker;
     pid_t gateway;
 };
@@ -154,8 +167,9 @@ static err start(struct up *u)
     const char *worker[ARGS_MAX] = { "--listen",    buf_str(&u->socket),
                                      "--engine",    s->engine,
                                      "--name",      "local",
-                                     "--demo-pace", s->demo_pace };
-    size_t n = 8;
+                                     "--demo-pace", s->demo_pace,
+                                     "--platform",  u->simulated ? SIMULATED : s->platform };
+    size_t n = 10;
     if (s->engine_token_file != NULL) {
         worker[n++] = "--engine-token-file";
         worker[n++] = s->engine_token_file;
@@ -164,8 +178,9 @@ static err start(struct up *u)
         worker[n++] = "--manifest";
         worker[n++] = s->manifest;
     }
-    const char *const gateway[] = { "--listen", s->listen,   "--workers",  buf_str(&u->socket),
-                                    "--policy", "simulated", "--receipts", buf_str(&u->receipts),
+    const char *policy = s->policy != NULL ? s->policy : SIMULATED;
+    const char *const gateway[] = { "--listen", s->listen, "--workers",  buf_str(&u->socket),
+                                    "--policy", policy,    "--receipts", buf_str(&u->receipts),
                                     NULL };
     u->worker = spawn(u, "sealgate-worker", worker);
     u->gateway = spawn(u, "sealgate-gateway", gateway);
@@ -209,7 +224,7 @@ static void greet(struct up *u)
 {
     const char *at = u->settings.listen;
     (void)printf(
-        "\nSealgate is up. SIMULATED TEE: for trying out, no protection.\n\n"
+        "\nSealgate is up. %s\n\n"
         "  base_url  http://%s/v1   (any api_key)\n"
         "  receipts  %s\n\n"
         "Try, in another terminal:\n\n"
@@ -220,6 +235,8 @@ static void greet(struct up *u)
         "  %ssealgate verify --gateway http://%s RECEIPT_ID   (the x-receipt-id of an "
         "answer)\n\n"
         "Ctrl-C ends it.\n\n",
+        u->simulated ? "SIMULATED TEE: for trying out, no protection."
+                     : "The worker is in a TEE; the gateway, on the same machine, need not be.",
         at, buf_str(&u->receipts), at, buf_str(&u->programs), at, buf_str(&u->programs), at);
     (void)fflush(stdout);
 }
@@ -245,6 +262,34 @@ static void wait_for_end(struct up *u)
             return;
         }
     }
+}
+
+/* A machine that is a TEE is never passed over in silence, be it usable or not. */
+static bool is_no_tee(const struct detect *found)
+{
+    for (size_t i = 0; i < found->n; i++) {
+        if (found->findings[i].state != DETECT_ABSENT)
+            return false;
+    }
+    return true;
+}
+
+static enum cli_exit choose_platform(struct up *u)
+{
+    struct detect found;
+    const char *asked = u->settings.platform != NULL ? u->settings.platform : "";
+    u->simulated = strcmp(asked, SIMULATED) == 0;
+    if (strcmp(asked, "auto") == 0) {
+        if (detect_look(NULL, &found).code != ERR_OK)
+            return cli_complain("cannot look for a TEE; name one with --platform");
+        u->simulated = is_no_tee(&found);
+    }
+    if (u->simulated || u->settings.policy != NULL)
+        return CLI_OK;
+    return cli_complain(
+        "a worker in a TEE is accepted only by a policy: name one with --policy "
+        "FILE (see deploy/policy.yaml), or --platform simulated to try things out "
+        "without any protection");
 }
 
 static enum cli_exit run(struct up *u)
@@ -276,9 +321,11 @@ enum cli_exit cli_up(int argc, char **argv)
     }
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
-    exit = prepare(&u).code == ERR_OK
-               ? run(&u)
-               : cli_complain("the folder for receipts cannot be made; name one with --state");
+    exit = choose_platform(&u);
+    if (exit == CLI_OK)
+        exit = prepare(&u).code == ERR_OK
+                   ? run(&u)
+                   : cli_complain("the folder for receipts cannot be made; name one with --state");
     buf_clear(&u.folder);
     buf_clear(&u.programs);
     buf_clear(&u.socket);

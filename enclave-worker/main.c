@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "attest/claims.h"
-#include "attest/simulated.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/harden.h"
@@ -16,6 +15,7 @@
 #include "enclave-worker/engine_demo.h"
 #include "enclave-worker/engine_http.h"
 #include "enclave-worker/engine_plain.h"
+#include "enclave-worker/tee.h"
 #include "enclave-worker/worker.h"
 #include "wire/names.h"
 
@@ -102,11 +102,10 @@ static err open_keys(struct program *p)
     return replay_new(&p->worker.replay, (uint32_t)(2 * s->date_window + 1), s->replay_max);
 }
 
-static err open_proof(struct program *p)
+static err open_proof(struct program *p, struct buf *message)
 {
     const struct worker_settings *s = &p->settings;
-    struct simulated_registers registers;
-    struct attester *attester = NULL;
+    struct prove_settings proof = { .identity = keys_identity(p->worker.keys) };
     BUF_AUTO encoded = BUF(CLAIMS_MAX);
     const struct claims claims = {
         .model = p->manifest.present ? buf_view(&p->manifest.model_id) : BYTES_LIT("unspecified"),
@@ -117,13 +116,17 @@ static err open_proof(struct program *p)
         .manifest_digest = p->manifest.present ? BYTES_ARRAY(p->manifest.digest) : (bytes){ 0 },
     };
     TRY(claims_write(&encoded, &claims));
-    simulated_measure(bytes_str(s->image), &registers);
-    TRY(simulated_attester_new(&attester, &registers));
-    return prove_new(&p->worker.prove, p->worker.loop, attester, keys_identity(p->worker.keys),
-                     buf_view(&encoded));
+    proof.claims = buf_view(&encoded);
+    TRY(tee_open(&proof.attester, tee_words[s->platform], s->image, message));
+    LOG_INFO(p->worker.log, "making evidence",
+             F_WORD_OF("platform", tee_log_word(proof.attester->kind->platform)));
+    err e = prove_new(&p->worker.prove, p->worker.loop, &proof, message);
+    if (e.code != ERR_OK && message->len == 0)
+        return complain(message, "platform", "the TEE is there, but gives no evidence now");
+    return e;
 }
 
-static err open_issuer(struct program *p)
+static err open_issuer(struct program *p, struct buf *message)
 {
     BUF_AUTO effective = BUF(256 * 1024);
     uint8_t digest[SHA256_LEN];
@@ -137,7 +140,12 @@ static err open_issuer(struct program *p)
         .settings_digest = digest,
         .engine = engine_describe(p->worker.engine),
     };
-    return issuer_new(&p->worker.issuer, &settings);
+    err e = issuer_new(&p->worker.issuer, &settings);
+    if (e.code == ERR_UNSUPPORTED)
+        return complain(message, "platform",
+                        "receipts have no form yet for what this TEE measures, and nothing is "
+                        "answered without a receipt");
+    return e;
 }
 
 static const char *const OUTCOME_WORDS[WORKER_OUTCOMES] = { "answered", "refused", "engine_failed",
@@ -223,8 +231,8 @@ static err open_all(struct program *p, struct buf *message)
     TRY(read_files(p, message));
     TRY(open_engine(p, message));
     TRY(open_keys(p));
-    TRY(open_proof(p));
-    TRY(open_issuer(p));
+    TRY(open_proof(p, message));
+    TRY(open_issuer(p, message));
     return listen_all(p, message);
 }
 

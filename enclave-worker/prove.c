@@ -2,7 +2,7 @@
 
 #include <pthread.h>
 
-#include "attest/verify.h"
+#include "attest/own.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "crypto/hash.h"
@@ -44,13 +44,18 @@ struct prove {
     bool stop;
 };
 
-static err make_document(struct prove *p, bytes nonce, struct buf *out)
+static struct attester_subject subject_for(const struct prove *p, bytes nonce)
 {
-    const struct attester_subject subject = {
+    return (struct attester_subject){
         .identity = bytes_of(signing_key_public(p->identity), ED25519_PK_LEN),
         .nonce = nonce,
         .claims = buf_view(&p->claims),
     };
+}
+
+static err make_document(struct prove *p, bytes nonce, struct buf *out)
+{
+    const struct attester_subject subject = subject_for(p, nonce);
     return attester_document(p->attester, &subject, clock_wall_s(), out);
 }
 
@@ -96,33 +101,30 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* What the document says, by the same eyes that others look at it with. */
-static err read_back(struct prove *p)
+static err complain(const struct verdict *v, struct buf *message)
 {
-    static const char policy_text[] = "platforms: [simulated]\nmeasurements: any\n";
-    BUF_AUTO message = BUF(1024);
-    struct policy *policy = NULL;
-    TRY(policy_read(&policy, bytes_str(policy_text), "built-in", &message));
-    const struct verify_settings settings = {
-        .policy = policy,
-        .now = clock_wall_s(),
-        .identity = bytes_of(signing_key_public(p->identity), ED25519_PK_LEN),
-        .any_nonce = true,
-        .any_age = true,
-    };
-    err e = attest_verify_document(buf_view(&p->document), &settings, &p->verdict);
-    policy_free(policy);
-    TRY(e);
-    ENSURE(p->verdict.accepted, UNTRUSTED);
-    return OK;
+    const struct verdict_check *failed = verdict_failure(v);
+    if (message != NULL && failed != NULL)
+        TRY(buf_addf(message, "platform: the TEE's own evidence does not hold: %s: %s%s%s; %s",
+                     failed->name, failed->subject != NULL ? failed->subject : "",
+                     failed->subject != NULL ? ", " : "", failed->sentence, failed->advice));
+    FAIL(UNTRUSTED);
 }
 
-static err start(struct prove *p)
+/* What the document says, by the same eyes that others look at it with. */
+static err read_back(struct prove *p, bytes nonce, struct buf *message)
+{
+    const struct attester_subject subject = subject_for(p, nonce);
+    TRY(own_read(buf_view(&p->document), &subject, clock_wall_s(), &p->verdict));
+    return p->verdict.accepted ? OK : complain(&p->verdict, message);
+}
+
+static err start(struct prove *p, struct buf *message)
 {
     uint8_t nonce[NONCE_LEN];
     TRY(crypto_random(nonce, sizeof nonce));
     TRY(make_document(p, BYTES_ARRAY(nonce), &p->document));
-    TRY(read_back(p));
+    TRY(read_back(p, BYTES_ARRAY(nonce), message));
     ENSURE(pthread_mutex_init(&p->lock, NULL) == 0, SYSTEM);
     ENSURE(pthread_cond_init(&p->wake, NULL) == 0, SYSTEM);
     ENSURE(pthread_create(&p->thread, NULL, run, p) == 0, SYSTEM);
@@ -130,24 +132,24 @@ static err start(struct prove *p)
     return OK;
 }
 
-err prove_new(struct prove **out, struct loop *loop, struct attester *attester,
-              const struct signing_key *identity, bytes claims)
+err prove_new(struct prove **out, struct loop *loop, const struct prove_settings *settings,
+              struct buf *message)
 {
     struct prove *p;
     err e = mem_new(&p);
     if (e.code != ERR_OK) {
-        attester_free(attester);
+        attester_free(settings->attester);
         return e;
     }
     p->loop = loop;
-    p->attester = attester;
-    p->identity = identity;
+    p->attester = settings->attester;
+    p->identity = settings->identity;
     p->claims = BUF(8192);
     p->document = BUF(BUNDLE_MAX);
     p->tokens_ms = 1000;
-    e = buf_add(&p->claims, claims);
+    e = buf_add(&p->claims, settings->claims);
     if (e.code == ERR_OK)
-        e = start(p);
+        e = start(p, message);
     if (e.code != ERR_OK) {
         prove_free(p);
         return e;

@@ -21,9 +21,17 @@ enum {
     PROVE_PER_SECOND = 20, /* questions accepted in a second, in the long run */
 };
 
-/* Takes attester, also on failure. claims (encoded) are copied; identity must outlive it. */
-err prove_new(struct prove **out, struct loop *loop, struct attester *attester,
-              const struct signing_key *identity, bytes claims);
+struct prove_settings {
+    struct attester *attester;          /* taken, also on failure */
+    const struct signing_key *identity; /* must outlive it */
+    bytes claims;                       /* encoded; copied */
+};
+
+/* ERR_UNTRUSTED: the TEE's own document does not hold, even in its own eyes; *message (NULL: not
+ * wanted) then says what is wrong with it. Else as the attester: ERR_UNAVAILABLE when the platform
+ * does not answer. */
+err prove_new(struct prove **out, struct loop *loop, const struct prove_settings *settings,
+              struct buf *message);
 
 /* Waits for the question that is being answered, and delivers what was posted to the loop, which must
  * not be running. NULL is allowed. */

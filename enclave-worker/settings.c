@@ -2,9 +2,9 @@
 
 #include "base/attr.h"
 #include "base/sock.h"
+#include "enclave-worker/tee.h"
 #include "wire/ohttp.h"
 
-static const char *const PLATFORMS[] = { "simulated", NULL };
 static const char *const PADDINGS[] = { "off", "size", NULL };
 
 #define ROW(field) .name = #field, .offset = offsetof(struct worker_settings, field)
@@ -56,11 +56,12 @@ static const struct config_row ROWS[] = {
     { .group = "Attestation and receipts",
       ROW(platform),
       .type = CONFIG_WORD,
-      .words = PLATFORMS,
-      .fallback = "simulated",
-      .help = "The TEE that proves what runs here. simulated proves nothing and says so: receipts "
-              "carry security_mode evaluation, and gateways refuse it unless their policy names "
-              "it." },
+      .words = tee_words,
+      .fallback = "auto",
+      .help = "The TEE that proves what runs here. auto takes the one that this machine is, and "
+              "the worker does not start where there is none (`sealgate detect` tells). simulated "
+              "proves nothing and says so: receipts carry security_mode evaluation, and gateways "
+              "refuse it unless their policy names it." },
     { ROW(image), .type = CONFIG_TEXT, .fallback = "sealgate-demo",
       .help = "simulated only: the text whose digests stand for the measured image." },
     { ROW(manifest), .type = CONFIG_PATH,

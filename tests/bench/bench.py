@@ -111,8 +111,8 @@ class Stand:
         wait_for(p["nginx"], "nginx")
         began = time.monotonic()
         worker = self.spawn(PROXY_CORE, self.build / "sealgate-worker", "--listen",
-                            f"127.0.0.1:{p['worker']}", "--engine",
-                            f"http://127.0.0.1:{p['engine']}")
+                            f"127.0.0.1:{p['worker']}", "--platform", "simulated",
+                            "--engine", f"http://127.0.0.1:{p['engine']}")
         wait_for(p["worker"], "sealgate-worker")
         gateway = self.spawn(PROXY_CORE, self.build / "sealgate-gateway", "--listen",
                              f"127.0.0.1:{p['ours']}", "--workers", f"127.0.0.1:{p['worker']}",

@@ -117,7 +117,8 @@ class Stack:
         self.folder = tempfile.mkdtemp(prefix="sealgate-e2e-")
         self.own_engine = engine is None
         self.engine = engine or Engine()
-        self.worker_settings = {"engine": self.engine.url, "drain_timeout": "20s", **(worker or {})}
+        self.worker_settings = {"engine": self.engine.url, "drain_timeout": "20s",
+                                "platform": "simulated", **(worker or {})}
         self.worker_binary = worker_binary
         self.env = env
         self.workers, self.ports, self.proxies = [], [], []

@@ -455,6 +455,7 @@ def _():
         s.workers[0].stop()
         from stack import Program, flags
         s.workers[0] = Program("sealgate-worker", flags({"listen": f"unix:{path}",
+                                                         "platform": "simulated",
                                                          "engine": s.engine.url}), s.folder)
         s.gateway_settings["workers"] = [f"unix:{path}"]
         s.start_gateway()

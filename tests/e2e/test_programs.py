@@ -8,7 +8,7 @@ import tempfile
 from client import Broken, PROMPT_CANARY, chat, chat_body, http, wait_for
 from engine import WORDS
 from stack import Options, Program, Stack, flags, free_port, is_open, run
-from suite import test
+from suite import Skip, test
 
 TEXT = "".join(WORDS)
 PROGRAMS = ("sealgate-gateway", "sealgate-worker")
@@ -75,7 +75,8 @@ def _():
         for program, arguments, word in (
                 ("sealgate-gateway", flags({"listen": f"127.0.0.1:{s.ports[0]}", "policy": "simulated",
                                             "receipts": ":memory:"}), "listened"),
-                ("sealgate-worker", flags({"listen": f"127.0.0.1:{s.ports[0]}"}), "listened"),
+                ("sealgate-worker", flags({"listen": f"127.0.0.1:{s.ports[0]}",
+                                           "platform": "simulated"}), "listened"),
                 ("sealgate-gateway", flags({"policy": "/nowhere/policy"}), "/nowhere/policy"),
                 ("sealgate-gateway", flags({"policy": "simulated", "listen": "127.0.0.1:0",
                                             "receipts": "/nowhere/receipts"}), "/nowhere/receipts"),
@@ -84,6 +85,36 @@ def _():
             status, out = run(program, *arguments)
             last = out.strip().splitlines()[-1]
             assert status == 1 and word in last and last.startswith(program), (program, out)
+
+
+def found_here():
+    """Of each platform: absent, unusable or ready on this machine."""
+    _status, out = run("sealgate", "detect", "--json")
+    return {p["platform"]: p["state"] for p in json.loads(out)["platforms"]}
+
+
+@test("a worker that finds no TEE does not start, says what it looked for, and falls back on nothing")
+def _():
+    found = found_here()
+    if "ready" in found.values():
+        raise Skip("this machine is a TEE")
+    for arguments in ([], ["--platform", "auto"]):
+        status, out = run("sealgate-worker", "--listen", "127.0.0.1:0", *arguments)
+        assert status == 1 and out.startswith("sealgate-worker: platform: "), out
+        assert "Intel TDX" in out and "AMD SEV-SNP" in out and "AWS Nitro Enclave" in out, out
+        assert "platform: simulated" in out.strip().splitlines()[-1], out
+    for name in (n for n, state in found.items() if state == "absent"):
+        status, out = run("sealgate-worker", "--listen", "127.0.0.1:0", "--platform", name)
+        assert status == 1 and name in out and "listening" not in out, (name, out)
+    status, out = run("sealgate-worker", "--platform", "sgx")
+    assert status == 1 and "sev-snp" in out and "nitro" in out, out
+
+
+@test("sealgate up with a TEE asks for the policy that says what may run there")
+def _():
+    for name in ("tdx", "nitro"):
+        status, out = run("sealgate", "up", "--platform", name)
+        assert status == 2 and "--policy" in out, out
 
 
 @test("SIGTERM lets a running stream finish, and ends the gateway cleanly")

@@ -185,8 +185,10 @@ static void open_parts(struct stage *s)
     CHECK_OK(claims_write(&claims_text, &claims));
     simulated_measure(BYTES_LIT("image"), &registers);
     CHECK_OK(simulated_attester_new(&attester, &registers));
-    CHECK_OK(
-        prove_new(&w->prove, s->loop, attester, keys_identity(w->keys), buf_view(&claims_text)));
+    const struct prove_settings proof = { .attester = attester,
+                                          .identity = keys_identity(w->keys),
+                                          .claims = buf_view(&claims_text) };
+    CHECK_OK(prove_new(&w->prove, s->loop, &proof, NULL));
     const struct issuer_settings issuer = { .identity = keys_identity(w->keys),
                                             .evidence = prove_verdict(w->prove),
                                             .manifest = &s->manifest,

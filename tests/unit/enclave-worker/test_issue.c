@@ -44,7 +44,10 @@ static void set_up(struct scene *s)
     CHECK_OK(claims_write(&encoded, &claims));
     simulated_measure(BYTES_LIT("image"), &registers);
     CHECK_OK(simulated_attester_new(&attester, &registers));
-    CHECK_OK(prove_new(&s->prove, s->loop, attester, keys_identity(s->keys), buf_view(&encoded)));
+    const struct prove_settings proof = { .attester = attester,
+                                          .identity = keys_identity(s->keys),
+                                          .claims = buf_view(&encoded) };
+    CHECK_OK(prove_new(&s->prove, s->loop, &proof, NULL));
     const struct issuer_settings settings = { .identity = keys_identity(s->keys),
                                               .evidence = prove_verdict(s->prove),
                                               .manifest = &s->manifest,
