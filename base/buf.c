@@ -7,13 +7,21 @@
 
 #include "base/mem.h"
 
+enum { LEAST = 64 };
+
+/* At least twice what there was, so that many small additions cost little; and no more than asked
+ * for when that is over it: whoever asks for that much at once knows how much will come. */
+static size_t next_cap(const struct buf *b, size_t need)
+{
+    size_t twice = b->cap > b->max / 2 ? b->max : b->cap * 2;
+    size_t cap = twice > need ? twice : need;
+    return cap > LEAST ? cap : LEAST;
+}
+
 /* One byte more than asked for is always allocated: buf_str() puts its NUL there. */
 static err grow(struct buf *b, size_t need)
 {
-    size_t cap = b->cap ? b->cap : 64;
-    while (cap < need)
-        cap = cap > b->max / 2 ? b->max : cap * 2;
-
+    size_t cap = next_cap(b, need);
     uint8_t *at = mem_alloc_raw(cap + 1);
     ENSURE(at != NULL, NOMEM);
     if (b->at != NULL)

@@ -69,6 +69,25 @@ static err grow_and_clear(void *arg)
     return OK;
 }
 
+/* At least doubling: a thousand small ones take a handful of requests for memory. */
+static void grows_by_doubling_and_takes_much_as_it_is_asked_for(void **state)
+{
+    (void)state;
+    BUF_AUTO b = BUF(1 << 20);
+    uint8_t *room;
+    unsigned long before = mem_requests();
+    for (int i = 0; i < 1000; i++)
+        CHECK_OK(buf_add_u8(&b, 1));
+    CHECK(mem_requests() - before <= 5);
+    CHECK_OK(buf_reserve(&b, 400000, &room));
+    CHECK(b.cap == 401000);
+    buf_commit(&b, 400000);
+    CHECK_OK(buf_add_u8(&b, 1));
+    CHECK(b.cap == 802000);
+    CHECK_OK(buf_add_zeros(&b, 500000));
+    CHECK(b.cap == b.max);
+}
+
 static void survives_every_failing_allocation(void **state)
 {
     (void)state;
@@ -83,6 +102,7 @@ int main(void)
         cmocka_unit_test(formats_up_to_the_limit),
         cmocka_unit_test(formats_whether_there_is_room_already_or_not),
         cmocka_unit_test(writes_integers_big_endian),
+        cmocka_unit_test(grows_by_doubling_and_takes_much_as_it_is_asked_for),
         cmocka_unit_test(survives_every_failing_allocation),
     };
     return cmocka_run_group_tests_name("base/buf", tests, NULL, NULL);
