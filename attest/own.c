@@ -1,5 +1,6 @@
 #include "attest/own.h"
 
+#include "attest/nvgpu_summary.h"
 #include "attest/policy.h"
 #include "attest/reason.h"
 #include "attest/verifier.h"
@@ -94,6 +95,7 @@ static err accept(struct verdict *v, const struct verifier *verifier, const stru
                   const struct verifier_facts *f)
 {
     TRY(evidence_document_digest(b, v->document_digest));
+    TRY(nvgpu_summary(b->gpu_evidence, &v->gpu));
     memcpy(v->identity, b->identity.at, sizeof v->identity);
     v->platform = verifier->platform;
     v->evidence_at = f->evidence_at;

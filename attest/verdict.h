@@ -66,6 +66,13 @@ struct verdict_register {
     uint8_t value[VERDICT_REGISTER_LEN_MAX];
 };
 
+/* GPU evidence that the CPU's covers. */
+struct verdict_gpu {
+    uint32_t gpus; /* 0, and all else zero: there is none */
+    uint32_t switches;
+    uint8_t digest[VERDICT_DIGEST_LEN]; /* SHA-256 of it */
+};
+
 struct verdict {
     bool accepted;
     enum trust_level trust; /* TRUST_NONE unless accepted */
@@ -84,6 +91,7 @@ struct verdict {
     uint8_t operator_key[VERDICT_KEY_LEN];
     char worker[VERDICT_NAME_MAX + 1];
     char software[VERDICT_NAME_MAX + 1];
+    struct verdict_gpu gpu;
 
     /* Only when accepted, and only from a bundle (an evidence document has no key statement). */
     struct buf key_list; /* owned */

@@ -8,6 +8,7 @@
 
 #include "attest/claims.h"
 #include "attest/nvgpu.h"
+#include "attest/nvgpu_summary.h"
 #include "attest/reason.h"
 #include "attest/statement.h"
 #include "attest/verifier.h"
@@ -422,6 +423,7 @@ FITS(VERDICT_KEY_LEN, BUNDLE_IDENTITY_LEN);
 static err accept(const struct run *r, struct verdict *v)
 {
     TRY(evidence_document_digest(r->bundle, v->document_digest));
+    TRY(nvgpu_summary(r->bundle->gpu_evidence, &v->gpu));
     if (r->with_statement) {
         v->key_list = BUF(STATEMENT_KEY_LIST_MAX);
         TRY(buf_add(&v->key_list, r->statement.key_list));

@@ -4,7 +4,7 @@
  * Three steps, and the answer names how far they went:
  *   signature   the receipt is well-formed and signed by the key; its hashes are those asked for
  *   platform    its evidence document was accepted by the policy, binds that key, is the one the
- *               receipt names, and shows the same registers
+ *               receipt names, and shows the same registers and GPUs
  *   provenance  and the policy says which registers to expect
  */
 #include "attest/verify.h"
@@ -19,6 +19,7 @@
 #include "cli/cli.h"
 #include "cli/fetch.h"
 #include "crypto/hash.h"
+#include "receipts/air_types.h"
 #include "receipts/check.h"
 #include "receipts/transcript.h"
 
@@ -265,17 +266,32 @@ static void check_receipt(struct verification *v)
     air_check(buf_view(&v->receipt), buf_view(&v->key), &policy, &v->report);
 }
 
-/* The receipt's registers are those of its evidence, by name, and no others. */
+/* The simulated platform shows its registers as Nitro's. */
+static bool has_same_platform(const struct air_type *type, const struct verdict *v)
+{
+    const char *platform = v->trust == TRUST_SIMULATED ? "nitro" : v->platform;
+    return bytes_equal(bytes_str(type->platform), bytes_str(platform));
+}
+
+/* The receipt's registers are those that its type takes from the evidence, and no others. */
 static bool has_same_registers(const struct verification *v)
 {
-    static const char *const names[AIR_REGISTERS] = {
-        "pcr0", "pcr1", "pcr2", "pcr3", "pcr4", "pcr8"
-    };
-    for (size_t i = 0; i < AIR_REGISTERS; i++) {
-        if (!bytes_equal(v->report.claims.registers[i], verdict_register(&v->verdict, names[i])))
+    const struct air_claims *c = &v->report.claims;
+    const struct air_type *type = air_type_find(c->measurement_type);
+    if (type == NULL || !has_same_platform(type, &v->verdict))
+        return false;
+    for (size_t i = 0; i < type->slots_n; i++) {
+        const struct air_slot *slot = &type->slots[i];
+        if (!bytes_equal(c->registers[slot->at], verdict_register(&v->verdict, slot->in_evidence)))
             return false;
     }
     return true;
+}
+
+static bool has_same_gpus(const struct air_gpu *claim, const struct verdict_gpu *evidence)
+{
+    return claim->gpus == evidence->gpus && claim->switches == evidence->switches &&
+           bytes_equal(BYTES_ARRAY(claim->evidence_hash), BYTES_ARRAY(evidence->digest));
 }
 
 static err judge_evidence(struct verification *v)
@@ -297,6 +313,8 @@ static err judge_evidence(struct verification *v)
         v->mismatch = "the receipt names another evidence document";
     else if (!has_same_registers(v))
         v->mismatch = "the registers in the receipt are not those of the evidence";
+    else if (!has_same_gpus(&c->gpu, &v->verdict.gpu))
+        v->mismatch = "the GPUs in the receipt are not those of the evidence";
     else if (evaluation != (v->verdict.trust != TRUST_HARDWARE))
         v->mismatch = "the receipt's security mode does not fit the platform";
     return OK;

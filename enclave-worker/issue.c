@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "crypto/hash.h"
 #include "crypto/secret.h"
+#include "receipts/air_types.h"
 
 enum { POLICY_VERSION_MAX = 64 };
 
@@ -17,29 +18,28 @@ struct issuer {
     uint64_t sequence;
 };
 
-/* Which of a platform's registers stand in a receipt, in the order of enum air_register, and as what.
- * The simulated platform shows its own as Nitro's. NULL: has none there. */
-static const struct {
-    const char *platform;
-    bytes type;
-    const char *names[AIR_REGISTERS];
-} register_rows[] = {
-    { "nitro", BYTES_LIT(AIR_TYPE_NITRO), { "pcr0", "pcr1", "pcr2", "pcr3", "pcr4", "pcr8" } },
-    { "tdx", BYTES_LIT(AIR_TYPE_TDX), { "mrtd", "rtmr0", "rtmr1", "rtmr2", "rtmr3", NULL } },
-    { SIMULATED_PLATFORM, BYTES_LIT(AIR_TYPE_NITRO), { "pcr0", "pcr1", "pcr2" } },
-};
-
-err issue_set_registers(struct air_claims *claims, const struct verdict *evidence)
+/* The simulated platform shows its registers as Nitro's. */
+static const struct air_type *type_of(const struct verdict *evidence)
 {
-    size_t row = 0;
-    ENSURE(evidence->platform != NULL, UNSUPPORTED);
-    while (strcmp(register_rows[row].platform, evidence->platform) != 0)
-        ENSURE(++row < ARRAY_LEN(register_rows), UNSUPPORTED);
-    claims->measurement_type = register_rows[row].type;
-    for (size_t i = 0; i < AIR_REGISTERS; i++) {
-        const char *name = register_rows[row].names[i];
-        claims->registers[i] = name != NULL ? verdict_register(evidence, name) : (bytes){ 0 };
-    }
+    if (evidence->platform == NULL)
+        return NULL;
+    bool is_simulated = strcmp(evidence->platform, SIMULATED_PLATFORM) == 0;
+    return air_type_of_platform(is_simulated ? BYTES_LIT("nitro") : bytes_str(evidence->platform));
+}
+
+err issue_set_evidence(struct air_claims *claims, const struct verdict *evidence)
+{
+    const struct air_type *type = type_of(evidence);
+    ENSURE(type != NULL, UNSUPPORTED);
+    claims->profile = air_type_profile(type, evidence->gpu.gpus > 0);
+    claims->measurement_type = bytes_str(type->name);
+    memset(claims->registers, 0, sizeof claims->registers);
+    for (size_t i = 0; i < type->slots_n; i++)
+        claims->registers[type->slots[i].at] =
+            verdict_register(evidence, type->slots[i].in_evidence);
+    claims->gpu =
+        (struct air_gpu){ .gpus = evidence->gpu.gpus, .switches = evidence->gpu.switches };
+    memcpy(claims->gpu.evidence_hash, evidence->gpu.digest, AIR_HASH_LEN);
     claims->security_mode = evidence->trust == TRUST_HARDWARE ? BYTES_LIT(AIR_MODE_PRODUCTION)
                                                               : BYTES_LIT(AIR_MODE_EVALUATION);
     memcpy(claims->attestation_doc_hash, evidence->document_digest, AIR_HASH_LEN);
@@ -66,7 +66,7 @@ static err fill(struct issuer *i, const struct issuer_settings *s)
     i->constant.iss = bytes_str(s->issuer);
     i->constant.policy_version = buf_view(&i->policy_version);
     set_model(&i->constant, s);
-    return issue_set_registers(&i->constant, s->evidence);
+    return issue_set_evidence(&i->constant, s->evidence);
 }
 
 err issuer_new(struct issuer **out, const struct issuer_settings *settings)

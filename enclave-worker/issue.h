@@ -45,6 +45,7 @@ err issue_receipt(struct issuer *i, const struct issue_facts *facts, struct buf 
 /* 16 random bytes in the form of a UUID version 4; so never all zero. */
 err issue_cti(uint8_t cti[static AIR_CTI_LEN]);
 
-/* Puts the evidence's registers, its hash and what kind of platform it is of into *claims, which
- * borrows from it. ERR_UNSUPPORTED for a platform whose registers the format cannot express. */
-err issue_set_registers(struct air_claims *claims, const struct verdict *evidence);
+/* Puts the evidence's registers and GPUs, its hash and what kind of platform it is of into *claims,
+ * which borrows from it; the receipt's profile follows from them. ERR_UNSUPPORTED for a platform whose
+ * registers no profile can express. */
+err issue_set_evidence(struct air_claims *claims, const struct verdict *evidence);

@@ -4,6 +4,7 @@
 
 #include "base/cbor.h"
 #include "receipts/air_rows.h"
+#include "receipts/air_types.h"
 
 enum { LABEL_ALG = 1, LABEL_CONTENT_TYPE = 3, ALG_EDDSA = -8, CONTENT_TYPE_CWT = 61 };
 
@@ -94,7 +95,11 @@ static bool read_nonce(struct air_reading *r, const struct air_row *row, const s
 
 static bool read_profile(struct air_reading *r, const struct cbor_item *v)
 {
-    return bytes_equal(v->body, BYTES_LIT(AIR_PROFILE)) || bad_claim(r, "WRONG_PROFILE", NULL);
+    if (bytes_equal(v->body, BYTES_LIT(AIR_PROFILE_OWN)))
+        r->claims.profile = AIR_IN_OWN;
+    else if (!bytes_equal(v->body, BYTES_LIT(AIR_PROFILE)))
+        return bad_claim(r, "WRONG_PROFILE", NULL);
+    return true;
 }
 
 /* Where the value of a measurement key goes, and its type. NULL: an unknown key. */
@@ -104,10 +109,8 @@ static bytes *measurement_slot(struct air_claims *claims, bytes key, enum cbor_k
     if (bytes_equal(key, BYTES_LIT(AIR_MEASUREMENT_TYPE)))
         return &claims->measurement_type;
     *kind = CBOR_BYTES;
-    for (unsigned i = 0; i < AIR_REGISTERS; i++)
-        if (bytes_equal(key, bytes_str(air_register_names[i])))
-            return &claims->registers[i];
-    return NULL;
+    enum air_register at = air_register_find(key);
+    return at < AIR_REGISTERS ? &claims->registers[at] : NULL;
 }
 
 static bool read_measurement(struct air_reading *r, bytes *in, struct order *order)
@@ -131,20 +134,6 @@ static bool read_measurement(struct air_reading *r, bytes *in, struct order *ord
     return true;
 }
 
-static bool measurements_complete(struct air_reading *r)
-{
-    const struct air_claims *c = &r->claims;
-    if (c->measurement_type.at == NULL)
-        return bad_claim(r, "MISSING_CLAIM", AIR_MEASUREMENT_TYPE);
-    for (unsigned i = AIR_PCR0; i <= AIR_PCR2; i++)
-        if (c->registers[i].at == NULL)
-            return bad_claim(r, "MISSING_CLAIM", air_register_names[i]);
-    if (bytes_equal(c->measurement_type, BYTES_LIT(AIR_TYPE_TDX)) &&
-        c->registers[AIR_PCR8].at != NULL)
-        return bad_claim(r, "TDX_PCR8_FORBIDDEN", NULL);
-    return true;
-}
-
 /* The map's head was taken; its pairs follow in *in. */
 static bool read_measurements(struct air_reading *r, bytes *in, uint64_t pairs)
 {
@@ -154,7 +143,35 @@ static bool read_measurements(struct air_reading *r, bytes *in, uint64_t pairs)
     for (uint64_t i = 0; i < pairs; i++)
         if (!read_measurement(r, in, &order))
             return false;
-    return measurements_complete(r);
+    return r->claims.measurement_type.at != NULL ||
+           bad_claim(r, "MISSING_CLAIM", AIR_MEASUREMENT_TYPE);
+}
+
+static bool take_gpu_number(bytes *in, const char *name, uint64_t least, uint64_t *out)
+{
+    bytes key;
+    return err_is_ok(cbor_take_text(in, &key)) && bytes_equal(key, bytes_str(name)) &&
+           err_is_ok(cbor_take_uint(in, out)) && *out >= least && *out <= AIR_GPUS_MAX;
+}
+
+static bool take_gpu_hash(bytes *in, uint8_t out[static AIR_HASH_LEN])
+{
+    bytes key, hash;
+    if (!err_is_ok(cbor_take_text(in, &key)) || !err_is_ok(cbor_take_bytes(in, &hash)) ||
+        !bytes_equal(key, BYTES_LIT(AIR_GPU_EVIDENCE_HASH)) || hash.len != AIR_HASH_LEN)
+        return false;
+    memcpy(out, hash.at, AIR_HASH_LEN);
+    return true;
+}
+
+/* The map's head was taken. Exactly these keys in this order. */
+static bool read_gpu(struct air_reading *r, bytes *in, uint64_t pairs)
+{
+    struct air_gpu *gpu = &r->claims.gpu;
+    bool good = pairs == AIR_GPU_KEYS && take_gpu_number(in, AIR_GPU_GPUS, 1, &gpu->gpus) &&
+                take_gpu_number(in, AIR_GPU_SWITCHES, 0, &gpu->switches) &&
+                take_gpu_hash(in, gpu->evidence_hash);
+    return good || bad_claim(r, "BAD_GPU", NULL);
 }
 
 static enum cbor_kind kind_wanted(enum air_kind kind)
@@ -169,6 +186,7 @@ static enum cbor_kind kind_wanted(enum air_kind kind)
     case AIR_KIND_NONCE:
         return CBOR_BYTES;
     case AIR_KIND_MEASUREMENTS:
+    case AIR_KIND_GPU:
         return CBOR_MAP;
     }
     return CBOR_SIMPLE;
@@ -194,6 +212,8 @@ static bool read_value(struct air_reading *r, const struct air_row *row, bytes *
         return read_profile(r, &v);
     case AIR_KIND_MEASUREMENTS:
         return read_measurements(r, in, v.value);
+    case AIR_KIND_GPU:
+        return read_gpu(r, in, v.value);
     }
     return false;
 }
@@ -222,12 +242,43 @@ static bool read_claim(struct air_reading *r, bytes *in, struct order *order, ui
     return read_value(r, &air_table[i], in);
 }
 
+/* An unknown type is a later layer's to name; in AIR v1 it has to look like Nitro's all the same. */
+static const struct air_type *type_to_hold_to(const struct air_claims *c)
+{
+    const struct air_type *type = air_type_find(c->measurement_type);
+    if (c->profile == AIR_IN_V1 && (type == NULL || !type->in_v1))
+        return air_type_find(BYTES_LIT(AIR_TYPE_NITRO));
+    return type;
+}
+
+static bool registers_complete(struct air_reading *r, const struct air_type *type)
+{
+    enum air_register surplus = air_type_surplus(type, &r->claims);
+    enum air_register missing = air_type_missing(type, &r->claims);
+    if (missing != AIR_REGISTERS)
+        return bad_claim(r, "MISSING_CLAIM", air_register_name(missing));
+    if (surplus == AIR_PCR8 && bytes_equal(r->claims.measurement_type, BYTES_LIT(AIR_TYPE_TDX)))
+        return bad_claim(r, "TDX_PCR8_FORBIDDEN", NULL);
+    return surplus == AIR_REGISTERS || bad_claim(r, "UNKNOWN_MEASUREMENT_KEY", NULL);
+}
+
+/* What AIR v1 can say is not said in our own profile. */
+static bool profile_fits(struct air_reading *r, const struct air_type *type)
+{
+    const struct air_claims *c = &r->claims;
+    if (c->profile == AIR_IN_V1)
+        return c->gpu.gpus == 0 || bad_claim(r, "UNKNOWN_CLAIM", NULL);
+    return type == NULL || air_type_profile(type, c->gpu.gpus > 0) == AIR_IN_OWN ||
+           bad_claim(r, "MISSING_CLAIM", "gpu");
+}
+
 static bool claims_complete(struct air_reading *r, uint32_t seen)
 {
+    const struct air_type *type = type_to_hold_to(&r->claims);
     for (size_t i = 0; i < AIR_ROWS; i++)
         if (!air_table[i].optional && !(seen & 1U << i))
             return bad_claim(r, "MISSING_CLAIM", air_table[i].name);
-    return true;
+    return (type == NULL || registers_complete(r, type)) && profile_fits(r, type);
 }
 
 static bool read_claims(struct air_reading *r, bytes payload)

@@ -48,10 +48,13 @@ const struct air_row air_table[AIR_ROWS] = {
       .most = AIR_MODEL_HASH_SCHEME_MAX,
       .optional = true,
       .at = AT(model_hash_scheme) },
+    { .key = -70001, .name = "gpu", .kind = AIR_KIND_GPU, .optional = true, .at = AT(gpu) },
 };
 
-const char *const air_register_names[AIR_REGISTERS] = { "pcr0", "pcr1", "pcr2",
-                                                        "pcr3", "pcr4", "pcr8" };
+bytes air_profile_name(enum air_profile profile)
+{
+    return profile == AIR_IN_OWN ? BYTES_LIT(AIR_PROFILE_OWN) : BYTES_LIT(AIR_PROFILE);
+}
 
 const uint8_t air_protected[AIR_PROTECTED_LEN] = { 0xa2, 0x01, 0x27, 0x03, 0x18, 0x3d };
 
@@ -59,20 +62,15 @@ bool air_row_absent(const struct air_row *row, const struct air_claims *claims)
 {
     if (!row->optional)
         return false;
-    return row->kind == AIR_KIND_NONCE ? claims->nonce_len == 0
-                                       : claims->model_hash_scheme.len == 0;
+    if (row->kind == AIR_KIND_NONCE)
+        return claims->nonce_len == 0;
+    return row->kind == AIR_KIND_GPU ? claims->gpu.gpus == 0 : claims->model_hash_scheme.len == 0;
 }
 
 bool air_mode_known(bytes mode)
 {
     return bytes_equal(mode, BYTES_LIT(AIR_MODE_PRODUCTION)) ||
            bytes_equal(mode, BYTES_LIT(AIR_MODE_EVALUATION));
-}
-
-bool air_type_known(bytes type)
-{
-    return bytes_equal(type, BYTES_LIT(AIR_TYPE_NITRO)) ||
-           bytes_equal(type, BYTES_LIT(AIR_TYPE_TDX));
 }
 
 bool air_scheme_known(bytes scheme)

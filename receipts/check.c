@@ -6,6 +6,7 @@
 #include "crypto/cose.h"
 #include "receipts/air_read.h"
 #include "receipts/air_rows.h"
+#include "receipts/air_types.h"
 
 /* Every check is in every report, in this order; what was not reached stays SKIP. The first ones are
  * in the order of enum air_part. */
@@ -144,23 +145,35 @@ static void check_signature(struct air_report *r, const struct cose_sign1 *parts
         settle(r, SIG, err_is_ok(cose_sign1_verify_ed25519(parts, key)), "SIG_FAILED");
 }
 
-static bool registers_sized(const struct air_claims *c)
+/* Of a type that nobody knows there is nothing to say, but in AIR v1 all have one length. */
+static bool registers_sized(const struct air_claims *c, const struct air_type *type)
 {
     bool good = true;
+    if (type != NULL)
+        return air_type_lengths_good(type, c);
+    if (c->profile == AIR_IN_OWN)
+        return true;
     for (unsigned i = 0; i < AIR_REGISTERS; i++)
         good = good && (c->registers[i].at == NULL || c->registers[i].len == AIR_REGISTER_LEN);
     return good;
 }
 
+/* The type, if it may stand in a receipt of that profile. */
+static const struct air_type *type_of(const struct air_claims *c)
+{
+    const struct air_type *type = air_type_find(c->measurement_type);
+    return type != NULL && c->profile == AIR_IN_V1 && !type->in_v1 ? NULL : type;
+}
+
 static void check_claims(struct air_report *r)
 {
     const struct air_claims *c = &r->claims;
+    const struct air_type *type = type_of(c);
     settle(r, CTI, !air_all_zero(bytes_of(c->cti, AIR_CTI_LEN)), "BAD_CTI_LENGTH");
     settle(r, MHASH_PRESENT, !air_all_zero(bytes_of(c->model_hash, AIR_HASH_LEN)),
            "ZERO_MODEL_HASH");
-    settle(r, MEAS, registers_sized(c), "BAD_MEASUREMENT_LENGTH");
-    settle_value(r, MTYPE, air_type_known(c->measurement_type),
-                 "UNKNOWN_MTYPE:", c->measurement_type);
+    settle(r, MEAS, registers_sized(c, type), "BAD_MEASUREMENT_LENGTH");
+    settle_value(r, MTYPE, type != NULL, "UNKNOWN_MTYPE:", c->measurement_type);
     settle_value(r, MHASH_SCHEME,
                  c->model_hash_scheme.len == 0 || air_scheme_known(c->model_hash_scheme),
                  "UNKNOWN_MODEL_HASH_SCHEME:", c->model_hash_scheme);
@@ -219,6 +232,12 @@ static void check_nonce(struct air_report *r, const struct air_policy *p)
                "NONCE_MISMATCH");
 }
 
+static bytes first_register(const struct air_claims *c)
+{
+    const bytes *of_snp = &c->registers[AIR_MEASUREMENT];
+    return of_snp->at != NULL ? *of_snp : c->registers[AIR_PCR0];
+}
+
 static void check_provenance(struct air_report *r)
 {
     const struct air_claims *c = &r->claims;
@@ -227,7 +246,7 @@ static void check_provenance(struct air_report *r)
     else if (air_all_zero(bytes_of(c->request_hash, AIR_HASH_LEN)))
         fail(r, PROVENANCE, "ZERO_REQUEST_HASH");
     else
-        settle(r, PROVENANCE, !air_all_zero(c->registers[AIR_PCR0]), "ZERO_MEASUREMENTS");
+        settle(r, PROVENANCE, !air_all_zero(first_register(c)), "ZERO_MEASUREMENTS");
 }
 
 static void check_policy(struct air_report *r, const struct air_policy *p)

@@ -1,5 +1,6 @@
 /*
- * Runs AIR v1 receipt vectors: `vec_air_v1 FOLDER`, the folder and all below it.
+ * Runs receipt vectors, of AIR v1 and of our own profile: `vec_air_v1 FOLDER`, the folder and all
+ * below it.
  *
  * Every *.json with a receipt_hex and every *.cbor is one case. Where an index.json lies in FOLDER, it
  * says what to expect of the files it lists: the key, policy and clock, and all failure codes. Other
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/attr.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -22,6 +24,7 @@
 #include "crypto/hash.h"
 #include "crypto/init.h"
 #include "crypto/sign.h"
+#include "receipts/air_types.h"
 #include "receipts/check.h"
 
 enum { FILE_BYTES_MAX = 16 << 20, PATH_LEN_MAX = 1024, FILES_MAX = 4096, HELD_MAX = 48 };
@@ -208,26 +211,35 @@ static void copy_fixed(uint8_t *to, size_t len, bytes from)
         memcpy(to, from.at, len);
 }
 
+/* "pcr0_hex"; of TDX also by its own name. AIR_REGISTERS: none such. */
+static enum air_register register_of(bytes key)
+{
+    static const char *const TDX[] = { "mrtd_hex", "rtmr0_hex", "rtmr1_hex", "rtmr2_hex",
+                                       "rtmr3_hex" };
+    for (unsigned i = 0; i < ARRAY_LEN(TDX); i++)
+        if (bytes_equal(key, bytes_str(TDX[i])))
+            return (enum air_register)(AIR_PCR0 + i);
+    if (!bytes_ends(key, BYTES_LIT("_hex")))
+        return AIR_REGISTERS;
+    return air_register_find(bytes_slice(key, 0, key.len - 4));
+}
+
 static void set_measurement(struct air_claims *c, struct held *h, bytes key, const struct json *v)
 {
-    static const struct {
-        const char *nitro, *tdx;
-    } NAMES[AIR_REGISTERS] = { { "pcr0_hex", "mrtd_hex" },  { "pcr1_hex", "rtmr0_hex" },
-                               { "pcr2_hex", "rtmr1_hex" }, { "pcr3_hex", "rtmr2_hex" },
-                               { "pcr4_hex", "rtmr3_hex" }, { "pcr8_hex", "pcr8_hex" } };
-    if (bytes_equal(key, BYTES_LIT("measurement_type"))) {
+    enum air_register at = register_of(key);
+    if (bytes_equal(key, BYTES_LIT("measurement_type")))
         c->measurement_type = text_of(v);
-        return;
-    }
-    for (unsigned i = 0; i < AIR_REGISTERS; i++) {
-        if (!bytes_equal(key, bytes_str(NAMES[i].nitro)) &&
-            !bytes_equal(key, bytes_str(NAMES[i].tdx)))
-            continue;
-        if (present(v))
-            c->registers[i] = hex_of(h, v);
-        return;
-    }
-    fail("measurement \"%.*s\" is unknown", (int)key.len, (const char *)key.at);
+    else if (at == AIR_REGISTERS)
+        fail("measurement \"%.*s\" is unknown", (int)key.len, (const char *)key.at);
+    else if (present(v))
+        c->registers[at] = hex_of(h, v);
+}
+
+static void set_gpu(struct air_gpu *gpu, struct held *h, const struct json *v)
+{
+    gpu->gpus = number_of(json_get(v, "gpus"));
+    gpu->switches = number_of(json_get(v, "switches"));
+    copy_fixed(gpu->evidence_hash, AIR_HASH_LEN, hex_of(h, json_get(v, "evidence_hash_hex")));
 }
 
 static void set_claim(struct air_claims *c, struct held *h, bytes key, const struct json *v)
@@ -245,7 +257,9 @@ static void set_claim(struct air_claims *c, struct held *h, bytes key, const str
         if (c->nonce_len > 0)
             memcpy(c->nonce, nonce.at, c->nonce_len);
     } else if (IS("eat_profile")) {
-        if (!bytes_equal(text_of(v), BYTES_LIT(AIR_PROFILE)))
+        if (bytes_equal(text_of(v), BYTES_LIT(AIR_PROFILE_OWN)))
+            c->profile = AIR_IN_OWN;
+        else if (!bytes_equal(text_of(v), BYTES_LIT(AIR_PROFILE)))
             fail("the profile is another one");
     } else if (IS("model_id"))
         c->model_id = text_of(v);
@@ -274,7 +288,10 @@ static void set_claim(struct air_claims *c, struct held *h, bytes key, const str
         c->security_mode = text_of(v);
     else if (IS("model_hash_scheme"))
         c->model_hash_scheme = text_of(v);
-    else
+    else if (IS("gpu")) {
+        if (present(v))
+            set_gpu(&c->gpu, h, v);
+    } else
         fail("claim \"%.*s\" is unknown", (int)key.len, (const char *)key.at);
 #undef IS
 }

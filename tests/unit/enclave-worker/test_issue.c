@@ -110,12 +110,17 @@ static void receipts_satisfy_the_strict_verifier(void **state)
     tear_down(&s);
 }
 
-static void put_register(struct verdict *v, const char *name, uint8_t fill)
+static void put_register_of(struct verdict *v, const char *name, size_t len, uint8_t fill)
 {
     struct verdict_register *r = &v->registers[v->registers_n++];
     r->name = name;
-    r->len = AIR_REGISTER_LEN;
-    memset(r->value, fill, AIR_REGISTER_LEN);
+    r->len = len;
+    memset(r->value, fill, len);
+}
+
+static void put_register(struct verdict *v, const char *name, uint8_t fill)
+{
+    put_register_of(v, name, AIR_REGISTER_LEN, fill);
 }
 
 static void registers_of_each_platform_stand_where_the_format_has_them(void **state)
@@ -127,7 +132,7 @@ static void registers_of_each_platform_stand_where_the_format_has_them(void **st
     struct verdict v = { .platform = "nitro", .trust = TRUST_HARDWARE, .document_digest = { 9 } };
     for (size_t i = 0; i < ARRAY_LEN(nitro); i++)
         put_register(&v, nitro[i], (uint8_t)(nitro[i][3] - '0'));
-    CHECK_OK(issue_set_registers(&claims, &v));
+    CHECK_OK(issue_set_evidence(&claims, &v));
     CHECK_BYTES(claims.measurement_type, BYTES_LIT(AIR_TYPE_NITRO));
     CHECK_BYTES(claims.security_mode, BYTES_LIT(AIR_MODE_PRODUCTION));
     CHECK(claims.registers[AIR_PCR0].at[0] == 0 && claims.registers[AIR_PCR4].at[0] == 4);
@@ -136,15 +141,95 @@ static void registers_of_each_platform_stand_where_the_format_has_them(void **st
     v = (struct verdict){ .platform = "tdx", .trust = TRUST_HARDWARE };
     for (size_t i = 0; i < ARRAY_LEN(tdx); i++)
         put_register(&v, tdx[i], (uint8_t)(i + 1));
-    CHECK_OK(issue_set_registers(&claims, &v));
+    CHECK_OK(issue_set_evidence(&claims, &v));
     CHECK_BYTES(claims.measurement_type, BYTES_LIT(AIR_TYPE_TDX));
     CHECK(claims.registers[AIR_PCR0].at[0] == 1 && claims.registers[AIR_PCR4].at[0] == 5);
     CHECK(claims.registers[AIR_PCR8].at == NULL);
 
+    CHECK(claims.profile == AIR_IN_V1 && claims.gpu.gpus == 0);
+
     v.platform = "another";
-    CHECK_ERR(issue_set_registers(&claims, &v), UNSUPPORTED);
+    CHECK_ERR(issue_set_evidence(&claims, &v), UNSUPPORTED);
     v.platform = NULL;
-    CHECK_ERR(issue_set_registers(&claims, &v), UNSUPPORTED);
+    CHECK_ERR(issue_set_evidence(&claims, &v), UNSUPPORTED);
+}
+
+static void snp_verdict(struct verdict *v, const char *platform)
+{
+    *v =
+        (struct verdict){ .platform = platform, .trust = TRUST_HARDWARE, .document_digest = { 9 } };
+    put_register_of(v, "measurement", 48, 1);
+    put_register_of(v, "host_data", 32, 2);
+    put_register_of(v, "id_key_digest", 48, 3);
+    put_register_of(v, "family_id", 16, 4);
+    put_register_of(v, "image_id", 16, 5);
+    put_register_of(v, "chip_id", 64, 6);
+}
+
+static void what_air_v1_cannot_say_is_said_in_our_own_profile(void **state)
+{
+    (void)state;
+    struct air_claims claims = { 0 };
+    static struct verdict v;
+    snp_verdict(&v, "sev-snp");
+    CHECK_OK(issue_set_evidence(&claims, &v));
+    CHECK(claims.profile == AIR_IN_OWN && claims.gpu.gpus == 0);
+    CHECK_BYTES(claims.measurement_type, BYTES_LIT(AIR_TYPE_SNP));
+    CHECK_BYTES(claims.security_mode, BYTES_LIT(AIR_MODE_PRODUCTION));
+    CHECK(claims.registers[AIR_MEASUREMENT].at[0] == 1 &&
+          claims.registers[AIR_HOST_DATA].len == 32);
+    CHECK(claims.registers[AIR_AUTHOR_KEY_DIGEST].at == NULL);
+
+    snp_verdict(&v, "azure-sev-snp");
+    put_register_of(&v, "pcr4", 32, 7);
+    CHECK_OK(issue_set_evidence(&claims, &v));
+    CHECK_BYTES(claims.measurement_type, BYTES_LIT(AIR_TYPE_AZURE_SNP));
+    CHECK(claims.registers[AIR_PCR4].at[0] == 7 && claims.registers[AIR_PCR0].at == NULL);
+
+    v = (struct verdict){ .platform = "tdx",
+                          .trust = TRUST_HARDWARE,
+                          .gpu = { .gpus = 2, .switches = 1, .digest = { 8 } } };
+    put_register(&v, "mrtd", 1);
+    CHECK_OK(issue_set_evidence(&claims, &v));
+    CHECK(claims.profile == AIR_IN_OWN && claims.gpu.gpus == 2 && claims.gpu.switches == 1);
+    CHECK(claims.gpu.evidence_hash[0] == 8 && claims.registers[AIR_MEASUREMENT].at == NULL);
+}
+
+/* An issuer over evidence of any platform writes what the strict check accepts. */
+static void receipts_of_snp_with_gpus_satisfy_the_strict_verifier(void **state)
+{
+    (void)state;
+    struct issuer *issuer;
+    struct signing_key *key;
+    struct manifest manifest = { 0 };
+    struct air_report report;
+    BUF_AUTO receipt = BUF(AIR_RECEIPT_MAX);
+    static const uint8_t digest[32] = { 1 }, hash[32] = { 7 }, cti[AIR_CTI_LEN] = { 3 };
+    static struct verdict v;
+    snp_verdict(&v, "sev-snp");
+    v.gpu = (struct verdict_gpu){ .gpus = 8, .digest = { 5 } };
+    CHECK_OK(crypto_init());
+    CHECK_OK(signing_key_generate(&key));
+    const struct issuer_settings settings = { .identity = key,
+                                              .evidence = &v,
+                                              .manifest = &manifest,
+                                              .issuer = "tester",
+                                              .settings_digest = digest,
+                                              .engine = BYTES_LIT("demo") };
+    CHECK_OK(issuer_new(&issuer, &settings));
+    const struct issue_facts facts = {
+        .cti = cti, .request_hash = hash, .response_hash = hash, .now = clock_wall_s()
+    };
+    CHECK_OK(issue_receipt(issuer, &facts, &receipt));
+    const struct air_policy policy = { .now = facts.now,
+                                       .max_age_s = 60,
+                                       .attestation_doc_hash = BYTES_ARRAY(v.document_digest),
+                                       .platform = BYTES_LIT(AIR_TYPE_SNP) };
+    air_check(buf_view(&receipt), bytes_of(signing_key_public(key), 32), &policy, &report);
+    CHECK(report.verified && report.claims.profile == AIR_IN_OWN && report.claims.gpu.gpus == 8);
+    CHECK_BYTES(report.claims.registers[AIR_MEASUREMENT], verdict_register(&v, "measurement"));
+    issuer_free(issuer);
+    signing_key_free(key);
 }
 
 static void on_document(void *owner, err e, bytes document)
@@ -266,6 +351,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(receipts_satisfy_the_strict_verifier),
         cmocka_unit_test(registers_of_each_platform_stand_where_the_format_has_them),
+        cmocka_unit_test(what_air_v1_cannot_say_is_said_in_our_own_profile),
+        cmocka_unit_test(receipts_of_snp_with_gpus_satisfy_the_strict_verifier),
         cmocka_unit_test(a_bundle_for_a_nonce_is_accepted_for_that_nonce_only),
         cmocka_unit_test(too_many_questions_are_turned_away),
         cmocka_unit_test(keys_rotate_ahead_and_old_ones_still_open),

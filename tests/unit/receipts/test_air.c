@@ -47,10 +47,8 @@ static void the_map_head_counts_what_is_there(void **state)
 static void registers_stand_in_their_order(void **state)
 {
     (void)state;
-    struct air_claims c = golden_claims();
+    struct air_claims c = golden_claims_of(AIR_TYPE_NITRO, false);
     BUF_AUTO out = BUF(4096);
-    for (unsigned i = 0; i < AIR_REGISTERS; i++)
-        c.registers[i] = BYTES_ARRAY(golden_registers[i]);
     CHECK_OK(air_write_payload(&out, &c));
     struct map m = map_apart(buf_view(&out));
     bytes inner = m.entries[map_place(&m, -65543)].value;
@@ -161,6 +159,59 @@ static void registers_have_their_rules(void **state)
            c.registers[AIR_PCR8] = BYTES_ARRAY(golden_registers[AIR_PCR8]));
 }
 
+/* ---- our own profile ---- */
+
+#define OWN_BREAKS(type, with_gpu, change)                                                         \
+    do {                                                                                           \
+        struct air_claims c = golden_claims_of(type, with_gpu);                                    \
+        CHECK_OK(air_validate(&c));                                                                \
+        change;                                                                                    \
+        CHECK_ERR(air_validate(&c), MALFORMED);                                                    \
+    } while (0)
+
+static void what_a_profile_can_say_is_not_said_in_the_other(void **state)
+{
+    (void)state;
+    OWN_BREAKS(AIR_TYPE_SNP, false, c.profile = AIR_IN_V1);
+    OWN_BREAKS(AIR_TYPE_SNP, true, c.profile = AIR_IN_V1);
+    OWN_BREAKS(AIR_TYPE_AZURE_SNP, false, c.profile = AIR_IN_V1);
+    OWN_BREAKS(AIR_TYPE_TDX, false, c.profile = AIR_IN_OWN);
+    OWN_BREAKS(AIR_TYPE_NITRO, false, c.profile = AIR_IN_OWN);
+    OWN_BREAKS(AIR_TYPE_TDX, true, c.profile = AIR_IN_V1);
+    OWN_BREAKS(AIR_TYPE_NITRO, true, c.gpu = (struct air_gpu){ 0 });
+}
+
+static void registers_of_snp_have_their_rules(void **state)
+{
+    (void)state;
+    static const uint8_t more[64] = { 1 };
+    OWN_BREAKS(AIR_TYPE_SNP, false, c.registers[AIR_MEASUREMENT] = (bytes){ 0 });
+    OWN_BREAKS(AIR_TYPE_SNP, false, c.registers[AIR_HOST_DATA] = (bytes){ 0 });
+    OWN_BREAKS(AIR_TYPE_SNP, false, c.registers[AIR_HOST_DATA] = bytes_of(more, 48));
+    OWN_BREAKS(AIR_TYPE_SNP, false, c.registers[AIR_IMAGE_ID].len--);
+    OWN_BREAKS(AIR_TYPE_SNP, false, c.registers[AIR_FAMILY_ID].len++);
+    OWN_BREAKS(AIR_TYPE_SNP, false, c.registers[AIR_PCR0] = bytes_of(more, 32));
+    OWN_BREAKS(AIR_TYPE_SNP, false, c.measurement_type = BYTES_LIT("sev"));
+    OWN_BREAKS(AIR_TYPE_AZURE_SNP, false, c.registers[AIR_PCR23] = bytes_of(more, 48));
+    OWN_BREAKS(AIR_TYPE_AZURE_SNP, false, memset(c.registers, 0, AIR_IMAGE_ID * sizeof(bytes)));
+    struct air_claims c = golden_claims_of(AIR_TYPE_SNP, false);
+    c.registers[AIR_AUTHOR_KEY_DIGEST] = (bytes){ 0 };
+    CHECK_OK(air_validate(&c));
+}
+
+static void gpus_are_counted_within_bounds(void **state)
+{
+    (void)state;
+    OWN_BREAKS(AIR_TYPE_SNP, true, c.gpu.gpus = AIR_GPUS_MAX + 1);
+    OWN_BREAKS(AIR_TYPE_SNP, true, c.gpu.switches = AIR_GPUS_MAX + 1);
+    OWN_BREAKS(AIR_TYPE_SNP, true, c.gpu.gpus = 0);
+    struct air_claims c = golden_claims_of(AIR_TYPE_SNP, true);
+    c.gpu.gpus = c.gpu.switches = AIR_GPUS_MAX;
+    CHECK_OK(air_validate(&c));
+    c.gpu.switches = 0;
+    CHECK_OK(air_validate(&c));
+}
+
 static void what_is_not_valid_is_not_signed(void **state)
 {
     (void)state;
@@ -226,6 +277,27 @@ static bytes any_text(unsigned slot, size_t max)
     return bytes_of(any_texts[slot], len);
 }
 
+/* Of any platform, with GPUs or without, and any of the registers that may be absent. */
+static void fill_registers(struct air_claims *c)
+{
+    static const char *const TYPES[] = { AIR_TYPE_NITRO, AIR_TYPE_TDX, AIR_TYPE_SNP,
+                                         AIR_TYPE_AZURE_SNP };
+    const struct air_type *type = air_type_find(bytes_str(TYPES[any(4)]));
+    c->measurement_type = bytes_str(type->name);
+    for (size_t i = 0; i < type->slots_n; i++) {
+        const struct air_slot *slot = &type->slots[i];
+        fill_any(golden_registers[slot->at], slot->len);
+        if (slot->required || slot->at == AIR_PCR7 || any(2) == 0)
+            c->registers[slot->at] = bytes_of(golden_registers[slot->at], slot->len);
+    }
+    if (any(2) == 0) {
+        c->gpu.gpus = 1 + any(AIR_GPUS_MAX);
+        c->gpu.switches = any(AIR_GPUS_MAX + 1);
+        fill_any(c->gpu.evidence_hash, AIR_HASH_LEN);
+    }
+    c->profile = air_type_profile(type, c->gpu.gpus > 0);
+}
+
 static struct air_claims any_claims(void)
 {
     static const char *const SCHEMES[] = { "", AIR_SCHEME_SINGLE, AIR_SCHEME_CONCAT,
@@ -238,7 +310,6 @@ static struct air_claims any_claims(void)
                             .sequence_number = any_number(),
                             .execution_time_ms = any_number(),
                             .memory_peak_mb = any_number() };
-    bool is_tdx = any(2) == 0;
     fill_any(c.cti, sizeof c.cti);
     fill_any(c.model_hash, sizeof c.model_hash);
     fill_any(c.request_hash, sizeof c.request_hash);
@@ -247,13 +318,7 @@ static struct air_claims any_claims(void)
     c.nonce_len = any(2) == 0 ? 0 : AIR_NONCE_MIN + any(AIR_NONCE_MAX - AIR_NONCE_MIN + 1);
     if (c.nonce_len > 0)
         fill_any(c.nonce, c.nonce_len);
-    c.measurement_type = is_tdx ? BYTES_LIT(AIR_TYPE_TDX) : BYTES_LIT(AIR_TYPE_NITRO);
-    for (unsigned i = 0; i < AIR_REGISTERS; i++) {
-        fill_any(golden_registers[i], AIR_REGISTER_LEN);
-        bool there = i <= AIR_PCR2 || (any(2) == 0 && !(is_tdx && i == AIR_PCR8));
-        if (there)
-            c.registers[i] = BYTES_ARRAY(golden_registers[i]);
-    }
+    fill_registers(&c);
     c.security_mode = any(2) == 0 ? BYTES_LIT(AIR_MODE_PRODUCTION) : BYTES_LIT(AIR_MODE_EVALUATION);
     c.model_hash_scheme = bytes_str(SCHEMES[any(4)]);
     return c;
@@ -271,6 +336,7 @@ static void check_same_claims(const struct air_claims *a, const struct air_claim
     CHECK(a->sequence_number == b->sequence_number && a->nonce_len == b->nonce_len);
     for (unsigned i = 0; i < AIR_REGISTERS; i++)
         CHECK((a->registers[i].at == NULL) == (b->registers[i].at == NULL));
+    CHECK(a->profile == b->profile && a->gpu.gpus == b->gpu.gpus);
 }
 
 static void whatever_is_signed_is_accepted(void **state)
@@ -335,10 +401,39 @@ static void the_json_view_has_every_claim(void **state)
     json_free(o);
 }
 
+static void the_json_view_of_our_own_profile_has_its_members(void **state)
+{
+    (void)state;
+    struct air_claims c = golden_claims_of(AIR_TYPE_SNP, true);
+    struct json *o = NULL;
+    uint64_t n;
+    BUF_AUTO out = BUF(1 << 16);
+    c.registers[AIR_AUTHOR_KEY_DIGEST] = (bytes){ 0 };
+    CHECK_OK(air_write_json(&out, &c));
+    CHECK_OK(json_read(&o, buf_view(&out), 4));
+    assert_int_equal(json_len(o), 19);
+    check_member(o, "eat_profile", AIR_PROFILE_OWN);
+    const struct json *m = json_get(o, "enclave_measurements");
+    assert_int_equal(json_len(m), 7);
+    check_member(m, "measurement_type", "sev-snp");
+    check_member(m, "image_id_hex", "19191919191919191919191919191919");
+    CHECK(json_kind(json_get(m, "measurement_hex")) == JSON_KIND_TEXT);
+    CHECK(json_kind(json_get(m, "author_key_digest_hex")) == JSON_KIND_NULL);
+    CHECK(json_u64(json_get(json_get(o, "gpu"), "gpus"), &n) && n == 8);
+    CHECK(json_u64(json_get(json_get(o, "gpu"), "switches"), &n) && n == 4);
+    json_free(o);
+    buf_truncate(&out, 0);
+    c = golden_claims_of(AIR_TYPE_SNP, false);
+    CHECK_OK(air_write_json(&out, &c));
+    CHECK_OK(json_read(&o, buf_view(&out), 4));
+    CHECK(json_kind(json_get(o, "gpu")) == JSON_KIND_NULL);
+    json_free(o);
+}
+
 static err write_once(void *arg)
 {
     BUF_AUTO out = BUF(1 << 16);
-    struct air_claims c = golden_claims();
+    struct air_claims c = golden_claims_of(AIR_TYPE_SNP, true);
     TRY(air_write(&out, &c, arg));
     return air_write_json(&out, &c);
 }
@@ -363,11 +458,15 @@ int main(void)
         cmocka_unit_test(nothing_that_must_be_there_is_zero),
         cmocka_unit_test(the_nonce_has_its_bounds),
         cmocka_unit_test(registers_have_their_rules),
+        cmocka_unit_test(what_a_profile_can_say_is_not_said_in_the_other),
+        cmocka_unit_test(registers_of_snp_have_their_rules),
+        cmocka_unit_test(gpus_are_counted_within_bounds),
         cmocka_unit_test(what_is_not_valid_is_not_signed),
         cmocka_unit_test(out_of_room_leaves_the_buffer_as_it_was),
         cmocka_unit_test(whatever_is_signed_is_accepted),
         cmocka_unit_test(the_receipt_id_is_the_hex_of_cti),
         cmocka_unit_test(the_json_view_has_every_claim),
+        cmocka_unit_test(the_json_view_of_our_own_profile_has_its_members),
         cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,3 +1,4 @@
+#include "base/attr.h"
 #include "crypto/init.h"
 #include "receipts/air_read.h"
 #include "tests/unit/receipts/golden.h"
@@ -420,9 +421,7 @@ static void keys_out_of_order_are_named_but_read(void **state)
 
 static void golden_measurements(struct buf *payload, struct map *inner)
 {
-    struct air_claims c = golden_claims();
-    for (unsigned i = 0; i < AIR_REGISTERS; i++)
-        c.registers[i] = BYTES_ARRAY(golden_registers[i]);
+    struct air_claims c = golden_claims_of(AIR_TYPE_NITRO, false);
     CHECK_OK(air_write_payload(payload, &c));
     struct map m = map_apart(buf_view(payload));
     *inner = map_apart(m.entries[map_place(&m, -65543)].value);
@@ -513,6 +512,166 @@ static void a_register_of_another_length_is_read(void **state)
     CHECK(claims.registers[AIR_PCR0].at != NULL && claims.registers[AIR_PCR0].len == 0);
 }
 
+/* ---- our own profile ---- */
+
+static const char *const OWN_TYPES[] = { AIR_TYPE_NITRO, AIR_TYPE_TDX, AIR_TYPE_SNP,
+                                         AIR_TYPE_AZURE_SNP };
+
+static struct map own_map(struct buf *payload, const char *type, bool with_gpu)
+{
+    struct air_claims c = golden_claims_of(type, with_gpu);
+    buf_truncate(payload, 0);
+    CHECK_OK(air_write_payload(payload, &c));
+    return map_apart(buf_view(payload));
+}
+
+static void reads_what_was_written_in_our_own_profile(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        BUF_AUTO payload = BUF(8192);
+        BUF_AUTO again = BUF(8192);
+        BUF_AUTO receipt = BUF(8192);
+        struct air_claims read;
+        (void)own_map(&payload, OWN_TYPES[i], true);
+        envelope(&receipt, BYTES_ARRAY(PROTECTED), buf_view(&payload));
+        CHECK_OK(air_read(buf_view(&receipt), &read));
+        CHECK(read.profile == AIR_IN_OWN && read.gpu.gpus == 8 && read.gpu.switches == 4);
+        CHECK_OK(air_write_payload(&again, &read));
+        CHECK_BYTES(buf_view(&again), buf_view(&payload));
+    }
+}
+
+/* A verifier of AIR v1 has a list of one profile; to it this is another word, and so a refusal. Under
+ * the other's word each claim set is refused as well. */
+static void neither_profile_passes_for_the_other(void **state)
+{
+    (void)state;
+    static const char v1[] = "\x78\x21" AIR_PROFILE;
+    static const char own[] = "\x78\x2d" AIR_PROFILE_OWN;
+    static const char other[] = "\x78\x2durn:uuid:2c7f3bb5-9406-4da3-9905-328dcd6f31bf";
+    BUF_AUTO payload = BUF(8192);
+    struct map m = own_map(&payload, AIR_TYPE_SNP, false);
+    size_t at = map_place(&m, 265);
+    CHECK_BYTES(m.entries[at].value, bytes_str(own));
+    m.entries[at].value = bytes_str(v1);
+    check_map_refused(&m, "MISSING_CLAIM:pcr0");
+    m.entries[at].value = bytes_str(other);
+    check_map_refused(&m, "WRONG_PROFILE");
+
+    m = own_map(&payload, AIR_TYPE_AZURE_SNP, false);
+    m.entries[at].value = bytes_str(v1);
+    check_map_refused(&m, "UNKNOWN_MEASUREMENT_KEY");
+
+    m = own_map(&payload, AIR_TYPE_TDX, true);
+    m.entries[at].value = bytes_str(v1);
+    check_map_refused(&m, "UNKNOWN_CLAIM");
+
+    m = own_map(&payload, AIR_TYPE_TDX, false);
+    CHECK_BYTES(m.entries[at].value, bytes_str(v1));
+    m.entries[at].value = bytes_str(own);
+    check_map_refused(&m, "MISSING_CLAIM:gpu");
+}
+
+static void check_own_measurements_refused(const struct map *inner, const char *fault)
+{
+    BUF_AUTO payload = BUF(8192);
+    BUF_AUTO value = BUF(8192);
+    struct map m = own_map(&payload, AIR_TYPE_SNP, false);
+    map_together(&value, inner);
+    m.entries[map_place(&m, -65543)].value = buf_view(&value);
+    check_map_refused(&m, fault);
+}
+
+static void the_measurement_map_of_snp_is_closed_and_complete(void **state)
+{
+    (void)state;
+    static const char *const FAULTS[] = {
+        "MISSING_CLAIM:image_id",    "MISSING_CLAIM:family_id",     "MISSING_CLAIM:host_data",
+        "MISSING_CLAIM:measurement", "MISSING_CLAIM:id_key_digest", "MISSING_CLAIM:measurement_type"
+    };
+    BUF_AUTO payload = BUF(8192);
+    struct map whole = own_map(&payload, AIR_TYPE_SNP, false), m;
+    whole = map_apart(whole.entries[map_place(&whole, -65543)].value);
+    assert_int_equal(whole.n, 7);
+    for (size_t i = 0; i < ARRAY_LEN(FAULTS); i++) {
+        m = whole;
+        map_remove(&m, i);
+        check_own_measurements_refused(&m, FAULTS[i]);
+    }
+    m = whole;
+    map_insert(&m, 0, (struct entry){ BYTES_LIT("\x64pcr0"), BYTES_LIT("\x41x") });
+    check_own_measurements_refused(&m, "UNKNOWN_MEASUREMENT_KEY");
+    m = whole;
+    map_insert(&m, 0,
+               (struct entry){ BYTES_LIT("\x67"
+                                         "chip_id"),
+                               BYTES_LIT("\x41x") });
+    check_own_measurements_refused(&m, "UNKNOWN_MEASUREMENT_KEY");
+    m = whole;
+    map_insert(&m, 7, m.entries[6]);
+    check_own_measurements_refused(&m, "DUPLICATE_MEASUREMENT_KEY");
+}
+
+static void an_azure_receipt_has_some_register_of_the_guest(void **state)
+{
+    (void)state;
+    BUF_AUTO payload = BUF(8192);
+    BUF_AUTO value = BUF(8192);
+    struct map m = own_map(&payload, AIR_TYPE_AZURE_SNP, false);
+    struct map inner = map_apart(m.entries[map_place(&m, -65543)].value);
+    for (unsigned i = AIR_PCR0; i <= AIR_PCR23; i++)
+        map_remove(&inner, 0);
+    map_together(&value, &inner);
+    m.entries[map_place(&m, -65543)].value = buf_view(&value);
+    check_map_refused(&m, "MISSING_CLAIM:pcr0");
+}
+
+#define GPU_HASH "0123456789abcdef0123456789abcdef"
+#define GPU(gpus, switches)                                                                        \
+    "\xa3\x64gpus" gpus "\x68switches" switches                                                    \
+    "\x6d"                                                                                         \
+    "evidence_hash\x58\x20" GPU_HASH
+
+static void check_gpu(bytes value, const char *fault)
+{
+    BUF_AUTO payload = BUF(8192);
+    BUF_AUTO spoilt = BUF(8192);
+    BUF_AUTO receipt = BUF(8192);
+    struct air_claims read;
+    struct map m = own_map(&payload, AIR_TYPE_SNP, true);
+    m.entries[map_place(&m, -70001)].value = value;
+    if (fault != NULL) {
+        check_map_refused(&m, fault);
+        return;
+    }
+    map_together(&spoilt, &m);
+    envelope(&receipt, BYTES_ARRAY(PROTECTED), buf_view(&spoilt));
+    CHECK_OK(air_read(buf_view(&receipt), &read));
+}
+
+static void the_gpu_claim_has_one_form(void **state)
+{
+    (void)state;
+    check_gpu(BYTES_LIT(GPU("\x01", "\x00")), NULL);
+    check_gpu(BYTES_LIT(GPU("\x10", "\x10")), NULL);
+    check_gpu(BYTES_LIT(GPU("\x00", "\x00")), "BAD_GPU");
+    check_gpu(BYTES_LIT(GPU("\x11", "\x00")), "BAD_GPU");
+    check_gpu(BYTES_LIT(GPU("\x01", "\x11")), "BAD_GPU");
+    check_gpu(BYTES_LIT(GPU("\x18\x01", "\x00")), "BAD_GPU");
+    check_gpu(BYTES_LIT(GPU("\x20", "\x00")), "BAD_GPU");
+    check_gpu(BYTES_LIT("\xa2\x64gpus\x01\x68switches\x00"), "BAD_GPU");
+    check_gpu(BYTES_LIT("\xa3\x68switches\x00\x64gpus\x01\x6d"
+                        "evidence_hash\x58\x20" GPU_HASH),
+              "BAD_GPU");
+    check_gpu(BYTES_LIT("\xa3\x64gpus\x01\x68switches\x00\x6d"
+                        "evidence_hash\x41x"),
+              "BAD_GPU");
+    check_gpu(BYTES_LIT("\xa0"), "BAD_GPU");
+    check_gpu(BYTES_LIT("\x01"), "WRONG_TYPE:gpu");
+    check_gpu(BYTES_LIT("\xf6"), "WRONG_TYPE:gpu");
+}
+
 int main(void)
 {
     CHECK_OK(crypto_init());
@@ -538,6 +697,11 @@ int main(void)
         cmocka_unit_test(the_measurement_map_is_closed_and_complete),
         cmocka_unit_test(measurement_keys_out_of_order_are_named),
         cmocka_unit_test(a_register_of_another_length_is_read),
+        cmocka_unit_test(reads_what_was_written_in_our_own_profile),
+        cmocka_unit_test(neither_profile_passes_for_the_other),
+        cmocka_unit_test(the_measurement_map_of_snp_is_closed_and_complete),
+        cmocka_unit_test(an_azure_receipt_has_some_register_of_the_guest),
+        cmocka_unit_test(the_gpu_claim_has_one_form),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

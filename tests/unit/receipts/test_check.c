@@ -300,6 +300,43 @@ static void layer_three_looks_at_the_measurements(void **state)
     check_only_failure(&s, 3, "MTYPE", "UNKNOWN_MTYPE:sev-snp");
 }
 
+static void receipts_of_our_own_profile_are_checked_in_all_layers(void **state)
+{
+    (void)state;
+    SCENE(s);
+    BUF_AUTO value = BUF(64);
+    s.claims = golden_claims_of(AIR_TYPE_SNP, true);
+    s.policy.platform = BYTES_LIT(AIR_TYPE_SNP);
+    s.policy.require_provenance = true;
+    sign_and_look(&s);
+    check_verified(&s);
+    CHECK(s.report->claims.gpu.gpus == 8);
+    for (size_t i = 0; i < 8 * s.receipt.len; i++) {
+        s.receipt.at[i / 8] ^= (uint8_t)(1U << i % 8);
+        look(&s);
+        CHECK(!s.report->verified);
+        s.receipt.at[i / 8] ^= (uint8_t)(1U << i % 8);
+    }
+    CHECK_OK(cbor_put_bytes(&value, bytes_of(golden_registers[0], 32)));
+    spoil_measurement(&s, 3, buf_view(&value));
+    check_only_failure(&s, 3, "MEAS", "BAD_MEASUREMENT_LENGTH");
+    s.policy.platform = (bytes){ 0 };
+    spoil_measurement(&s, 5, BYTES_LIT("\x66sev-es"));
+    check_only_failure(&s, 3, "MTYPE", "UNKNOWN_MTYPE:sev-es");
+}
+
+static void zero_measurements_of_snp_are_no_provenance(void **state)
+{
+    (void)state;
+    static const uint8_t zeros[48];
+    SCENE(s);
+    s.claims = golden_claims_of(AIR_TYPE_SNP, false);
+    s.claims.registers[AIR_MEASUREMENT] = BYTES_ARRAY(zeros);
+    s.policy.require_provenance = true;
+    sign_and_look(&s);
+    check_only_failure(&s, 4, "PROVENANCE", "ZERO_MEASUREMENTS");
+}
+
 static void foreign_values_in_codes_are_cut_and_printable(void **state)
 {
     (void)state;
@@ -557,6 +594,8 @@ int main(void)
         cmocka_unit_test(keys_out_of_order_do_not_stop_the_other_checks),
         cmocka_unit_test(layer_three_looks_at_the_claims),
         cmocka_unit_test(layer_three_looks_at_the_measurements),
+        cmocka_unit_test(receipts_of_our_own_profile_are_checked_in_all_layers),
+        cmocka_unit_test(zero_measurements_of_snp_are_no_provenance),
         cmocka_unit_test(foreign_values_in_codes_are_cut_and_printable),
         cmocka_unit_test(several_failures_are_all_reported),
         cmocka_unit_test(freshness_has_two_sides),

@@ -327,4 +327,5 @@ def main(path, write):
     print(f"{len(found)} blocks")
 
 
-main(sys.argv[1], "--write" in sys.argv[2:])
+if __name__ == "__main__":
+    main(sys.argv[1], "--write" in sys.argv[2:])
