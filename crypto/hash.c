@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "crypto/secret.h"
+#include "crypto/sha256_pair.h"
 
 _Static_assert(sizeof(SHA256_CTX) == sizeof(struct sha256), "struct sha256 holds a SHA256_CTX");
 _Static_assert(sizeof(SHA512_CTX) == sizeof(struct sha512), "struct sha512 holds a SHA512_CTX");
@@ -48,6 +49,46 @@ void sha256_of(bytes data, uint8_t out[static SHA256_LEN])
     sha256_init(&h);
     sha256_add(&h, data);
     sha256_end(&h, out);
+}
+
+static void lane_begin(struct sha256_lane *lane, struct sha256 *h, bytes data)
+{
+    sha256_init(h);
+    _Static_assert(sizeof lane->state == sizeof ctx256(h)->h, "eight words of four bytes");
+    memcpy(lane->state, ctx256(h)->h, sizeof lane->state);
+    lane->at = data.at;
+}
+
+/* Goes on with the bytes behind what the lane has done. */
+static void lane_end(const struct sha256_lane *lane, struct sha256 *h, bytes data,
+                     uint8_t out[static SHA256_LEN])
+{
+    size_t done = (size_t)(lane->at - data.at);
+    uint64_t bits = (uint64_t)done * 8;
+    memcpy(ctx256(h)->h, lane->state, sizeof lane->state);
+    ctx256(h)->Nl = (SHA_LONG)bits;
+    ctx256(h)->Nh = (SHA_LONG)(bits >> 32);
+    sha256_add(h, bytes_slice(data, done, data.len));
+    sha256_end(h, out);
+}
+
+void sha256_of_two(bytes a, bytes b, uint8_t out_a[static SHA256_LEN],
+                   uint8_t out_b[static SHA256_LEN])
+{
+    struct sha256_lane lanes[2];
+    struct sha256 h[2];
+    size_t blocks = (a.len < b.len ? a.len : b.len) / SHA256_BLOCK_LEN;
+    if (blocks == 0 || !sha256_pair_usable()) {
+        sha256_of(a, out_a);
+        sha256_of(b, out_b);
+        return;
+    }
+    lane_begin(&lanes[0], &h[0], a);
+    lane_begin(&lanes[1], &h[1], b);
+    sha256_pair_blocks(lanes, blocks);
+    lane_end(&lanes[0], &h[0], a, out_a);
+    lane_end(&lanes[1], &h[1], b, out_b);
+    secret_wipe(lanes, sizeof lanes);
 }
 
 void sha512_init(struct sha512 *h)

@@ -25,6 +25,11 @@ void sha256_add(struct sha256 *h, bytes data);
 void sha256_end(struct sha256 *h, uint8_t out[static SHA256_LEN]);
 void sha256_of(bytes data, uint8_t out[static SHA256_LEN]);
 
+/* The digests of two messages, which may be one. On processors with SHA instructions what both have
+ * of length takes about half the time that it takes one after the other. */
+void sha256_of_two(bytes a, bytes b, uint8_t out_a[static SHA256_LEN],
+                   uint8_t out_b[static SHA256_LEN]);
+
 void sha512_init(struct sha512 *h);
 void sha512_add(struct sha512 *h, bytes data);
 void sha512_end(struct sha512 *h, uint8_t out[static SHA512_LEN]);

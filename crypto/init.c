@@ -9,6 +9,7 @@ err crypto_init(void)
     ENSURE(sodium_init() >= 0, INTERNAL);
     TRY(aead_setup());
     hpke_setup();
+    sha256_pair_setup();
     return OK;
 }
 

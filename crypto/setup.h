@@ -7,6 +7,7 @@
 
 err aead_setup(void);
 void hpke_setup(void);
+void sha256_pair_setup(void);
 
 void aead_thread_end(void);
 void kem_thread_end(void);

@@ -1,4 +1,6 @@
+#include "base/mem.h"
 #include "crypto/hash.h"
+#include "crypto/init.h"
 #include "crypto/secret.h"
 #include "tests/lib/law.h"
 
@@ -98,6 +100,43 @@ static void every_split_gives_the_same_digest(void **state)
     }
 }
 
+/* Around every edge: nothing, less than a block, exactly one, one that both have not. */
+static void two_at_once_give_what_each_gives_alone(void **state)
+{
+    (void)state;
+    static const size_t lens[] = { 0, 1, 55, 56, 63, 64, 65, 127, 128, 129, 200, 1000, 1024, 1999 };
+    uint8_t data[2000], got_a[SHA256_LEN], got_b[SHA256_LEN], want[SHA256_LEN];
+    fill(data, sizeof data);
+    for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
+        for (size_t k = 0; k < ARRAY_LEN(lens); k++) {
+            bytes a = bytes_of(data, lens[i]), b = bytes_of(data + 1, lens[k]);
+            sha256_of_two(a, b, got_a, got_b);
+            sha256_of(a, want);
+            CHECK_BYTES(BYTES_ARRAY(got_a), BYTES_ARRAY(want));
+            sha256_of(b, want);
+            CHECK_BYTES(BYTES_ARRAY(got_b), BYTES_ARRAY(want));
+        }
+    }
+}
+
+/* The long example of FIPS 180-2, B.3, beside itself but for its last byte. */
+static void two_long_ones_agree_with_the_standards_example(void **state)
+{
+    (void)state;
+    enum { MILLION = 1000000 };
+    BUF_AUTO want = BUF(SHA256_LEN);
+    uint8_t whole[SHA256_LEN], less[SHA256_LEN], one[SHA256_LEN];
+    uint8_t *text = mem_alloc(MILLION);
+    CHECK(text != NULL);
+    memset(text, 'a', MILLION);
+    sha256_of_two(bytes_of(text, MILLION), bytes_of(text, MILLION - 1), whole, less);
+    CHECK_BYTES(BYTES_ARRAY(whole),
+                view(&want, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"));
+    sha256_of(bytes_of(text, MILLION - 1), one);
+    CHECK_BYTES(BYTES_ARRAY(less), BYTES_ARRAY(one));
+    mem_free(text);
+}
+
 static void a_copy_is_a_fork(void **state)
 {
     (void)state;
@@ -159,9 +198,13 @@ int main(void)
         cmocka_unit_test(agrees_with_the_standards_examples),
         cmocka_unit_test(hmac_agrees_with_rfc_4231),
         cmocka_unit_test(every_split_gives_the_same_digest),
+        cmocka_unit_test(two_at_once_give_what_each_gives_alone),
+        cmocka_unit_test(two_long_ones_agree_with_the_standards_example),
         cmocka_unit_test(a_copy_is_a_fork),
         cmocka_unit_test(the_end_wipes_the_state),
         cmocka_unit_test(hmac_hashes_only_keys_longer_than_a_block),
     };
+    if (crypto_init().code != ERR_OK)
+        return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
