@@ -38,7 +38,8 @@ struct session {
     bool replay_checked;
     struct kept request;
     struct buf content;
-    uint64_t held; /* what we count against the worker's budget */
+    uint64_t held;            /* what we count against the worker's budget */
+    struct hash_wait hashing; /* of the content, once it is complete */
     struct route_match route;
     struct peek peek;
 
@@ -103,6 +104,7 @@ static void session_free(struct session *s)
     kept_clear(&s->request);
     kept_clear(&s->engine_head);
     answer_clear(&s->answer);
+    hash_batch_drop(&s->hashing);
     buf_clear(&s->content);
     buf_clear(&s->collected);
     buf_clear(&s->whole);
@@ -192,7 +194,7 @@ static err issue(struct session *s, struct buf *receipt)
     uint8_t response_hash[TRANSCRIPT_LEN];
     uint8_t raw[AIR_NONCE_MAX];
     struct buf nonce = { .at = NULL, .max = sizeof raw };
-    sha256_of(buf_view(&s->content), request_hash);
+    hash_batch_get(&s->hashing, request_hash);
     answer_hash(&s->answer, response_hash);
     (void)text_base64url_decode(&nonce, kept_field(&s->request, FIELD_RECEIPT_NONCE));
     const struct issue_facts facts = {
@@ -668,6 +670,7 @@ static void ask(struct session *s)
         return;
     }
     s->state = ASKING;
+    hash_batch_add(&worker_of(s)->contents, &s->hashing, buf_view(&s->content));
     err e = prepare_answer(s);
     if (e.code == ERR_OK)
         e = ask_engine(s);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/metrics.h"
+#include "crypto/hash_batch.h"
 #include "crypto/token.h"
 #include "enclave-worker/engine.h"
 #include "enclave-worker/issue.h"
@@ -52,9 +53,10 @@ struct worker {
     struct replay *replay;
     struct token_set tokens; /* empty: none needed */
     struct buf engine_authorization;
-    size_t sessions_n; /* those included that only wait for their engine to close */
-    size_t streams_n;  /* sealed requests with somebody at the other end */
-    uint64_t held;     /* bytes of request contents of all sessions */
+    size_t sessions_n;          /* those included that only wait for their engine to close */
+    size_t streams_n;           /* sealed requests with somebody at the other end */
+    uint64_t held;              /* bytes of request contents of all sessions */
+    struct hash_batch contents; /* whose answers are awaited */
     bool draining;
 };
 

@@ -630,17 +630,15 @@ static err check_receipt(struct store_record *record)
 {
     const struct exchange *x = record->owner;
     struct air_report report;
-    uint8_t request_hash[SHA256_LEN];
     uint8_t raw[AIR_NONCE_MAX];
     char id[AIR_ID_LEN + 1];
     struct buf nonce = { .max = sizeof raw };
-    sha256_of(buf_view(&x->body), request_hash);
     TRY(text_base64url_decode(&nonce, kept_field(&x->request, FIELD_RECEIPT_NONCE)));
     const struct air_policy policy = {
         .now = clock_wall_s(),
         .clock_skew_s = SKEW_S,
         .max_age_s = SKEW_S,
-        .request_hash = BYTES_ARRAY(request_hash),
+        .request_hash = BYTES_ARRAY(record->message_hash),
         .response_hash = BYTES_ARRAY(x->response_hash),
         .attestation_doc_hash = BYTES_ARRAY(x->trusted->document),
         .allow_evaluation = x->trusted->evaluation,
@@ -681,6 +679,7 @@ static err hand_to_store(struct exchange *x)
     record->loop = x->guest.shard->loop;
     record->check = check_receipt;
     record->owner = x;
+    record->message = buf_view(&x->body);
     memcpy(record->key, x->trusted->identity, sizeof record->key);
     memcpy(record->evidence_hash, x->trusted->document, sizeof record->evidence_hash);
     (void)store_id_set(record->request_id, bytes_str(x->guest.id));

@@ -18,6 +18,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/loop.h"
+#include "crypto/hash_batch.h"
 
 enum {
     STORE_ID_MAX = 128,               /* bytes of any id, without its NUL */
@@ -35,7 +36,8 @@ struct store;
 struct store_record;
 
 /* Runs on the store's thread before the record is stored; anything but OK keeps it out and becomes
- * its .result. May change the record (fill in ids from the receipt). No I/O, no waiting. */
+ * its .result. May change the record (fill in ids from the receipt). No I/O, no waiting. The message
+ * is hashed by the store, since of a batch's it can hash two at a time. */
 typedef err store_check_fn(struct store_record *record);
 
 struct store_record {
@@ -43,6 +45,9 @@ struct store_record {
     struct loop *loop;
     store_check_fn *check; /* NULL: none */
     void *owner;           /* the caller's; not looked at */
+    bytes message;         /* borrowed; what check wants the SHA-256 of, as message_hash */
+    uint8_t message_hash[32];
+    struct hash_wait hashing; /* the store's own */
 
     char receipt_id[STORE_ID_MAX + 1]; /* EXISTS when among the latest 2048 or more */
     char request_id[STORE_ID_MAX + 1]; /* these two may be empty or repeat: the newest is found */

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "crypto/hash.h"
+#include "crypto/init.h"
 #include "receipts/store.h"
 #include "tests/lib/law.h"
 
@@ -487,6 +488,37 @@ static void what_the_check_refuses_is_not_stored(void **state)
     store_close(s);
 }
 
+static err compare_the_digest(struct store_record *r)
+{
+    uint8_t want[SHA256_LEN];
+    sha256_of(r->message, want);
+    ENSURE(bytes_equal(BYTES_ARRAY(r->message_hash), BYTES_ARRAY(want)), CRYPTO);
+    return OK;
+}
+
+/* Short, long and no messages, hashed together and alone. */
+static void every_check_finds_the_digest_of_its_own_message(void **state)
+{
+    enum { N = 12, LONG = 20000 };
+    (void)state;
+    uint8_t *text = mem_alloc(LONG);
+    CHECK(text != NULL);
+    for (size_t i = 0; i < LONG; i++)
+        text[i] = (uint8_t)(i * 7 + i / 256);
+    struct store *s = open_store((struct store_settings){ .path = ":memory:" });
+    hold_the_thread(s);
+    for (unsigned i = 1; i <= N; i++) {
+        struct store_record *r = record(i);
+        r->check = compare_the_digest;
+        r->message = bytes_of(text + i, i % 3 == 0 ? 10 * (i - 3) : LONG - 100 * i);
+        store_put(s, r);
+    }
+    let_the_thread_go();
+    take_answers(N + 1, 0);
+    store_close(s);
+    mem_free(text);
+}
+
 static void records_that_gathered_share_a_transaction_and_keep_their_order(void **state)
 {
     enum { N = 3 * STORE_BATCH_MAX + 1 };
@@ -954,6 +986,7 @@ int main(void)
         TEST(an_id_is_printable_and_bounded),
         TEST(a_receipt_is_bounded),
         TEST(what_the_check_refuses_is_not_stored),
+        TEST(every_check_finds_the_digest_of_its_own_message),
         TEST(records_that_gathered_share_a_transaction_and_keep_their_order),
         TEST(closing_stores_and_delivers_what_is_queued),
         TEST(a_full_queue_answers_with_limit),
@@ -974,5 +1007,7 @@ int main(void)
         TEST(mail_arrives_on_the_senders_loop),
         TEST(every_allocation_may_fail),
     };
+    if (crypto_init().code != ERR_OK)
+        return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
