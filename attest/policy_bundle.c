@@ -14,13 +14,6 @@ enum { HEAD_MAX = 256, HEAD_LINES = 6, SIGNATURE_LINE_LEN = 11 + 64 + 1 + 128 + 
 #define FIRST_LINE FAMILY "v1\n"
 #define SIGNATURE "signature: "
 
-const char *const policy_outcome_words[POLICY_OUTCOMES] = {
-    [POLICY_UNREAD] = "unreadable",           [POLICY_ACCEPTED] = "accepted",
-    [POLICY_MALFORMED] = "malformed",         [POLICY_UNSIGNED] = "unsigned",
-    [POLICY_BAD_SIGNATURE] = "bad_signature", [POLICY_EXPIRED] = "expired",
-    [POLICY_EARLY] = "not_yet_valid",
-};
-
 bool policy_bundle_is(bytes file)
 {
     return bytes_starts(file, BYTES_LIT(FAMILY));

@@ -73,18 +73,23 @@ struct policy_keys {
 /* 64 hex digits; the same key counts once. ERR_MALFORMED, or ERR_LIMIT for too many. */
 err policy_keys_add(struct policy_keys *keys, bytes hex);
 
-enum policy_outcome {
-    POLICY_UNREAD = 0,    /* nothing to read there */
-    POLICY_ACCEPTED,      /* reads, and is signed as asked */
-    POLICY_MALFORMED,     /* not a policy, or not a bundle */
-    POLICY_UNSIGNED,      /* a key that must have signed has not */
-    POLICY_BAD_SIGNATURE, /* some signature does not verify */
-    POLICY_EXPIRED,
-    POLICY_EARLY, /* made in the future, by our clock */
-    POLICY_OUTCOMES
-};
+#define POLICY_OUTCOME_LIST(X)                                                                     \
+    X(UNREAD, "unreadable")           /* nothing to read there */                                  \
+    X(ACCEPTED, "accepted")           /* reads, and is signed as asked */                          \
+    X(MALFORMED, "malformed")         /* not a policy, or not a bundle */                          \
+    X(UNSIGNED, "unsigned")           /* a key that must have signed has not */                    \
+    X(BAD_SIGNATURE, "bad_signature") /* some signature does not verify */                         \
+    X(EXPIRED, "expired")                                                                          \
+    X(EARLY, "not_yet_valid")   /* made in the future, by our clock */                             \
+    X(OLDER, "older")           /* than one that was in force; not by policy_open() */             \
+    X(UNKEPT, "not_remembered") /* its version could not be written down; likewise */
 
-extern const char *const policy_outcome_words[POLICY_OUTCOMES];
+enum policy_outcome {
+#define X(name, word) POLICY_##name,
+    POLICY_OUTCOME_LIST(X)
+#undef X
+        POLICY_OUTCOMES
+};
 
 /* What is known of a policy file besides the policy. */
 struct policy_facts {

@@ -8,9 +8,9 @@
 #include "base/file.h"
 #include "base/harden.h"
 #include "base/mem.h"
-#include "base/yaml.h"
 #include "crypto/init.h"
 #include "crypto/tls.h"
+#include "gateway/keeper.h"
 #include "gateway/shard.h"
 #include "gateway/supply.h"
 #include "gateway/trust.h"
@@ -26,7 +26,7 @@ struct program {
     struct metering metering;
     struct metrics_block *block;
     struct admit admit;
-    struct policy *policy;
+    struct keeper *keeper;
     struct store *store;
     struct tls_context *worker_tls;
     struct buf worker_authorization;
@@ -44,19 +44,6 @@ static err complain(struct buf *message, const char *name, const char *what)
 {
     TRY(buf_addf(message, "%s: %s", name, what));
     FAIL(CONFIG);
-}
-
-static const char SIMULATED_POLICY[] = "platforms: [simulated]\nmeasurements: any\n";
-
-static err read_policy(struct program *p, struct buf *message)
-{
-    const char *name = p->settings.policy;
-    BUF_AUTO yaml = BUF(YAML_INPUT_MAX);
-    if (strcmp(name, "simulated") == 0)
-        return policy_read(&p->policy, bytes_str(SIMULATED_POLICY), name, message);
-    if (file_read(&yaml, name).code != ERR_OK)
-        return complain(message, name, "the policy cannot be read");
-    return policy_read(&p->policy, buf_view(&yaml), name, message);
 }
 
 static err read_tokens(struct program *p, struct buf *message)
@@ -152,6 +139,38 @@ static void on_published(void *owner, struct trust_view *view)
         shard_post_view(p->shards[i], view);
 }
 
+static void on_policy(void *owner, const struct policy *policy)
+{
+    struct program *p = owner;
+    trust_use_policy(p->trust, policy);
+}
+
+static void on_policy_noted(void *owner)
+{
+    struct program *p = owner;
+    trust_publish(p->trust);
+}
+
+static void describe_policy(void *owner, struct json_out *j)
+{
+    struct program *p = owner;
+    keeper_write(p->keeper, j);
+}
+
+static err open_keeper(struct program *p, struct buf *message)
+{
+    const struct keeper_settings settings = { .path = p->settings.policy,
+                                              .keys = &p->settings.policy_key,
+                                              .state = p->settings.policy_state,
+                                              .log = p->log,
+                                              .metering = &p->metering,
+                                              .block = p->block,
+                                              .changed = on_policy,
+                                              .noted = on_policy_noted,
+                                              .owner = p };
+    return keeper_open(&p->keeper, p->loop, &settings, message);
+}
+
 static void on_stale(void *owner, size_t place)
 {
     struct program *p = owner;
@@ -170,6 +189,13 @@ static void on_shard_ended(void *owner)
 static void on_turn_end(struct loop_hook *h)
 {
     log_flush(CONTAINER_OF(h, struct program, log_hook)->log);
+}
+
+static void on_reload(void *owner, int signum)
+{
+    struct program *p = owner;
+    (void)signum;
+    keeper_reload(p->keeper);
 }
 
 static void on_signal(void *owner, int signum)
@@ -223,12 +249,13 @@ static err open_trust(struct program *p)
         .workers = p->settings.workers.at,
         .workers_n = p->settings.workers.n,
         .tls = p->worker_tls,
-        .policy = p->policy,
+        .policy = keeper_policy(p->keeper),
         .refresh_s = p->settings.refresh,
         .supply = p->supply,
         .store = p->store,
         .log = p->log,
         .published = on_published,
+        .describe = describe_policy,
         .owner = p,
     };
     return trust_new(&p->trust, p->loop, &settings);
@@ -243,7 +270,7 @@ static err open_all(struct program *p, struct buf *message)
     TRY(loop_new(&p->loop));
     TRY(metering_init(&p->metering));
     TRY(metrics_block(p->metering.set, &p->block));
-    TRY(read_policy(p, message));
+    TRY(open_keeper(p, message));
     TRY(read_tokens(p, message));
     if (any_worker_uses_tls(&p->settings) &&
         tls_context_new(&p->worker_tls, &tls, false).code != ERR_OK)
@@ -275,6 +302,7 @@ static err run(struct program *p)
     TRY(sock_addr_read(bytes_str(p->settings.listen), &addr));
     TRY(loop_on_signal(p->loop, SIGTERM, on_signal, p));
     TRY(loop_on_signal(p->loop, SIGINT, on_signal, p));
+    TRY(loop_on_signal(p->loop, SIGHUP, on_reload, p));
     TRY(start_shards(p));
     on_age(&p->age);
     LOG_INFO(p->log, "ready", F_ADDR("listen", &addr), F_U64("shards", p->shards_n));
@@ -299,7 +327,7 @@ static void close_all(struct program *p)
     if (p->loop != NULL)
         loop_deliver(p->loop);
     tls_context_free(p->worker_tls);
-    policy_free(p->policy);
+    keeper_close(p->keeper);
     token_set_clear(&p->admit.tokens);
     buf_clear(&p->worker_authorization);
     loop_free(p->loop);

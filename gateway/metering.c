@@ -1,5 +1,6 @@
 #include "gateway/metering.h"
 
+#include "attest/policy_bundle.h"
 #include "base/attr.h"
 
 static const char *const ROUTE_WORDS[ROUTE_KINDS] = {
@@ -21,6 +22,12 @@ static const char *const STATUS_WORDS[METERING_STATUSES] = { "1xx", "2xx", "3xx"
                                                              "5xx", "499", "broken_off" };
 static const char *const RECEIPT_WORDS[METERING_RECEIPTS] = { "stored", "not_verified",
                                                               "not_stored" };
+
+static const char *const POLICY_WORDS[POLICY_OUTCOMES] = {
+#define X(name, word) [POLICY_##name] = (word),
+    POLICY_OUTCOME_LIST(X)
+#undef X
+};
 
 static const uint64_t LONG_US[] = { 1000,     2500,     5000,     10000,    25000,   50000,
                                     100000,   250000,   500000,   1000000,  2500000, 5000000,
@@ -82,6 +89,22 @@ static const struct row ROWS[] = {
     { AT(trusted),
       { .name = "sealgate_workers_trusted",
         .help = "Workers that are verified and in use.",
+        .kind = METRIC_GAUGE } },
+    { AT(policy_loads),
+      { .name = "sealgate_policy_loads_total",
+        .help = "Policies read while running, by what became of them.",
+        .labels = { { "outcome", POLICY_WORDS, POLICY_OUTCOMES } } } },
+    { AT(policy_in_force),
+      { .name = "sealgate_policy_in_force",
+        .help = "1, or 0 when the policy has expired and no worker is accepted.",
+        .kind = METRIC_GAUGE } },
+    { AT(policy_version),
+      { .name = "sealgate_policy_version",
+        .help = "Version of the latest signed policy in force; 0 for one without a signature.",
+        .kind = METRIC_GAUGE } },
+    { AT(policy_expires),
+      { .name = "sealgate_policy_expires_timestamp_seconds",
+        .help = "When it expires, in Unix time; 0 for never.",
         .kind = METRIC_GAUGE } },
 };
 

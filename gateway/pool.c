@@ -6,9 +6,10 @@
 struct pool_worker {
     struct pool *pool;
     size_t place;
-    struct link *link; /* open while trusted */
+    struct link *link; /* open while trusted, and while requests of a withdrawn one are under way */
     struct trusted *trusted;
     size_t running;
+    struct loop_task idle; /* the last request of one that was withdrawn is done */
 };
 
 struct pool {
@@ -45,6 +46,7 @@ err pool_new(struct pool **out, struct loop *loop, const struct pool_settings *s
 static void shut(struct pool_worker *w)
 {
     struct link *link = w->link;
+    loop_defer_cancel(&w->idle);
     w->link = NULL;
     if (link != NULL)
         link_close(link);
@@ -70,9 +72,21 @@ static err open_link(struct pool_worker *w)
     return link_open(&w->link, w->pool->loop, &settings, &w->pool->events, w);
 }
 
-/* Requests under way at a worker that is not trusted any more are cut off with its connection. */
+/* Withdrawn now, or in an earlier view. */
+static bool may_finish(const struct pool_worker *w)
+{
+    return w->running > 0 && (w->trusted == NULL || trusted_is_withdrawn(w->trusted));
+}
+
+/* Requests under way at a worker that showed wrong evidence are cut off with its connection; those at
+ * one that another policy has no place for may finish. */
 static void update_worker(struct pool_worker *w, struct trusted *t)
 {
+    if (t == NULL && may_finish(w)) {
+        trusted_unref(w->trusted);
+        w->trusted = NULL;
+        return;
+    }
     if (t == NULL) {
         shut(w);
         return;
@@ -101,7 +115,7 @@ const struct trust_view *pool_view(const struct pool *p)
 
 static bool is_trusted(const struct pool_worker *w, int64_t now)
 {
-    return w->trusted != NULL && now < w->trusted->not_after;
+    return w->trusted != NULL && !trusted_is_withdrawn(w->trusted) && now < w->trusted->not_after;
 }
 
 static bool is_connected(const struct pool_worker *w, int64_t now)
@@ -141,9 +155,18 @@ struct trusted *pool_worker_trusted(const struct pool_worker *w)
     return w->trusted;
 }
 
+static void on_idle(struct loop_task *task)
+{
+    struct pool_worker *w = CONTAINER_OF(task, struct pool_worker, idle);
+    if (w->running == 0 && w->trusted == NULL)
+        shut(w);
+}
+
 void pool_worker_add(struct pool_worker *w, int n)
 {
     w->running = (size_t)((int64_t)w->running + n);
+    if (w->running == 0 && w->trusted == NULL && w->link != NULL)
+        loop_defer(w->pool->loop, &w->idle, on_idle);
 }
 
 bool pool_is_ready(const struct pool *p)
@@ -172,7 +195,8 @@ bool pool_has_expired(const struct pool *p, size_t *place)
 {
     int64_t now = clock_wall_s();
     for (size_t i = 0; i < p->n; i++) {
-        if (p->workers[i].trusted == NULL || is_trusted(&p->workers[i], now))
+        const struct trusted *t = p->workers[i].trusted;
+        if (t == NULL || trusted_is_withdrawn(t) || now < t->not_after)
             continue;
         *place = i;
         return true;

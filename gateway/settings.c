@@ -1,6 +1,7 @@
 #include "gateway/settings.h"
 
 #include "attest/collateral.h"
+#include "attest/policy_bundle.h"
 #include "base/attr.h"
 #include "base/sock.h"
 #include "gateway/fetch.h"
@@ -39,7 +40,13 @@ static const struct config_row ROWS[] = {
     { ROW(policy), .type = CONFIG_TEXT, .value = "FILE",
       .help = "Which evidence to accept: a policy file, or the word simulated to accept any "
               "simulated worker (no protection; for trying out). Without a policy no worker is "
-              "accepted." },
+              "accepted. Read again on SIGHUP and when the file changes." },
+    { ROW(policy_key), .type = CONFIG_LIST, .max = POLICY_BUNDLE_SIGNATURES_MAX, .value = "HEX",
+      .help = "Public keys (Ed25519, in hex) of which each must have signed the policy: see "
+              "sealgate policy sign. A policy without these signatures is then refused." },
+    { ROW(policy_state), .type = CONFIG_PATH, .fallback = "policy.state",
+      .help = "File in which the highest version of a signed policy is remembered, so that an "
+              "earlier one is refused for ever. Needed for signed policies only." },
     { ROW(worker_ca), .type = CONFIG_PATH,
       .help = "Roots (PEM) for tls:// workers; without it the system's. Requests are sealed with "
               "or without TLS." },

@@ -17,6 +17,8 @@ struct gateway_settings {
 
     struct config_list workers;
     const char *policy;
+    struct config_list policy_key;
+    const char *policy_state;
     const char *worker_ca;
     const char *worker_token_file;
     uint64_t refresh;

@@ -28,6 +28,13 @@ enum {
     MARGIN_S_MAX = 60   /* a new look that long before keys expire, at the latest */
 };
 
+/* Evidence that was accepted, to be judged again by another policy. */
+struct proof {
+    struct buf bundle;
+    struct buf collateral;
+    uint8_t nonce[NONCE_LEN];
+};
+
 enum watch_step { WATCH_IDLE = 0, WATCH_DIGEST, WATCH_DOCUMENT, WATCH_BUNDLE };
 
 struct watch {
@@ -43,6 +50,10 @@ struct watch {
     uint8_t nonce[NONCE_LEN];
     uint8_t digest[VERDICT_DIGEST_LEN]; /* the worker's word so far */
     uint64_t retry_ms;
+
+    struct proof seen; /* of this look */
+    struct proof kept; /* of `trusted` */
+    bool proved;       /* `trusted` is wholly by the present policy, its document too */
 
     struct verdict verdict; /* the latest */
     bool judged;
@@ -92,11 +103,13 @@ static err write_page(struct trust *t, struct buf *page)
     for (size_t i = 0; i < t->n; i++)
         write_worker(&j, &t->watches[i]);
     json_close(&j);
+    if (t->settings.describe != NULL)
+        t->settings.describe(t->settings.owner, &j);
     json_close(&j);
     return json_end(&j);
 }
 
-static void publish(struct trust *t)
+void trust_publish(struct trust *t)
 {
     struct trust_view *view;
     if (trust_view_new(&view).code != ERR_OK)
@@ -135,6 +148,12 @@ static void drop_trusted(struct watch *w)
     w->trusted = NULL;
 }
 
+static void proof_clear(struct proof *p)
+{
+    buf_clear(&p->bundle);
+    buf_clear(&p->collateral);
+}
+
 static void end_look(struct watch *w)
 {
     if (w->stream != NULL)
@@ -144,19 +163,24 @@ static void end_look(struct watch *w)
     w->step = WATCH_IDLE;
     w->hurried = false;
     buf_clear(&w->answer);
+    proof_clear(&w->seen);
 }
 
-/* Nothing could be found out. Keys that have not expired are still good. */
+/* Nothing could be found out. Keys that have not expired are still good, unless a new policy has no
+ * place for the document. */
 static void look_failed(struct watch *w, err why)
 {
+    bool misfit = why.code == ERR_UNTRUSTED && !w->proved;
     end_look(w);
     w->trouble = why;
-    if (w->trusted != NULL && w->trusted->not_after <= clock_wall_s())
+    if (misfit)
+        trusted_withdraw(w->trusted);
+    if (w->trusted != NULL && (misfit || w->trusted->not_after <= clock_wall_s()))
         drop_trusted(w);
     LOG_WARN(w->trust->settings.log, "worker cannot be verified now", F_U64("worker", w->place),
              F_ERR(why));
     w->retry_ms = w->retry_ms * 2 < RETRY_MAX_MS ? w->retry_ms * 2 : RETRY_MAX_MS;
-    publish(w->trust);
+    trust_publish(w->trust);
     look_in(w, w->retry_ms);
 }
 
@@ -166,19 +190,24 @@ static const struct word REASONS[VERDICT_CHECKS] = {
 #undef X
 };
 
-static void refuse(struct watch *w)
+static struct word failed_check(const struct verdict *v)
 {
     struct word check = WORD("unknown");
     for (size_t i = 0; i < VERDICT_CHECKS; i++) {
-        if (w->verdict.checks[i].status == VERDICT_FAIL)
+        if (v->checks[i].status == VERDICT_FAIL)
             check = REASONS[i];
     }
+    return check;
+}
+
+static void refuse(struct watch *w)
+{
     drop_trusted(w);
     end_look(w);
     LOG_ERROR(w->trust->settings.log, "worker refused", F_U64("worker", w->place),
-              F_WORD_OF("check", check));
+              F_WORD_OF("check", failed_check(&w->verdict)));
     w->retry_ms = RETRY_MAX_MS;
-    publish(w->trust);
+    trust_publish(w->trust);
     look_in(w, w->retry_ms);
 }
 
@@ -197,6 +226,10 @@ static void accept(struct watch *w)
     }
     drop_trusted(w);
     w->trusted = t;
+    w->proved = true;
+    proof_clear(&w->kept);
+    w->kept = w->seen;
+    w->seen = (struct proof){ 0 };
     w->trouble = OK;
     w->retry_ms = RETRY_MIN_MS;
     end_look(w);
@@ -206,7 +239,7 @@ static void accept(struct watch *w)
     if (first && t->evaluation)
         LOG_WARN(w->trust->settings.log, "SIMULATED TEE accepted by policy: no protection",
                  F_U64("worker", w->place));
-    publish(w->trust);
+    trust_publish(w->trust);
     look_in(w, until_next_look_ms(w));
 }
 
@@ -274,6 +307,18 @@ static err read_digest(struct watch *w)
     return OK;
 }
 
+/* Sets aside what this look will have been about, if it ends well. */
+static err see(struct watch *w, bytes collateral)
+{
+    proof_clear(&w->seen);
+    w->seen.collateral = BUF(BUNDLE_COLLATERAL_MAX);
+    TRY(buf_add(&w->seen.collateral, collateral));
+    w->seen.bundle = w->answer;
+    memcpy(w->seen.nonce, w->nonce, sizeof w->nonce);
+    w->answer = BUF(BUNDLE_MAX);
+    return OK;
+}
+
 static err judge_bundle(struct watch *w, bytes collateral)
 {
     const struct verify_settings settings = { .policy = w->trust->settings.policy,
@@ -283,7 +328,7 @@ static err judge_bundle(struct watch *w, bytes collateral)
     verdict_clear(&w->verdict);
     TRY(attest_verify(buf_view(&w->answer), &settings, &w->verdict));
     w->judged = true;
-    return OK;
+    return w->verdict.accepted ? see(w, collateral) : OK;
 }
 
 /* The document may be old and was made for another nonce; all else is asked of it. */
@@ -335,11 +380,7 @@ static void on_collateral(struct supply_ask *ask, err e, bytes collateral)
 /* Vendors are asked about nothing that the policy refuses anyway. */
 static bool is_accepted_platform(const struct policy *policy, bytes platform)
 {
-    for (size_t i = 0; i < policy->platforms_n; i++) {
-        if (bytes_equal(platform, bytes_str(policy->platforms[i])))
-            return true;
-    }
-    return false;
+    return policy != NULL && policy_names_platform(policy, platform);
 }
 
 static err complete_and_judge(struct watch *w)
@@ -374,6 +415,8 @@ static err next_step(struct watch *w)
 
 static void look(struct watch *w)
 {
+    if (w->trust->settings.policy == NULL)
+        return;
     w->looked_ms = loop_now_ms(w->trust->loop);
     err e = link_is_up(w->link) ? ask_bundle(w)
                                 : err_raise(ERR_UNAVAILABLE, __FILE__, __func__, __LINE__);
@@ -404,6 +447,60 @@ void trust_hurry(struct trust *t, size_t place)
     look_in(w, since_ms < HURRY_GAP_MS ? HURRY_GAP_MS - since_ms : HURRY_MS);
 }
 
+/* ---- another policy ---- */
+
+/* Evidence was fresh when it was accepted; a new look follows anyway. */
+static bool still_fits(struct watch *w)
+{
+    const struct verify_settings settings = { .policy = w->trust->settings.policy,
+                                              .now = clock_wall_s(),
+                                              .nonce = BYTES_ARRAY(w->kept.nonce),
+                                              .collateral = buf_view(&w->kept.collateral),
+                                              .any_age = true };
+    verdict_clear(&w->verdict);
+    err e = attest_verify(buf_view(&w->kept.bundle), &settings, &w->verdict);
+    w->judged = e.code == ERR_OK;
+    return w->judged && w->verdict.accepted;
+}
+
+static void judge_again(struct watch *w)
+{
+    bool fits = still_fits(w);
+    w->proved = false;
+    memset(w->document, 0, sizeof w->document);
+    if (fits)
+        return;
+    trusted_withdraw(w->trusted);
+    drop_trusted(w);
+    LOG_ERROR(w->trust->settings.log, "worker does not fit the new policy",
+              F_U64("worker", w->place), F_WORD_OF("check", failed_check(&w->verdict)));
+}
+
+static void accept_nobody(struct watch *w)
+{
+    loop_timer_stop(&w->timer);
+    trusted_withdraw(w->trusted);
+    drop_trusted(w);
+    verdict_clear(&w->verdict);
+    w->judged = false;
+}
+
+void trust_use_policy(struct trust *t, const struct policy *policy)
+{
+    t->settings.policy = policy;
+    for (size_t i = 0; i < t->n; i++) {
+        struct watch *w = &t->watches[i];
+        end_look(w);
+        if (policy == NULL)
+            accept_nobody(w);
+        else if (w->trusted != NULL)
+            judge_again(w);
+        if (policy != NULL)
+            look_in(w, HURRY_MS);
+    }
+    trust_publish(t);
+}
+
 /* ---- the link ---- */
 
 static void on_up(struct link *k, void *owner)
@@ -420,7 +517,7 @@ static void on_down(struct link *k, void *owner, err why)
     (void)k;
     (void)why;
     if (w->step == WATCH_IDLE)
-        publish(w->trust);
+        trust_publish(w->trust);
 }
 
 static void on_head(struct link_stream *s, unsigned status, const struct link_field *fields,
@@ -513,6 +610,8 @@ void trust_free(struct trust *t)
         verdict_clear(&w->verdict);
         buf_clear(&w->answer);
         buf_clear(&w->evidence);
+        proof_clear(&w->seen);
+        proof_clear(&w->kept);
     }
     mem_free(t);
 }

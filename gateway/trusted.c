@@ -27,6 +27,7 @@ err trusted_new(struct trusted **out, size_t place, const struct verdict *verdic
     ENSURE(verdict->accepted, UNTRUSTED);
     TRY(mem_new(&t));
     atomic_init(&t->refs, 1);
+    atomic_init(&t->withdrawn, false);
     t->place = place;
     memcpy(t->name, verdict->worker, sizeof t->name);
     memcpy(t->identity, verdict->identity, sizeof t->identity);
@@ -59,6 +60,17 @@ void trusted_unref(struct trusted *t)
         return;
     buf_clear(&t->key_list);
     mem_free(t);
+}
+
+void trusted_withdraw(struct trusted *t)
+{
+    if (t != NULL)
+        atomic_store(&t->withdrawn, true);
+}
+
+bool trusted_is_withdrawn(const struct trusted *t)
+{
+    return atomic_load(&t->withdrawn);
 }
 
 err trust_view_new(struct trust_view **out)

@@ -26,6 +26,7 @@ struct trusted {
     struct buf key_list;                  /* owned; config borrows from it */
     struct key_config config;
     char hint[KEY_CONFIG_HINT_LEN + 1];
+    _Atomic bool withdrawn; /* the one thing that changes, once: see trusted_withdraw() */
 };
 
 /* Copies from an accepted verdict. ERR_UNSUPPORTED when no key configuration is usable. */
@@ -33,6 +34,11 @@ err trusted_new(struct trusted **out, size_t place, const struct verdict *verdic
                 const uint8_t document[static VERDICT_DIGEST_LEN], int64_t now);
 struct trusted *trusted_ref(struct trusted *t);
 void trusted_unref(struct trusted *t); /* NULL is allowed */
+
+/* Nothing is sealed to it from now on, by any thread, whether or not the next view is there yet; what
+ * is under way may end. NULL is allowed. */
+void trusted_withdraw(struct trusted *t);
+bool trusted_is_withdrawn(const struct trusted *t);
 
 /* All workers, with gaps where one is not trusted; and the page about them. */
 struct trust_view {

@@ -226,6 +226,69 @@ static void who_is_trusted_no_more_is_cut_off(void **state)
     tear_down(&f);
 }
 
+static void withdraw(struct fixture *f, size_t i)
+{
+    trusted_withdraw(pool_view(f->pool)->workers[i]);
+}
+
+static void nothing_goes_to_who_was_withdrawn_before_the_next_view(void **state)
+{
+    (void)state;
+    struct fixture f;
+    size_t place;
+    set_up(&f, 100);
+    trust_and_connect(&f, (const int64_t[]){ 100, 100, 0 });
+    withdraw(&f, 0);
+    CHECK(place_of(pool_choose(f.pool, SIZE_MAX)) == 1 && place_of(pool_choose(f.pool, 1)) == 1);
+    withdraw(&f, 1);
+    CHECK(pool_choose(f.pool, SIZE_MAX) == NULL && !pool_is_ready(f.pool));
+    CHECK(!pool_is_full(f.pool) && !pool_has_expired(f.pool, &place));
+    tear_down(&f);
+}
+
+static void what_is_under_way_at_one_that_was_withdrawn_may_finish(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct link_stream *stream;
+    const struct link_request request = { .method = BYTES_LIT("POST"), .path = BYTES_LIT("/") };
+    set_up(&f, 100);
+    trust_and_connect(&f, (const int64_t[]){ 100, 0, 0 });
+    struct pool_worker *w = pool_choose(f.pool, SIZE_MAX);
+    pool_worker_add(w, 1);
+    CHECK_OK(link_submit(pool_worker_link(w), &request, &stream, &f));
+    turns(&f);
+    withdraw(&f, 0);
+    trust(&f, (const int64_t[]){ 0, 0, 0 });
+    trust(&f, (const int64_t[]){ 0, 0, 0 });
+    turns(&f);
+    CHECK(f.lost == 0 && link_is_up(pool_worker_link(w)));
+    CHECK(pool_choose(f.pool, SIZE_MAX) == NULL && !pool_is_ready(f.pool));
+    pool_worker_add(w, -1);
+    turns(&f);
+    CHECK(pool_worker_link(w) == NULL && f.lost == 1);
+    tear_down(&f);
+}
+
+static void one_that_was_withdrawn_and_is_trusted_again_keeps_its_connection(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f, 100);
+    trust_and_connect(&f, (const int64_t[]){ 100, 0, 0 });
+    struct pool_worker *w = pool_choose(f.pool, SIZE_MAX);
+    struct link *link = pool_worker_link(w);
+    pool_worker_add(w, 1);
+    withdraw(&f, 0);
+    trust(&f, (const int64_t[]){ 0, 0, 0 });
+    trust(&f, (const int64_t[]){ 100, 0, 0 });
+    CHECK(pool_choose(f.pool, SIZE_MAX) == w && pool_worker_link(w) == link);
+    pool_worker_add(w, -1);
+    turns(&f);
+    CHECK(pool_choose(f.pool, SIZE_MAX) == w && pool_worker_link(w) == link);
+    tear_down(&f);
+}
+
 static void new_keys_leave_the_connection_alone(void **state)
 {
     (void)state;
@@ -280,6 +343,9 @@ int main(void)
         cmocka_unit_test(the_one_with_the_fewest_requests_is_chosen),
         cmocka_unit_test(the_one_to_avoid_is_the_last_resort),
         cmocka_unit_test(who_is_trusted_no_more_is_cut_off),
+        cmocka_unit_test(nothing_goes_to_who_was_withdrawn_before_the_next_view),
+        cmocka_unit_test(what_is_under_way_at_one_that_was_withdrawn_may_finish),
+        cmocka_unit_test(one_that_was_withdrawn_and_is_trusted_again_keeps_its_connection),
         cmocka_unit_test(new_keys_leave_the_connection_alone),
         cmocka_unit_test(expired_keys_are_not_used_and_told),
         cmocka_unit_test(full_is_something_else_than_absent),

@@ -1,0 +1,364 @@
+#include "gateway/keeper.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/attr.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+enum { STATE_MAX = 256, DIGEST_HEX_LEN = 2 * SHA256_LEN, CLOSE_S = 2, CLOSE_MS = 50 };
+
+static const char SIMULATED[] = "platforms: [simulated]\nmeasurements: any\n";
+
+#define STATE_HEAD "sealgate-policy-state-v1\nversion: "
+#define STATE_MIDDLE "\nsigned: "
+
+static const struct word OUTCOMES[POLICY_OUTCOMES] = {
+#define X(name, word) [POLICY_##name] = WORD_INIT(word),
+    POLICY_OUTCOME_LIST(X)
+#undef X
+};
+
+/* Which file it was; a change of any of it is a change of the file. */
+struct stamp {
+    ino_t inode;
+    off_t size;
+    int64_t mtime_s;
+    int64_t mtime_ns;
+};
+
+/* The highest version that was in force. */
+struct memory {
+    uint64_t version; /* 0: none */
+    uint8_t digest[SHA256_LEN];
+};
+
+struct keeper {
+    struct loop *loop;
+    struct keeper_settings settings;
+    struct policy_keys keys;
+    struct memory memory;
+    struct policy *policy; /* NULL: expired */
+    struct policy_facts facts;
+    int64_t loaded_at;
+    enum policy_outcome latest; /* of the latest reading */
+    struct stamp read;          /* the file that was read */
+    struct stamp seen;          /* the file at the latest look */
+    uint64_t looked_ms;
+    struct loop_timer timer;
+};
+
+/* ---- what is remembered ---- */
+
+static err read_memory(bytes text, struct memory *out)
+{
+    BUF_AUTO digest = BUF(SHA256_LEN);
+    ENSURE(bytes_starts(text, BYTES_LIT(STATE_HEAD)), MALFORMED);
+    bytes rest = bytes_slice(text, sizeof STATE_HEAD - 1, text.len);
+    bytes number = bytes_slice(rest, 0, text_find(rest, BYTES_LIT("\n")));
+    rest = bytes_slice(rest, number.len + sizeof STATE_MIDDLE - 1, DIGEST_HEX_LEN);
+    ENSURE(text_u64(number, &out->version) && out->version > 0, MALFORMED);
+    TRY(text_hex_decode(&digest, rest));
+    ENSURE(digest.len == SHA256_LEN, MALFORMED);
+    memcpy(out->digest, digest.at, SHA256_LEN);
+    return OK;
+}
+
+static err write_memory(const struct memory *m, struct buf *out)
+{
+    TRY(buf_addf(out, STATE_HEAD "%llu" STATE_MIDDLE, (unsigned long long)m->version));
+    TRY(text_hex_encode(out, BYTES_ARRAY(m->digest)));
+    return buf_add_u8(out, '\n');
+}
+
+/* No file: nothing was ever in force. Anything but what is written here is refused, since a gateway
+ * that forgets takes old policies. */
+static err recall(struct keeper *k)
+{
+    BUF_AUTO text = BUF(STATE_MAX);
+    BUF_AUTO again = BUF(STATE_MAX);
+    if (k->settings.state == NULL)
+        return OK;
+    err e = file_read(&text, k->settings.state);
+    if (e.code == ERR_NOT_FOUND)
+        return OK;
+    TRY(e);
+    TRY(read_memory(buf_view(&text), &k->memory));
+    TRY(write_memory(&k->memory, &again));
+    ENSURE(bytes_equal(buf_view(&text), buf_view(&again)), MALFORMED);
+    return OK;
+}
+
+static bool is_older(const struct keeper *k, const struct policy_facts *f)
+{
+    if (!f->is_bundle || f->version != k->memory.version)
+        return f->is_bundle && f->version < k->memory.version;
+    return !bytes_equal(BYTES_ARRAY(f->digest), BYTES_ARRAY(k->memory.digest));
+}
+
+static bool remember(struct keeper *k, const struct policy_facts *f)
+{
+    BUF_AUTO text = BUF(STATE_MAX);
+    struct memory m = { .version = f->version };
+    memcpy(m.digest, f->digest, sizeof m.digest);
+    if (!f->is_bundle || f->version == k->memory.version)
+        return true;
+    if (k->settings.state == NULL || write_memory(&m, &text).code != ERR_OK ||
+        file_write(k->settings.state, buf_view(&text)).code != ERR_OK)
+        return false;
+    k->memory = m;
+    return true;
+}
+
+/* ---- reading ---- */
+
+static bool is_simulated(const struct keeper *k)
+{
+    return strcmp(k->settings.path, "simulated") == 0;
+}
+
+static bool read_file(struct keeper *k, struct buf *file)
+{
+    if (is_simulated(k))
+        return buf_add_str(file, SIMULATED).code == ERR_OK;
+    return file_read(file, k->settings.path).code == ERR_OK;
+}
+
+static void say(struct buf *message, const char *name, const char *what)
+{
+    if (message != NULL && message->len == 0)
+        (void)buf_addf(message, "%s: %s", name, what);
+}
+
+/* The new policy and what is known of it; POLICY_ACCEPTED, or why not. */
+static enum policy_outcome obtain(struct keeper *k, struct policy **policy,
+                                  struct policy_facts *facts, struct buf *message)
+{
+    const char *name = k->settings.path;
+    enum policy_outcome outcome = POLICY_UNREAD;
+    BUF_AUTO file = BUF(POLICY_BUNDLE_MAX);
+    err e = OK;
+    if (read_file(k, &file))
+        e = policy_open(policy, &outcome, facts, buf_view(&file), name, &k->keys, clock_wall_s(),
+                        message);
+    if (e.code != ERR_OK || outcome == POLICY_UNREAD)
+        say(message, name, "the policy cannot be read");
+    if (outcome == POLICY_ACCEPTED && is_older(k, facts))
+        outcome = POLICY_OLDER;
+    else if (outcome == POLICY_ACCEPTED && !remember(k, facts))
+        outcome = POLICY_UNKEPT;
+    if (outcome == POLICY_OLDER)
+        say(message, name, "a later version was in force already (policy_state)");
+    if (outcome == POLICY_UNKEPT)
+        say(message, name, "signed, but policy_state cannot be written to remember its version");
+    if (outcome != POLICY_ACCEPTED) {
+        policy_free(*policy);
+        *policy = NULL;
+    }
+    return outcome;
+}
+
+static void show(const struct keeper *k)
+{
+    const struct metering *m = k->settings.metering;
+    struct metrics_block *b = k->settings.block;
+    metrics_gauge_set(b, m->policy_in_force, 0, 0, k->policy != NULL);
+    metrics_gauge_set(b, m->policy_version, 0, 0, (int64_t)k->facts.version);
+    metrics_gauge_set(b, m->policy_expires, 0, 0, k->facts.expires);
+}
+
+static void put_in_force(struct keeper *k, struct policy *policy, const struct policy_facts *facts)
+{
+    k->policy = policy;
+    k->facts = *facts;
+    k->loaded_at = clock_wall_s();
+}
+
+/* Once it holds everywhere. */
+static void announce(const struct keeper *k)
+{
+    const struct policy_facts *f = &k->facts;
+    show(k);
+    LOG_INFO(k->settings.log, "policy in force", F_U64("version", f->version),
+             F_HEX("digest", f->digest, sizeof f->digest));
+    if (f->is_bundle && k->keys.n == 0)
+        LOG_WARN(k->settings.log, "policy is signed, but policy_key does not say by whom");
+}
+
+static void replace(struct keeper *k, struct policy *policy, const struct policy_facts *facts)
+{
+    struct policy *before = k->policy;
+    put_in_force(k, policy, facts);
+    k->settings.changed(k->settings.owner, policy);
+    announce(k);
+    policy_free(before);
+}
+
+static bool is_same(const struct keeper *k, const struct policy_facts *facts)
+{
+    return k->policy != NULL &&
+           bytes_equal(BYTES_ARRAY(facts->digest), BYTES_ARRAY(k->facts.digest));
+}
+
+static void get_stamp(const struct keeper *k, struct stamp *out)
+{
+    struct stat s;
+    *out = (struct stamp){ 0 };
+    if (is_simulated(k) || stat(k->settings.path, &s) != 0)
+        return;
+    out->inode = s.st_ino;
+    out->size = s.st_size;
+    out->mtime_s = s.st_mtim.tv_sec;
+    out->mtime_ns = s.st_mtim.tv_nsec;
+}
+
+static bool same_stamp(const struct stamp *a, const struct stamp *b)
+{
+    return a->inode == b->inode && a->size == b->size && a->mtime_s == b->mtime_s &&
+           a->mtime_ns == b->mtime_ns;
+}
+
+void keeper_reload(struct keeper *k)
+{
+    struct policy *policy = NULL;
+    struct policy_facts facts = { 0 };
+    get_stamp(k, &k->read);
+    k->seen = k->read;
+    k->latest = obtain(k, &policy, &facts, NULL);
+    metrics_add(k->settings.block, k->settings.metering->policy_loads, k->latest, 0, 1);
+    if (k->latest != POLICY_ACCEPTED) {
+        LOG_ERROR(k->settings.log, "policy refused, what is in force stays",
+                  F_WORD_OF("why", OUTCOMES[k->latest]), F_U64("version", facts.version));
+        k->settings.noted(k->settings.owner);
+    } else if (is_same(k, &facts)) {
+        policy_free(policy);
+        k->facts.signatures_n = facts.signatures_n;
+        LOG_INFO(k->settings.log, "policy unchanged", F_U64("version", facts.version));
+        k->settings.noted(k->settings.owner);
+    } else {
+        replace(k, policy, &facts);
+    }
+}
+
+/* ---- following ---- */
+
+static void end_policy(struct keeper *k)
+{
+    struct policy *before = k->policy;
+    k->policy = NULL;
+    k->settings.changed(k->settings.owner, NULL);
+    show(k);
+    LOG_ERROR(k->settings.log, "policy has expired, no worker is accepted any more",
+              F_U64("version", k->facts.version));
+    policy_free(before);
+}
+
+static void look_at_file(struct keeper *k)
+{
+    struct stamp now;
+    if (loop_now_ms(k->loop) - k->looked_ms < KEEPER_LOOK_MS)
+        return;
+    k->looked_ms = loop_now_ms(k->loop);
+    get_stamp(k, &now);
+    bool still = same_stamp(&now, &k->seen);
+    k->seen = now;
+    if (still && !same_stamp(&now, &k->read))
+        keeper_reload(k);
+}
+
+/* Closer together when the end is near. */
+static void on_look(struct loop_timer *timer)
+{
+    struct keeper *k = CONTAINER_OF(timer, struct keeper, timer);
+    look_at_file(k);
+    bool ends = k->policy != NULL && k->facts.expires != 0;
+    int64_t left_s = k->facts.expires - clock_wall_s();
+    if (ends && left_s <= 0)
+        end_policy(k);
+    loop_timer_start(k->loop, timer, ends && left_s <= CLOSE_S ? CLOSE_MS : KEEPER_LOOK_MS,
+                     on_look);
+}
+
+/* ---- the whole ---- */
+
+static err take_keys(struct keeper *k, struct buf *message)
+{
+    for (size_t i = 0; i < k->settings.keys->n; i++) {
+        const char *hex = k->settings.keys->at[i];
+        if (policy_keys_add(&k->keys, bytes_str(hex)).code == ERR_OK)
+            continue;
+        say(message, "policy_key", "give each public key as 64 hex digits, at most 8 keys");
+        FAIL(CONFIG);
+    }
+    return OK;
+}
+
+static err begin(struct keeper *k, struct buf *message)
+{
+    struct policy *policy = NULL;
+    struct policy_facts facts = { 0 };
+    TRY(take_keys(k, message));
+    if (recall(k).code != ERR_OK) {
+        say(message, "policy_state", "is not what a gateway has written there");
+        FAIL(CONFIG);
+    }
+    get_stamp(k, &k->read);
+    k->seen = k->read;
+    k->looked_ms = loop_now_ms(k->loop);
+    k->latest = obtain(k, &policy, &facts, message);
+    ENSURE(k->latest == POLICY_ACCEPTED, CONFIG);
+    put_in_force(k, policy, &facts);
+    announce(k);
+    loop_timer_start(k->loop, &k->timer, KEEPER_LOOK_MS, on_look);
+    return OK;
+}
+
+err keeper_open(struct keeper **out, struct loop *loop, const struct keeper_settings *settings,
+                struct buf *message)
+{
+    struct keeper *k;
+    TRY(mem_new(&k));
+    k->loop = loop;
+    k->settings = *settings;
+    err e = begin(k, message);
+    if (e.code == ERR_OK)
+        *out = k;
+    else
+        keeper_close(k);
+    return e;
+}
+
+void keeper_close(struct keeper *k)
+{
+    if (k == NULL)
+        return;
+    loop_timer_stop(&k->timer);
+    policy_free(k->policy);
+    mem_free(k);
+}
+
+const struct policy *keeper_policy(const struct keeper *k)
+{
+    return k->policy;
+}
+
+void keeper_write(const struct keeper *k, struct json_out *j)
+{
+    const struct policy_facts *f = &k->facts;
+    json_begin_object(j, "policy");
+    json_put_bool(j, "in_force", k->policy != NULL);
+    json_put_i64(j, "loaded_at", k->loaded_at);
+    json_put_hex(j, "sha256", BYTES_ARRAY(f->digest));
+    json_put_bool(j, "signed", f->is_bundle);
+    if (f->is_bundle) {
+        json_put_u64(j, "version", f->version);
+        json_put_i64(j, "created_at", f->created);
+        json_put_i64(j, "expires_at", f->expires);
+        json_put_u64(j, "signatures", f->signatures_n);
+    }
+    json_put_str(j, "latest_load", OUTCOMES[k->latest].text);
+    json_close(j);
+}
