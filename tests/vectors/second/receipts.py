@@ -22,6 +22,7 @@ KEYS = {"iss": 1, "iat": 6, "cti": 7, "eat_nonce": 10, "eat_profile": 265, "mode
         "policy_version": -65544, "sequence_number": -65545, "execution_time_ms": -65546,
         "memory_peak_mb": -65547, "security_mode": -65548, "model_hash_scheme": -65549,
         "gpu": -70001}
+PUBLIC = prim.ed25519_public(SEED).hex()
 
 
 def filled(names, length, first):
@@ -70,12 +71,12 @@ def readable(value):
 
 def good(about, c):
     return {"description": about, "signing_key_seed_hex": SEED.hex(),
-            "public_key_hex": prim.ed25519_public(SEED).hex(), "claims": readable(c),
+            "public_key_hex": PUBLIC, "claims": readable(c),
             "receipt_hex": signed(encoded(c)).hex(), "payload_hex": encoded(c).hex()}
 
 
 def bad(about, payload, layer, check, code, policy=None):
-    v = {"description": about, "public_key_hex": prim.ed25519_public(SEED).hex(),
+    v = {"description": about, "public_key_hex": PUBLIC,
          "receipt_hex": signed(payload).hex(),
          "expected_failure": {"layer": layer, "check": check, "code": code}}
     return {**v, "verify_policy": policy} if policy else v
