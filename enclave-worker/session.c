@@ -610,13 +610,15 @@ static err ask_engine(struct session *s)
     struct worker *w = worker_of(s);
     BUF_AUTO target = BUF(TARGET_MAX);
     struct engine_field fields[ENGINE_FIELDS_MAX];
+    struct inner_trace trace;
     TRY(route_write_target(&target, s->request.head.path));
+    inner_trace(&s->request, &trace);
     const struct engine_request request = {
         .method = s->request.head.method,
         .path = buf_view(&target),
         .fields = fields,
         .fields_n = inner_engine_fields(&s->request, buf_view(&w->engine_authorization),
-                                        w->tokens.n == 0, fields),
+                                        w->tokens.n == 0, &trace, fields),
         .body = buf_view(&s->content),
     };
     return engine_start(w->engine, &request, &ENGINE_EVENTS, s, &s->call);

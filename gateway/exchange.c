@@ -8,8 +8,6 @@
  */
 #include "gateway/exchange.h"
 
-#include <inttypes.h>
-
 #include "api/peek.h"
 #include "base/clock.h"
 #include "base/httpdate.h"
@@ -21,6 +19,7 @@
 #include "gateway/seal.h"
 #include "receipts/check.h"
 #include "wire/names.h"
+#include "wire/trace.h"
 
 enum {
     SEND_AHEAD = 512 * 1024,  /* sealed bytes queued for the worker */
@@ -231,8 +230,21 @@ static bytes authorization_of(const struct exchange *x)
     return kept_field(&x->request, FIELD_AUTHORIZATION);
 }
 
+/* What was read is written anew; both must stay in place as long as the fields. */
+static size_t add_trace(struct bhttp_field *fields, size_t n, const struct trace_found *trace,
+                        char parent[static TRACE_PARENT_LEN + 1])
+{
+    if (!trace_is_set(&trace->trace))
+        return n;
+    trace_write(&trace->trace, parent);
+    n = add_field(fields, n, FIELD_TRACEPARENT, bytes_of(parent, TRACE_PARENT_LEN));
+    return add_field(fields, n, FIELD_TRACESTATE, bytes_of(trace->state, trace->state_len));
+}
+
 static err make_seal(struct exchange *x)
 {
+    struct trace_found trace;
+    char parent[TRACE_PARENT_LEN + 1];
     char date[HTTPDATE_LEN + 1];
     struct bhttp_field fields[BHTTP_FIELDS_MAX];
     size_t n = 0;
@@ -241,6 +253,8 @@ static err make_seal(struct exchange *x)
     n = add_field(fields, n, FIELD_REQUEST_ID, bytes_str(x->guest.id));
     n = add_field(fields, n, FIELD_AUTHORIZATION, authorization_of(x));
     n = add_field(fields, n, FIELD_RECEIPT_NONCE, kept_field(&x->request, FIELD_RECEIPT_NONCE));
+    trace_find(x->request.head.fields, x->request.head.fields_n, &trace);
+    n = add_trace(fields, n, &trace, parent);
     for (size_t i = 0; i < x->request.head.fields_n && n < BHTTP_FIELDS_MAX; i++) {
         if (kept_passes(x->request.head.fields[i].name))
             fields[n++] = x->request.head.fields[i];
@@ -358,7 +372,8 @@ static bool takes_field(const struct bhttp_field *f, size_t *room)
     const struct front_field field = { f->name, f->value };
     size_t len = f->name.len + f->value.len;
     if (!kept_passes(f->name) || bytes_equal(f->name, BYTES_LIT(FIELD_CONTENT_TYPE)) ||
-        len > *room || !front_takes(&field))
+        bytes_equal(f->name, BYTES_LIT(FIELD_OPENAI_VERSION)) || len > *room ||
+        !front_takes(&field))
         return false;
     *room -= len;
     return true;
@@ -400,11 +415,10 @@ static err begin_with(struct exchange *x, unsigned status, int64_t content_lengt
 {
     struct front_field fields[FRONT_FIELDS_MAX];
     BUF_AUTO url = BUF(256);
-    BUF_AUTO ms = BUF(32);
+    char ms[GUEST_MS_LEN + 1];
     TRY(buf_add_str(&url, PATH_RECEIPTS "/"));
     TRY(buf_add(&url, kept_field(&x->answer, FIELD_RECEIPT_ID)));
-    TRY(buf_addf(&ms, "%" PRIu64, (clock_steady_us() - x->guest.began_us) / 1000));
-    size_t n = answer_fields(x, fields, buf_view(&url), buf_view(&ms));
+    size_t n = answer_fields(x, fields, buf_view(&url), guest_ms(&x->guest, ms));
     if (content != NULL)
         TRY(front_respond_take(x->guest.request, status, fields, n, content));
     else
@@ -947,6 +961,18 @@ struct collected {
     size_t n;
 };
 
+/* Of what does not simply pass, what make_seal() reads. */
+static bool is_for_us(bytes name)
+{
+    static const char *const names[] = { FIELD_AUTHORIZATION, FIELD_RECEIPT_NONCE,
+                                         FIELD_TRACEPARENT, FIELD_TRACESTATE };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (bytes_equal(name, bytes_str(names[i])))
+            return true;
+    }
+    return false;
+}
+
 static bool collect(void *ctx, bytes name, bytes value)
 {
     struct collected *c = ctx;
@@ -957,8 +983,7 @@ static bool collect(void *ctx, bytes name, bytes value)
         lower[i] = name.at[i] >= 'A' && name.at[i] <= 'Z' ? (uint8_t)(name.at[i] + 32) : name.at[i];
     c->names_len += name.len;
     bytes kept = bytes_of(lower, name.len);
-    if (kept_passes(kept) || bytes_equal(kept, BYTES_LIT(FIELD_AUTHORIZATION)) ||
-        bytes_equal(kept, BYTES_LIT(FIELD_RECEIPT_NONCE)))
+    if (kept_passes(kept) || is_for_us(kept))
         c->fields[c->n++] = (struct bhttp_field){ kept, value };
     return true;
 }

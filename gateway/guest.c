@@ -1,5 +1,8 @@
 #include "gateway/guest.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/text.h"
 #include "crypto/secret.h"
@@ -45,7 +48,7 @@ size_t guest_fields(const struct guest *g, struct front_field out[static GUEST_F
 {
     size_t n = 0;
     out[n++] = (struct front_field){ BYTES_LIT(FIELD_REQUEST_ID), bytes_str(g->id) };
-    out[n++] = (struct front_field){ BYTES_LIT("openai-version"), BYTES_LIT("2020-10-01") };
+    out[n++] = (struct front_field){ BYTES_LIT(FIELD_OPENAI_VERSION), BYTES_LIT("2020-10-01") };
     if (g->origin[0] == 0)
         return n;
     out[n++] =
@@ -56,11 +59,19 @@ size_t guest_fields(const struct guest *g, struct front_field out[static GUEST_F
     return n;
 }
 
+bytes guest_ms(const struct guest *g, char out[static GUEST_MS_LEN + 1])
+{
+    int len = snprintf(out, GUEST_MS_LEN + 1, "%" PRIu64, (clock_steady_us() - g->began_us) / 1000);
+    return bytes_of(out, len > 0 ? (size_t)len : 0);
+}
+
 static void answer(struct guest *g, unsigned status, const struct front_field *more, size_t more_n,
                    bytes body)
 {
-    struct front_field fields[GUEST_FIELDS_MAX + ERROR_FIELDS_MAX];
+    struct front_field fields[GUEST_FIELDS_MAX + ERROR_FIELDS_MAX + 1];
+    char ms[GUEST_MS_LEN + 1];
     size_t n = guest_fields(g, fields);
+    fields[n++] = (struct front_field){ BYTES_LIT(FIELD_PROCESSING_MS), guest_ms(g, ms) };
     for (size_t i = 0; i < more_n && i < ERROR_FIELDS_MAX; i++)
         fields[n++] = more[i];
     g->status = status;

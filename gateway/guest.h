@@ -14,7 +14,7 @@
 struct shard;
 struct guest;
 
-enum { GUEST_ID_LEN = 28, GUEST_FIELDS_MAX = 8 };
+enum { GUEST_ID_LEN = 28, GUEST_FIELDS_MAX = 8, GUEST_MS_LEN = 20 };
 
 struct guest_ops {
     void (*body)(struct guest *g, bytes piece);
@@ -42,6 +42,9 @@ err guest_init(struct guest *g, struct shard *shard, struct front_request *r,
 
 /* The fields every answer carries; returns how many, at most GUEST_FIELDS_MAX. */
 size_t guest_fields(const struct guest *g, struct front_field out[static GUEST_FIELDS_MAX]);
+
+/* Milliseconds since the request's head, for openai-processing-ms; a view of out. */
+bytes guest_ms(const struct guest *g, char out[static GUEST_MS_LEN + 1]);
 
 /* A whole answer. If that fails, the connection is broken off. */
 void guest_answer(struct guest *g, unsigned status, const char *media, bytes body);

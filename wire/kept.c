@@ -1,6 +1,7 @@
 #include "wire/kept.h"
 
 #include "base/mem.h"
+#include "wire/names.h"
 
 static size_t size_of(const struct bhttp_head *h)
 {
@@ -86,6 +87,8 @@ static const char *const STOPPED[] = {
     "x-api-key",
     "x-receipt-",
     "x-request-id",
+    FIELD_TRACEPARENT,
+    FIELD_TRACESTATE,
 };
 
 bool kept_passes(bytes name)

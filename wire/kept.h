@@ -23,7 +23,8 @@ bytes kept_field(const struct kept *k, const char *name);
 
 /*
  * Whether a request's field may go further than this hop. Left out: what belongs to one connection
- * or one hop, what only tells about the client's machine or browser, what Sealgate itself reads, and
- * the credentials (which the caller adds as its settings say). name is lower-case.
+ * or one hop, what only tells about the client's machine or browser, what Sealgate itself reads, the
+ * trace (which wire/trace.h reads and writes anew), and the credentials (which the caller adds as its
+ * settings say). name is lower-case.
  */
 bool kept_passes(bytes name);

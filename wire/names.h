@@ -52,6 +52,9 @@
 #define FIELD_RECEIPT_URL "x-receipt-url"
 #define FIELD_RETRY_AFTER "retry-after"
 #define FIELD_PROCESSING_MS "openai-processing-ms"
+#define FIELD_OPENAI_VERSION "openai-version"
+#define FIELD_TRACEPARENT "traceparent" /* W3C Trace Context */
+#define FIELD_TRACESTATE "tracestate"
 #define TRAILER_RECEIPT "receipt" /* worker to gateway: :base64: (RFC 8941 byte sequence) */
 #define TRAILER_PUBLIC_RECEIPT "x-receipt" /* gateway to client on HTTP/1.1 */
 

@@ -2,13 +2,15 @@
 #include "enclave-worker/inner.h"
 #include "tests/lib/law.h"
 
+#define PARENT "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
 static const struct bhttp_field FIELDS[] = {
     { BYTES_LIT("content-type"), BYTES_LIT("application/json") },
     { BYTES_LIT("authorization"), BYTES_LIT("Bearer client") },
     { BYTES_LIT("x-request-id"), BYTES_LIT("req_1") },
     { BYTES_LIT("cookie"), BYTES_LIT("a=b") },
     { BYTES_LIT("x-stainless-os"), BYTES_LIT("Linux") },
-    { BYTES_LIT("traceparent"), BYTES_LIT("00-1-2-01") },
+    { BYTES_LIT("traceparent"), BYTES_LIT(PARENT) },
     { BYTES_LIT("date"), BYTES_LIT("Sun, 06 Nov 1994 08:49:37 GMT") },
 };
 static const struct kept REQUEST = { .head = { .fields = FIELDS, .fields_n = ARRAY_LEN(FIELDS) } };
@@ -27,9 +29,11 @@ static void passes_on_what_describes_the_request(void **state)
 {
     (void)state;
     struct engine_field out[ENGINE_FIELDS_MAX];
-    size_t n = inner_engine_fields(&REQUEST, (bytes){ 0 }, true, out);
+    struct inner_trace trace;
+    inner_trace(&REQUEST, &trace);
+    size_t n = inner_engine_fields(&REQUEST, (bytes){ 0 }, true, &trace, out);
     CHECK_BYTES(sent(out, n, "content-type"), BYTES_LIT("application/json"));
-    CHECK_BYTES(sent(out, n, "traceparent"), BYTES_LIT("00-1-2-01"));
+    CHECK_BYTES(sent(out, n, "traceparent"), BYTES_LIT(PARENT));
     CHECK_BYTES(sent(out, n, "x-request-id"), BYTES_LIT("req_1"));
     CHECK_BYTES(sent(out, n, "authorization"), BYTES_LIT("Bearer client"));
     CHECK(n == 4);
@@ -39,11 +43,25 @@ static void the_operators_token_replaces_the_clients(void **state)
 {
     (void)state;
     struct engine_field out[ENGINE_FIELDS_MAX];
-    size_t n = inner_engine_fields(&REQUEST, BYTES_LIT("Bearer engine"), true, out);
+    struct inner_trace trace;
+    inner_trace(&REQUEST, &trace);
+    size_t n = inner_engine_fields(&REQUEST, BYTES_LIT("Bearer engine"), true, &trace, out);
     CHECK_BYTES(sent(out, n, "authorization"), BYTES_LIT("Bearer engine"));
     CHECK(n == 4);
-    n = inner_engine_fields(&REQUEST, (bytes){ 0 }, false, out);
+    n = inner_engine_fields(&REQUEST, (bytes){ 0 }, false, &trace, out);
     CHECK(sent(out, n, "authorization").len == 0 && n == 3);
+}
+
+static void a_trace_that_is_none_goes_nowhere(void **state)
+{
+    (void)state;
+    static const struct bhttp_field bad[] = { { BYTES_LIT("traceparent"), BYTES_LIT("00-1-2-01") },
+                                              { BYTES_LIT("tracestate"), BYTES_LIT("a=b") } };
+    const struct kept odd = { .head = { .fields = bad, .fields_n = ARRAY_LEN(bad) } };
+    struct engine_field out[ENGINE_FIELDS_MAX];
+    struct inner_trace trace;
+    inner_trace(&odd, &trace);
+    CHECK(inner_engine_fields(&odd, (bytes){ 0 }, true, &trace, out) == 0);
 }
 
 static void a_date_counts_within_its_window_both_ways(void **state)
@@ -66,6 +84,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(passes_on_what_describes_the_request),
         cmocka_unit_test(the_operators_token_replaces_the_clients),
+        cmocka_unit_test(a_trace_that_is_none_goes_nowhere),
         cmocka_unit_test(a_date_counts_within_its_window_both_ways),
     };
     return cmocka_run_group_tests_name("enclave-worker/inner", tests, NULL, NULL);

@@ -50,12 +50,12 @@ static void survives_every_failing_allocation(void **state)
 static void stops_what_tells_of_the_client(void **state)
 {
     (void)state;
-    static const char *const stopped[] = { "cookie",         "x-stainless-os",      "authorization",
-                                           "sec-fetch-mode", "proxy-authorization", "te",
-                                           "x-forwarded-for" };
-    static const char *const passes[] = { "content-type",   "accept", "openai-beta",
-                                          "traceparent",    "test",   "x-custom",
-                                          "idempotency-key" };
+    static const char *const stopped[] = {
+        "cookie", "x-stainless-os",  "authorization", "sec-fetch-mode", "proxy-authorization",
+        "te",     "x-forwarded-for", "traceparent",   "tracestate"
+    };
+    static const char *const passes[] = { "content-type", "accept",   "openai-beta",    "trace",
+                                          "test",         "x-custom", "idempotency-key" };
     for (size_t i = 0; i < ARRAY_LEN(stopped); i++)
         CHECK(!kept_passes(bytes_str(stopped[i])));
     for (size_t i = 0; i < ARRAY_LEN(passes); i++)
