@@ -7,6 +7,7 @@
 #include "attest/snp_table.h"
 #include "attest/tdx.h"
 #include "attest/tdx_tcb.h"
+#include "base/mem.h"
 #include "base/text.h"
 #include "crypto/crl.h"
 
@@ -56,6 +57,15 @@ static const struct {
                               .body_max = SNP_CERT_MAX,
                               .lasts = true,
                               .check = collateral_check_snp_vcek },
+    [COLLATERAL_NVGPU_OCSP] = { .word = "nvgpu-ocsp",
+                                .service = COLLATERAL_NVIDIA_OCSP,
+                                .body_max = COLLATERAL_OCSP_MAX,
+                                .check = collateral_check_nvgpu_ocsp },
+    [COLLATERAL_NVGPU_RIM] = { .word = "nvgpu-rim",
+                               .service = COLLATERAL_NVIDIA_RIM,
+                               .body_max = COLLATERAL_RIM_MAX,
+                               .lasts = true,
+                               .check = collateral_check_nvgpu_rim },
 };
 
 static bool is_kind(enum collateral_kind kind)
@@ -101,10 +111,15 @@ static err copy_text(char *to, size_t most, const struct buf *from)
 err collateral_want(struct collateral_plan *plan, enum collateral_kind kind, int issuer,
                     const struct buf *key, const struct buf *path)
 {
-    ENSURE(plan->n < COLLATERAL_NEEDS_MAX && issuer < (int)plan->n, INTERNAL);
+    ENSURE(issuer < (int)plan->n, INTERNAL);
+    ENSURE(plan->n < COLLATERAL_NEEDS_MAX, LIMIT);
+    if (plan->needs == NULL)
+        plan->needs = mem_alloc_array(COLLATERAL_NEEDS_MAX, sizeof *plan->needs);
+    ENSURE(plan->needs != NULL, NOMEM);
     struct collateral_need *need = &plan->needs[plan->n];
     need->kind = kind;
     need->issuer = issuer;
+    need->pair_at = need->pair_len = 0;
     TRY(copy_text(need->key, COLLATERAL_KEY_MAX, key));
     TRY(copy_text(need->path, COLLATERAL_PATH_MAX, path));
     plan->n++;
@@ -116,14 +131,26 @@ static bool is_platform(const struct bundle *b, const char *name)
     return bytes_equal(b->platform, bytes_str(name));
 }
 
-err collateral_plan_make(struct collateral_plan *out, const struct bundle *b, int64_t now)
+static err plan_all(struct collateral_plan *out, const struct bundle *b,
+                    const struct policy *policy, int64_t now)
 {
-    *out = (struct collateral_plan){ .issuer = BUF(COLLATERAL_CHAIN_MAX) };
-    err e = OK;
     if (is_platform(b, TDX_PLATFORM))
-        e = collateral_plan_tdx(out, b, now);
+        TRY(collateral_plan_tdx(out, b, now));
     else if (is_platform(b, SNP_PLATFORM) || is_platform(b, AZURE_PLATFORM))
-        e = collateral_plan_snp(out, b, now);
+        TRY(collateral_plan_snp(out, b, now));
+    out->cpu_n = out->n;
+    err e = collateral_plan_nvgpu(out, b, policy, now);
+    if (collateral_is_fault(e))
+        out->n = out->cpu_n;
+    return collateral_is_fault(e) ? OK : e;
+}
+
+err collateral_plan_make(struct collateral_plan *out, const struct bundle *b,
+                         const struct policy *policy, int64_t now)
+{
+    *out = (struct collateral_plan){ .issuer = BUF(COLLATERAL_CHAIN_MAX),
+                                     .pairs = BUF(COLLATERAL_PAIRS_MAX) };
+    err e = plan_all(out, b, policy, now);
     if (err_is_ok(e))
         return OK;
     collateral_plan_clear(out);
@@ -132,8 +159,17 @@ err collateral_plan_make(struct collateral_plan *out, const struct bundle *b, in
 
 void collateral_plan_clear(struct collateral_plan *plan)
 {
+    mem_free(plan->needs);
     buf_clear(&plan->issuer);
+    buf_clear(&plan->pairs);
     *plan = (struct collateral_plan){ 0 };
+}
+
+bytes collateral_plan_issuer(const struct collateral_plan *plan, size_t need)
+{
+    const struct collateral_need *n = &plan->needs[need];
+    return n->pair_len > 0 ? bytes_slice(buf_view(&plan->pairs), n->pair_at, n->pair_len)
+                           : buf_view(&plan->issuer);
 }
 
 /* ---- from a service ---- */
@@ -164,6 +200,16 @@ err collateral_url(struct buf *out, bytes base, const struct collateral_need *ne
         return buf_add_str(out, root_crl_of_intel);
     TRY(buf_add(out, base));
     return buf_add_str(out, need->path);
+}
+
+err collateral_request(struct buf *out, const struct collateral_need *need, bytes issuer,
+                       const char **media)
+{
+    *media = NULL;
+    if (need->kind != COLLATERAL_NVGPU_OCSP)
+        return OK;
+    *media = "application/ocsp-request";
+    return collateral_request_nvgpu_ocsp(out, issuer);
 }
 
 static bytes trim_lines(bytes text)
@@ -232,6 +278,8 @@ err collateral_take(enum collateral_kind kind, bytes body, bytes header, struct 
     }
     if (kinds[kind].list)
         return take_list(body, body_out);
+    if (kind == COLLATERAL_NVGPU_RIM)
+        return collateral_take_nvgpu_rim(body, body_out);
     return kind == COLLATERAL_SNP_VCEK ? take_certificate(body, body_out) : buf_add(body_out, body);
 }
 
@@ -256,7 +304,7 @@ int64_t collateral_refresh_at(enum collateral_kind kind, int64_t fetched_at, int
     return due < before_end ? due : fetched_at + (expires - fetched_at) / 2;
 }
 
-/* ---- for both platforms ---- */
+/* ---- for all platforms ---- */
 
 static err one_der(struct pem_certs *out, bytes der)
 {
@@ -309,7 +357,7 @@ const struct collateral_piece *collateral_piece_of(const struct collateral_plan 
 err collateral_join(struct buf *out, const struct collateral_plan *plan, const struct bundle *b,
                     const struct collateral_piece *pieces)
 {
-    if (plan->n == 0)
+    if (plan->cpu_n == 0)
         return OK;
     return is_platform(b, TDX_PLATFORM) ? collateral_join_tdx(out, plan, b, pieces)
                                         : collateral_join_snp(out, plan, b, pieces);

@@ -7,7 +7,8 @@
  * collateral_check() is genuine and current, and the verifier checks it all the same. Only the roots
  * that are pinned in this program count, not those a policy adds.
  *
- * Sources: Intel PCS API version 4 and its caches (PCCS), AMD 57230 (VCEK and KDS).
+ * Sources: Intel PCS API version 4 and its caches (PCCS), AMD 57230 (VCEK and KDS), RFC 6960 and
+ * NVIDIA's local_gpu_verifier (names of manifests).
  *
  *     kind         service  path                                              name, as in the key
  *     TCB_INFO     Intel    /tdx/certification/v4/tcb?fmspc=                  tdx-tcb-info-FMSPC
@@ -18,10 +19,14 @@
  *     SNP_CRL      AMD      /vcek/v1/LINE/crl                                 snp-crl-milan
  *     SNP_VCEK     AMD      /vcek/v1/LINE/CHIP?blSPL=&teeSPL=&snpSPL=&ucodeSPL=
  *                                                                snp-vcek-milan-CHIP-3-0-8-115
+ *     NVGPU_OCSP   NVIDIA   / (POST of a request)                     nvgpu-ocsp-SHA256
+ *     NVGPU_RIM    NVIDIA   /v1/rim/ID                                nvgpu-rim-ID
  */
 #pragma once
 
 #include "attest/bundle.h"
+#include "attest/nvgpu_bundle.h"
+#include "attest/policy.h"
 #include "attest/tdx_collateral.h"
 
 enum collateral_kind {
@@ -33,22 +38,38 @@ enum collateral_kind {
     COLLATERAL_SNP_CHAIN, /* ASK or ASVK, and ARK */
     COLLATERAL_SNP_CRL,
     COLLATERAL_SNP_VCEK,
+    COLLATERAL_NVGPU_OCSP, /* about one certificate of a GPU or switch */
+    COLLATERAL_NVGPU_RIM,  /* a manifest, XML */
     COLLATERAL_KINDS
 };
 
-enum collateral_service { COLLATERAL_INTEL = 0, COLLATERAL_AMD, COLLATERAL_SERVICES };
+enum collateral_service {
+    COLLATERAL_INTEL = 0,
+    COLLATERAL_AMD,
+    COLLATERAL_NVIDIA_OCSP,
+    COLLATERAL_NVIDIA_RIM,
+    COLLATERAL_SERVICES
+};
 
 #define COLLATERAL_INTEL_BASE "https://api.trustedservices.intel.com"
 #define COLLATERAL_AMD_BASE "https://kdsintf.amd.com"
+#define COLLATERAL_NVIDIA_OCSP_BASE "http://ocsp.ndis.nvidia.com" /* its answers are signed */
+#define COLLATERAL_NVIDIA_RIM_BASE "https://rim.attestation.nvidia.com"
 
 enum {
-    COLLATERAL_NEEDS_MAX = 4,
+    COLLATERAL_CPU_NEEDS_MAX = 4,
+    COLLATERAL_NEEDS_MAX = COLLATERAL_CPU_NEEDS_MAX + NVGPU_OCSP_MAX + NVGPU_RIMS_MAX,
     COLLATERAL_KEY_MAX = 199,
     COLLATERAL_PATH_MAX = 255,
     COLLATERAL_URL_MAX = 2048,
     COLLATERAL_BODY_MAX = 1024 * 1024, /* of any kind; collateral_body_max() has the tighter ones */
     COLLATERAL_CHAIN_MAX = TDX_CHAIN_MAX,
     COLLATERAL_HEADER_MAX = 3 * COLLATERAL_CHAIN_MAX, /* percent-encoded */
+    COLLATERAL_OCSP_MAX = 8 * 1024,                   /* genuine ones: 1 KiB */
+    COLLATERAL_RIM_MAX = 192 * 1024, /* genuine ones: 21 KiB, and a third more as they come */
+    COLLATERAL_REQUEST_MAX = 1024,
+    COLLATERAL_PAIRS_MAX = 256 * 1024, /* a genuine pair: 1.3 KiB */
+    COLLATERAL_GPU_MAX = NVGPU_OCSP_MAX * COLLATERAL_OCSP_MAX + NVGPU_RIMS_MAX * COLLATERAL_RIM_MAX,
     COLLATERAL_ENTRY_MAX = COLLATERAL_BODY_MAX + COLLATERAL_CHAIN_MAX + 1024,
     COLLATERAL_ENTRY_VERSION = 1 /* frozen */
 };
@@ -59,21 +80,28 @@ struct collateral_need {
     enum collateral_kind kind;
     char key[COLLATERAL_KEY_MAX + 1];   /* [a-z0-9-]; the same thing has the same key for ever */
     char path[COLLATERAL_PATH_MAX + 1]; /* below the service's base URL */
-    int issuer; /* the earlier need whose body has who issued this; -1: plan->issuer has it */
+    int issuer; /* the earlier need whose body has who issued this; -1: the plan has it */
+    size_t pair_at, pair_len; /* of NVGPU_OCSP, in plan->pairs */
 };
 
 struct collateral_plan {
-    struct collateral_need needs[COLLATERAL_NEEDS_MAX];
+    struct collateral_need *needs; /* owned: COLLATERAL_NEEDS_MAX, or NULL when n is 0 */
+    size_t cpu_n; /* those for the CPU's evidence come first; the rest is for the GPUs' */
     size_t n;
     struct buf issuer; /* owned: certificates, PEM or one DER, that were verified already */
+    struct buf pairs;  /* owned: a certificate and its issuer, DER, for each NVGPU_OCSP */
 };
 
 /* What a bundle's evidence needs beyond the collateral that it carries and that holds at that time.
  * Nothing for a platform that has none, and for evidence that no collateral could help: a chain in
- * it that does not hold, an unknown product line. *out is always set, for collateral_plan_clear().
- * An err is for memory only. */
-err collateral_plan_make(struct collateral_plan *out, const struct bundle *b, int64_t now);
+ * it that does not hold, an unknown product line. For GPUs only what the policy's `nvidia` asks for;
+ * policy NULL: nothing. *out is always set, for collateral_plan_clear(). An err is for memory only. */
+err collateral_plan_make(struct collateral_plan *out, const struct bundle *b,
+                         const struct policy *policy, int64_t now);
 void collateral_plan_clear(struct collateral_plan *plan);
+
+/* The `issuer` that collateral_check() and collateral_request() take for a need whose own is -1. */
+bytes collateral_plan_issuer(const struct collateral_plan *plan, size_t need);
 
 /* ---- from a service ---- */
 
@@ -89,14 +117,19 @@ const char *collateral_header(enum collateral_kind kind);
  * matter, and one that ends in /sgx/certification/v4 is taken as the one without. ERR_LIMIT. */
 err collateral_url(struct buf *out, bytes base, const struct collateral_need *need);
 
+/* Appends what is sent there, by POST, and returns its media type; NULL for what is got by GET. */
+err collateral_request(struct buf *out, const struct collateral_need *need, bytes issuer,
+                       const char **media);
+
 /* A piece in the form it is kept and used in. Borrowed. */
 struct collateral_piece {
-    bytes body;  /* JSON as received; CRLs and VCEK in DER; a chain in PEM */
+    bytes
+        body; /* JSON as received; CRLs, VCEK and OCSP in DER; a chain in PEM; a manifest in XML */
     bytes chain; /* PEM; only of TCB info and QE identity */
 };
 
 /* Turns an answer into that form: a list in hex or a certificate in PEM, as caches have them, into
- * DER; a percent-encoded chain into PEM. ERR_MALFORMED, ERR_LIMIT. */
+ * DER; a percent-encoded chain into PEM; a manifest out of its JSON. ERR_MALFORMED, ERR_LIMIT. */
 err collateral_take(enum collateral_kind kind, bytes body, bytes header, struct buf *body_out,
                     struct buf *chain_out);
 
@@ -133,9 +166,14 @@ err collateral_entry_read(bytes in, const struct collateral_need *need,
 /* ---- together ---- */
 
 /* Appends the whole collateral for the verifier of b's platform: what the bundle carries, completed
- * by one piece per need of its plan. Nothing when the plan is empty. */
+ * by one piece per need of its plan. Nothing when the CPU's evidence needs nothing. */
 err collateral_join(struct buf *out, const struct collateral_plan *plan, const struct bundle *b,
                     const struct collateral_piece *pieces);
+
+/* The same for the GPUs' (attest/nvgpu_bundle.h), without what the bundle carries. At most
+ * COLLATERAL_GPU_MAX and a little. */
+err collateral_join_gpu(struct buf *out, const struct collateral_plan *plan,
+                        const struct collateral_piece *pieces);
 
 /* Appends TDX collateral of which a part is left out (empty), such as all but the logs. For bundles
  * whose collateral somebody else completes; no verifier accepts it as it is. */

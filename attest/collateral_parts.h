@@ -29,7 +29,8 @@ typedef err collateral_check_fn(const struct collateral_need *need,
                                 int64_t *expires);
 collateral_check_fn collateral_check_tcb_info, collateral_check_qe_identity,
     collateral_check_pck_crl, collateral_check_root_crl, collateral_check_snp_chain,
-    collateral_check_snp_crl, collateral_check_snp_vcek;
+    collateral_check_snp_crl, collateral_check_snp_vcek, collateral_check_nvgpu_ocsp,
+    collateral_check_nvgpu_rim;
 
 err collateral_plan_tdx(struct collateral_plan *out, const struct bundle *b, int64_t now);
 err collateral_join_tdx(struct buf *out, const struct collateral_plan *plan, const struct bundle *b,
@@ -37,6 +38,14 @@ err collateral_join_tdx(struct buf *out, const struct collateral_plan *plan, con
 err collateral_plan_snp(struct collateral_plan *out, const struct bundle *b, int64_t now);
 err collateral_join_snp(struct buf *out, const struct collateral_plan *plan, const struct bundle *b,
                         const struct collateral_piece *pieces);
+
+/* A no-op without a policy for GPUs or without their evidence. */
+err collateral_plan_nvgpu(struct collateral_plan *out, const struct bundle *b,
+                          const struct policy *policy, int64_t now);
+err collateral_request_nvgpu_ocsp(struct buf *out, bytes pair);
+
+/* The manifest in an answer of the RIM service, or the answer itself when it is XML. */
+err collateral_take_nvgpu_rim(bytes body, struct buf *out);
 
 /* The piece for the need of that kind, or NULL. */
 const struct collateral_piece *collateral_piece_of(const struct collateral_plan *plan,

@@ -263,7 +263,7 @@ err collateral_join_tdx(struct buf *out, const struct collateral_plan *plan, con
 {
     struct tdx_collateral c = carried_by(b);
     c.version = TDX_COLLATERAL_VERSION;
-    for (size_t i = 0; i < plan->n; i++)
+    for (size_t i = 0; i < plan->cpu_n; i++)
         put_piece(&c, plan->needs[i].kind, &pieces[i]);
     return tdx_collateral_write(out, &c);
 }

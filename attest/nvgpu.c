@@ -147,26 +147,25 @@ static err run_checks(struct run *r, enum nvgpu_reason *why)
 }
 
 static void run_init(struct run *r, const struct bundle *b, const struct policy *policy,
-                     int64_t now, const struct nvgpu_roots *roots)
+                     int64_t now, const struct nvgpu_means *means)
 {
     r->policy = policy->nvidia;
     nvgpu_nonce(b->nonce, b->identity, r->nonce);
     r->settings = (struct nvgpu_settings){ .nonce = BYTES_ARRAY(r->nonce), .at_s = now };
     r->rim_settings = (struct nvgpu_settings){ .at_s = now };
-    if (roots != NULL) {
-        r->settings.roots = roots->device;
-        r->settings.roots_n = roots->device != NULL;
-        r->rim_settings.roots = roots->rim;
-        r->rim_settings.roots_n = roots->rim != NULL;
-    }
+    r->settings.roots = means->device;
+    r->settings.roots_n = means->device != NULL;
+    r->rim_settings.roots = means->rim;
+    r->rim_settings.roots_n = means->rim != NULL;
 }
 
-static err examine(struct run *r, bytes evidence, enum nvgpu_reason *why)
+static err examine(struct run *r, bytes evidence, bytes collateral, enum nvgpu_reason *why)
 {
     *why = NVGPU_MALFORMED;
-    if (err_is_ok(nvgpu_bundle_read(evidence, &r->bundle)))
-        TRY(run_checks(r, why));
-    return OK;
+    err e = nvgpu_bundle_read(evidence, &r->bundle);
+    if (err_is_ok(e) && collateral.len > 0)
+        e = nvgpu_collateral_add(collateral, &r->bundle);
+    return err_is_ok(e) ? run_checks(r, why) : OK;
 }
 
 /* True when there is nothing more to look at. */
@@ -185,7 +184,7 @@ static bool settle_without_looking(const struct bundle *b, const struct policy *
 }
 
 err nvgpu_examine(const struct bundle *b, const struct policy *policy, int64_t now,
-                  const struct nvgpu_roots *roots, struct verifier_outcome *out,
+                  const struct nvgpu_means *means, struct verifier_outcome *out,
                   const char **subject)
 {
     struct run *r;
@@ -193,8 +192,8 @@ err nvgpu_examine(const struct bundle *b, const struct policy *policy, int64_t n
     if (settle_without_looking(b, policy, out))
         return OK;
     TRY(mem_new(&r));
-    run_init(r, b, policy, now, roots);
-    err e = examine(r, b->gpu_evidence, &why);
+    run_init(r, b, policy, now, means);
+    err e = examine(r, b->gpu_evidence, means->collateral, &why);
     for (size_t i = 0; i < NVGPU_RIMS_MAX; i++)
         nvgpu_rim_clear(&r->rims[i]);
     mem_free(r);

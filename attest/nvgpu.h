@@ -10,13 +10,15 @@
 #include "attest/nvgpu_bundle.h"
 #include "attest/verifier.h"
 
-struct nvgpu_roots {
+/* Zero: nothing but the bundle, and the pinned roots. */
+struct nvgpu_means {
+    bytes collateral; /* nvgpu_collateral_write(): beside what the bundle carries; empty: none */
     const struct x509_root *device; /* NULL: only the pinned one; for tests */
     const struct x509_root *rim;    /* likewise */
 };
 
 /* Fills *out, and *subject (static) when it fails. An err is for memory, never for evidence that is
- * wrong. roots NULL: the pinned ones. */
+ * wrong. */
 err nvgpu_examine(const struct bundle *b, const struct policy *policy, int64_t now,
-                  const struct nvgpu_roots *roots, struct verifier_outcome *out,
+                  const struct nvgpu_means *means, struct verifier_outcome *out,
                   const char **subject);

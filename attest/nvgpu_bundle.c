@@ -4,7 +4,7 @@
 
 #define NONCE_LABEL "sealgate/gpu-nonce/v1"
 
-enum { KEYS = 3, DEVICE_PARTS = 3 };
+enum { KEYS = 3, ADDED_KEYS = 2, DEVICE_PARTS = 3 };
 
 /* --- reading ----------------------------------------------------------------------------------- */
 
@@ -16,16 +16,17 @@ static err take_key(bytes *in, const char *wanted)
     return OK;
 }
 
+/* Behind the *out that the list has. */
 static err take_list(bytes *in, bytes *list, size_t most, size_t *out)
 {
     uint64_t n;
     TRY(cbor_take_array(in, &n));
-    ENSURE(n <= most, LIMIT);
-    for (size_t i = 0; i < n; i++) {
-        TRY(cbor_take_bytes(in, &list[i]));
-        ENSURE(list[i].len > 0, MALFORMED);
+    ENSURE(n <= most - *out, LIMIT);
+    for (uint64_t i = 0; i < n; i++) {
+        TRY(cbor_take_bytes(in, &list[*out]));
+        ENSURE(list[*out].len > 0, MALFORMED);
+        ++*out;
     }
-    *out = (size_t)n;
     return OK;
 }
 
@@ -43,15 +44,20 @@ static err take_device(bytes *in, struct nvgpu_device *out)
     return OK;
 }
 
+static err take_lists(bytes *in, struct nvgpu_bundle *b)
+{
+    TRY(take_key(in, "ocsp"));
+    TRY(take_list(in, b->ocsp, NVGPU_OCSP_MAX, &b->ocsp_n));
+    TRY(take_key(in, "rims"));
+    return take_list(in, b->rims, NVGPU_RIMS_MAX, &b->rims_n);
+}
+
 static err read_all(bytes in, struct nvgpu_bundle *b)
 {
     uint64_t n;
     TRY(cbor_take_map(&in, &n));
     ENSURE(n == KEYS, MALFORMED);
-    TRY(take_key(&in, "ocsp"));
-    TRY(take_list(&in, b->ocsp, NVGPU_OCSP_MAX, &b->ocsp_n));
-    TRY(take_key(&in, "rims"));
-    TRY(take_list(&in, b->rims, NVGPU_RIMS_MAX, &b->rims_n));
+    TRY(take_lists(&in, b));
     TRY(take_key(&in, "devices"));
     TRY(cbor_take_array(&in, &n));
     ENSURE(n > 0, MALFORMED);
@@ -71,6 +77,27 @@ err nvgpu_bundle_read(bytes in, struct nvgpu_bundle *out)
     return e;
 }
 
+static err read_added(bytes in, struct nvgpu_bundle *b)
+{
+    uint64_t n;
+    TRY(cbor_take_map(&in, &n));
+    ENSURE(n == ADDED_KEYS, MALFORMED);
+    TRY(take_lists(&in, b));
+    ENSURE(in.len == 0, MALFORMED);
+    return OK;
+}
+
+err nvgpu_collateral_add(bytes in, struct nvgpu_bundle *b)
+{
+    size_t ocsp_n = b->ocsp_n, rims_n = b->rims_n;
+    err e = read_added(in, b);
+    if (!err_is_ok(e)) {
+        b->ocsp_n = ocsp_n;
+        b->rims_n = rims_n;
+    }
+    return e;
+}
+
 /* --- writing ----------------------------------------------------------------------------------- */
 
 static err put_list(struct buf *out, const bytes *list, size_t n, size_t most)
@@ -82,6 +109,14 @@ static err put_list(struct buf *out, const bytes *list, size_t n, size_t most)
         TRY(cbor_put_bytes(out, list[i]));
     }
     return OK;
+}
+
+static err put_lists(struct buf *out, const struct nvgpu_bundle *b)
+{
+    TRY(cbor_put_text(out, BYTES_LIT("ocsp")));
+    TRY(put_list(out, b->ocsp, b->ocsp_n, NVGPU_OCSP_MAX));
+    TRY(cbor_put_text(out, BYTES_LIT("rims")));
+    return put_list(out, b->rims, b->rims_n, NVGPU_RIMS_MAX);
 }
 
 static err put_device(struct buf *out, const struct nvgpu_device *d)
@@ -99,15 +134,18 @@ err nvgpu_bundle_write(struct buf *out, const struct nvgpu_bundle *b)
     ENSURE(b->devices_n > 0, MALFORMED);
     ENSURE(b->devices_n <= NVGPU_DEVICES_MAX, LIMIT);
     TRY(cbor_put_map(out, KEYS));
-    TRY(cbor_put_text(out, BYTES_LIT("ocsp")));
-    TRY(put_list(out, b->ocsp, b->ocsp_n, NVGPU_OCSP_MAX));
-    TRY(cbor_put_text(out, BYTES_LIT("rims")));
-    TRY(put_list(out, b->rims, b->rims_n, NVGPU_RIMS_MAX));
+    TRY(put_lists(out, b));
     TRY(cbor_put_text(out, BYTES_LIT("devices")));
     TRY(cbor_put_array(out, b->devices_n));
     for (size_t i = 0; i < b->devices_n; i++)
         TRY(put_device(out, &b->devices[i]));
     return OK;
+}
+
+err nvgpu_collateral_write(struct buf *out, const struct nvgpu_bundle *b)
+{
+    TRY(cbor_put_map(out, ADDED_KEYS));
+    return put_lists(out, b);
 }
 
 /* --- nonce ------------------------------------------------------------------------------------- */

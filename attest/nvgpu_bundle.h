@@ -38,5 +38,16 @@ err nvgpu_bundle_read(bytes in, struct nvgpu_bundle *out);
 /* Appends. ERR_MALFORMED or ERR_LIMIT when nvgpu_bundle_read() would refuse it. */
 err nvgpu_bundle_write(struct buf *out, const struct nvgpu_bundle *b);
 
+/*
+ * What somebody adds to it later, such as a verifier that asked NVIDIA's services itself: a map
+ * {"ocsp", "rims"} of the same two arrays. Nothing signs it together, and nothing has to.
+ */
+
+/* Appends that of b's answers and manifests; its devices are not looked at. */
+err nvgpu_collateral_write(struct buf *out, const struct nvgpu_bundle *b);
+
+/* Puts them behind b's own. ERR_LIMIT: no room. b is as it was when it fails. */
+err nvgpu_collateral_add(bytes in, struct nvgpu_bundle *b);
+
 /* SHA-256( f("sealgate/gpu-nonce/v1") f(nonce) f(identity) ), f as in attest/binding.h. */
 void nvgpu_nonce(bytes nonce, bytes identity, uint8_t out[static NVGPU_NONCE_LEN]);

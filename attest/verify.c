@@ -143,7 +143,8 @@ static err step_nonce(struct run *r, outcome *out)
 
 static err step_gpu(struct run *r, outcome *out)
 {
-    return nvgpu_examine(r->bundle, r->policy, r->settings->now, NULL, out, &r->subject);
+    const struct nvgpu_means means = { .collateral = r->settings->gpu_collateral };
+    return nvgpu_examine(r->bundle, r->policy, r->settings->now, &means, out, &r->subject);
 }
 
 /* Evidence without a time of its own is as fresh as the nonce that was sent for it. */

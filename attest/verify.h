@@ -21,6 +21,7 @@ struct verify_settings {
     /* From elsewhere, in the platform's form (attest/collateral.h): takes the place of what the bundle
      * carries. It counts for the checks only, the document's digest covers what the worker sent. */
     bytes collateral;
+    bytes gpu_collateral; /* the same for GPU evidence, but beside what that carries */
 
     /* For documents that are looked at later, offline. The checks are then listed as skipped. */
     bool any_nonce;

@@ -186,6 +186,13 @@ static enum ocsp_outcome check_dates(const struct work *w, const ASN1_GENERALIZE
     return X509_cmp_time(from, &oldest) > 0 ? OCSP_IS_GOOD : OCSP_IS_NEXT_UPDATE;
 }
 
+static void tell_until(const struct work *w, const ASN1_GENERALIZEDTIME *until)
+{
+    struct tm at = { 0 };
+    if (w->query->until_s != NULL && until != NULL && ASN1_TIME_to_tm(until, &at) == 1)
+        *w->query->until_s = timegm(&at);
+}
+
 static enum ocsp_outcome check_status(struct work *w)
 {
     ASN1_GENERALIZEDTIME *from = NULL, *until = NULL;
@@ -193,9 +200,10 @@ static enum ocsp_outcome check_status(struct work *w)
     enum ocsp_outcome dates = check_dates(w, from, until);
     if (dates != OCSP_IS_GOOD)
         return dates;
-    if (status == V_OCSP_CERTSTATUS_GOOD)
-        return OCSP_IS_GOOD;
-    return status == V_OCSP_CERTSTATUS_REVOKED ? OCSP_IS_REVOKED : OCSP_IS_UNKNOWN;
+    if (status != V_OCSP_CERTSTATUS_GOOD && status != V_OCSP_CERTSTATUS_REVOKED)
+        return OCSP_IS_UNKNOWN;
+    tell_until(w, until);
+    return status == V_OCSP_CERTSTATUS_GOOD ? OCSP_IS_GOOD : OCSP_IS_REVOKED;
 }
 
 err ocsp_check(const struct ocsp_query *query, enum ocsp_outcome *out)
@@ -207,4 +215,39 @@ err ocsp_check(const struct ocsp_query *query, enum ocsp_outcome *out)
     for (size_t i = 0; i < ARRAY_LEN(steps) && *out == OCSP_IS_GOOD; i++)
         *out = steps[i](&w);
     return OK;
+}
+
+/* --- requests ---------------------------------------------------------------------------------- */
+
+struct asking {
+    X509 *cert;
+    X509 *issuer;
+    OCSP_REQUEST *request;
+    unsigned char *der;
+};
+
+static void asking_clear(struct asking *a)
+{
+    OPENSSL_free(a->der);
+    OCSP_REQUEST_free(a->request);
+    X509_free(a->issuer);
+    X509_free(a->cert);
+    ERR_clear_error();
+}
+
+err ocsp_request_write(struct buf *out, bytes certificate, bytes issuer)
+{
+    CLEANUP(asking_clear)
+    struct asking a = { .cert = cert_of(certificate), .issuer = cert_of(issuer) };
+    ENSURE(a.cert != NULL && a.issuer != NULL, MALFORMED);
+    a.request = OCSP_REQUEST_new();
+    OCSP_CERTID *id = OCSP_cert_to_id(EVP_sha384(), a.cert, a.issuer);
+    if (a.request == NULL || id == NULL || OCSP_request_add0_id(a.request, id) == NULL) {
+        OCSP_CERTID_free(id);
+        FAIL(NOMEM);
+    }
+    int len = i2d_OCSP_REQUEST(a.request, &a.der);
+    ENSURE(len > 0, NOMEM);
+    ENSURE(len <= OCSP_REQUEST_MAX, LIMIT);
+    return buf_add(out, bytes_of(a.der, (size_t)len));
 }

@@ -13,10 +13,9 @@
 
 #include <stdint.h>
 
-#include "base/bytes.h"
-#include "base/err.h"
+#include "base/buf.h"
 
-enum { OCSP_RESPONSE_MAX = 64 * 1024 };
+enum { OCSP_RESPONSE_MAX = 64 * 1024, OCSP_REQUEST_MAX = 1024 };
 
 /* One word for each, in the order in which they are looked for. */
 #define OCSP_OUTCOME_LIST(X)                                                                       \
@@ -48,7 +47,11 @@ struct ocsp_query {
     bytes nonce;       /* empty: not asked */
     int64_t at_s;      /* Unix seconds */
     int64_t max_age_s; /* of an answer without nextUpdate; 0: such an answer is refused */
+    int64_t *until_s;  /* set to nextUpdate, if any, when the answer is good or revoked; or NULL */
 };
 
 /* *out is always set; an err is for memory only. */
 err ocsp_check(const struct ocsp_query *query, enum ocsp_outcome *out);
+
+/* Appends a request for one certificate (both in DER): no nonce, not signed, CertID by SHA-384. */
+err ocsp_request_write(struct buf *out, bytes certificate, bytes issuer);

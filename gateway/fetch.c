@@ -16,7 +16,14 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-enum { CONNECT_MS = 10000, WHOLE_MS = 30000, KEPT_CONNECTIONS = 4, RETRY_AFTER_S_MAX = 86400 };
+enum {
+    CONNECT_MS = 10000,
+    WHOLE_MS = 30000,
+    KEPT_CONNECTIONS = 4,
+    HOST_CONNECTIONS = 8, /* to one service; the rest waits its turn */
+    RETRY_AFTER_S_MAX = 86400,
+    MEDIA_MAX = 128
+};
 
 /* A socket that libcurl waits for. */
 struct watch {
@@ -37,6 +44,7 @@ struct fetch {
     struct buf name; /* of the wanted field */
     struct buf field;
     struct buf body;
+    struct curl_slist *head; /* of a POST */
     size_t head_len;
     int64_t retry_after_s;
     err why; /* why a callback of ours broke it off */
@@ -67,6 +75,7 @@ static void release(struct fetch *f)
     }
     if (f->easy != NULL)
         curl_easy_cleanup(f->easy);
+    curl_slist_free_all(f->head);
     buf_clear(&f->name);
     buf_clear(&f->field);
     buf_clear(&f->body);
@@ -318,6 +327,31 @@ static err set_manners(CURL *easy)
     return OK;
 }
 
+static err add_head(struct fetch *f, const char *line)
+{
+    struct curl_slist *more = curl_slist_append(f->head, line);
+    ENSURE(more != NULL, NOMEM);
+    f->head = more;
+    return OK;
+}
+
+/* Without waiting for a "100 Continue", which not every service says. */
+static err set_content(struct fetch *f, const struct fetch_request *request)
+{
+    BUF_AUTO media = BUF(MEDIA_MAX);
+    if (request->media == NULL)
+        return OK;
+    ENSURE(request->content.len <= FETCH_SENT_MAX, LIMIT);
+    TRY(buf_addf(&media, "Content-Type: %s", request->media));
+    ENSURE(buf_str(&media) != NULL, NOMEM);
+    TRY(add_head(f, buf_str(&media)));
+    TRY(add_head(f, "Expect:"));
+    SET(f->easy, CURLOPT_HTTPHEADER, f->head);
+    SET(f->easy, CURLOPT_POSTFIELDSIZE, (long)request->content.len);
+    SET(f->easy, CURLOPT_COPYPOSTFIELDS, request->content.at);
+    return OK;
+}
+
 static err set_options(struct fetch *f, const struct fetch_request *request)
 {
     struct fetcher *from = f->fetcher;
@@ -338,7 +372,7 @@ static err set_options(struct fetch *f, const struct fetch_request *request)
         SET(easy, CURLOPT_CAPATH, NULL);
     }
     SET(easy, CURLOPT_URL, request->url);
-    return OK;
+    return set_content(f, request);
 }
 
 static err prepare(struct fetch *f, const struct fetch_request *request)
@@ -446,7 +480,9 @@ static err set_multi(struct fetcher *f)
         curl_multi_setopt(f->multi, CURLMOPT_SOCKETDATA, f) == CURLM_OK &&
         curl_multi_setopt(f->multi, CURLMOPT_TIMERFUNCTION, set_timer) == CURLM_OK &&
         curl_multi_setopt(f->multi, CURLMOPT_TIMERDATA, f) == CURLM_OK &&
-        curl_multi_setopt(f->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS) == CURLM_OK;
+        curl_multi_setopt(f->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS) == CURLM_OK &&
+        curl_multi_setopt(f->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)HOST_CONNECTIONS) ==
+            CURLM_OK;
     ENSURE(good, INTERNAL);
     return OK;
 }

@@ -1,5 +1,5 @@
 /*
- * gateway/fetch.h - GET over HTTP, by libcurl on a loop, for what vendors publish.
+ * gateway/fetch.h - GET and POST over HTTP, by libcurl on a loop, for what vendors publish.
  *
  * HTTPS, or HTTP where the URL says so. No redirect is followed, no cookie kept, no proxy taken from
  * the environment, no compression asked for; TLS 1.2 at least, the server's name checked against the
@@ -16,7 +16,12 @@ struct loop;
 struct fetcher;
 struct fetch;
 
-enum { FETCH_URL_MAX = 4096, FETCH_HEAD_MAX = 128 * 1024, FETCH_AT_ONCE_MAX = 64 };
+enum {
+    FETCH_URL_MAX = 4096,
+    FETCH_HEAD_MAX = 128 * 1024,
+    FETCH_AT_ONCE_MAX = 128,
+    FETCH_SENT_MAX = 64 * 1024
+};
 
 struct fetcher_settings {
     const char *ca_path; /* a PEM file of roots; NULL: the system's */
@@ -35,6 +40,8 @@ struct fetch_request {
     const char *field; /* the field of the head that is wanted, or NULL */
     size_t field_max;
     size_t body_max;
+    const char *media; /* NULL: GET; else POST of `content`, which is of that media type */
+    bytes content;
 };
 
 /* Borrowed for the call. An answer of any status is an answer. */
@@ -51,7 +58,7 @@ struct fetch_answer {
 typedef void fetch_done_fn(void *owner, err e, const struct fetch_answer *answer);
 
 /* *out is valid until `done` or fetch_cancel(). ERR_CONFIG: no such URL. ERR_LIMIT: more than
- * FETCH_AT_ONCE_MAX. Copies the request. */
+ * FETCH_AT_ONCE_MAX, or content over FETCH_SENT_MAX. Copies the request. */
 err fetch_start(struct fetch **out, struct fetcher *f, const struct fetch_request *request,
                 fetch_done_fn *done, void *owner);
 void fetch_cancel(struct fetch *fetch);

@@ -97,6 +97,8 @@ static err open_supply(struct program *p, struct buf *message)
     const struct supply_settings settings = { .folder = p->settings.collateral,
                                               .intel = p->settings.intel_pcs,
                                               .amd = p->settings.amd_kds,
+                                              .ocsp = p->settings.nvidia_ocsp,
+                                              .rim = p->settings.nvidia_rim,
                                               .ca_path = p->settings.collateral_ca,
                                               .offline = p->settings.collateral_offline,
                                               .log = p->log };

@@ -60,9 +60,10 @@ static const struct config_row ROWS[] = {
       ROW(collateral),
       .type = CONFIG_PATH,
       .fallback = "collateral",
-      .help = "Folder in which revocation lists, TCB levels and certificates that Intel and AMD "
-              "publish are kept over a restart. They are fetched in the background for workers "
-              "whose evidence comes without them, and checked whenever they are used." },
+      .help = "Folder in which revocation lists, TCB levels, certificates and manifests that "
+              "Intel, AMD and NVIDIA publish are kept over a restart. They are fetched in the "
+              "background for workers whose evidence comes without them, and checked whenever "
+              "they are used." },
     { ROW(intel_pcs), .type = CONFIG_TEXT, .value = "URL", .fallback = COLLATERAL_INTEL_BASE,
       .help =
           "Where Intel's are fetched: Intel itself, which then sees the platform models in use, "
@@ -70,6 +71,13 @@ static const struct config_row ROWS[] = {
     { ROW(amd_kds), .type = CONFIG_TEXT, .value = "URL", .fallback = COLLATERAL_AMD_BASE,
       .help =
           "Where AMD's are fetched: AMD itself, which then sees the chips in use, or a cache." },
+    { ROW(nvidia_ocsp), .type = CONFIG_TEXT, .value = "URL",
+      .fallback = COLLATERAL_NVIDIA_OCSP_BASE,
+      .help = "Where NVIDIA is asked whether certificates of GPUs were revoked: NVIDIA itself, "
+              "which then sees the GPUs in use, or a cache. The answers are signed." },
+    { ROW(nvidia_rim), .type = CONFIG_TEXT, .value = "URL", .fallback = COLLATERAL_NVIDIA_RIM_BASE,
+      .help = "Where the signed manifests of GPU drivers and firmware are fetched: NVIDIA itself, "
+              "or a cache." },
     { ROW(collateral_ca), .type = CONFIG_PATH,
       .help = "Roots (PEM) for these services; without it the system's." },
     { ROW(collateral_offline), .type = CONFIG_BOOL, .fallback = "false",
@@ -161,6 +169,8 @@ err gateway_settings_check(const struct config *c, const struct gateway_settings
                              "tls_cert and tls_key go together");
     TRY(check_base(c, "intel_pcs", s->intel_pcs, message));
     TRY(check_base(c, "amd_kds", s->amd_kds, message));
+    TRY(check_base(c, "nvidia_ocsp", s->nvidia_ocsp, message));
+    TRY(check_base(c, "nvidia_rim", s->nvidia_rim, message));
     if (s->collateral_offline && s->collateral == NULL)
         return config_refuse(c, &gateway_program, "collateral_offline", message,
                              "needs the folder collateral");

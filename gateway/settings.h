@@ -26,6 +26,8 @@ struct gateway_settings {
     const char *collateral;
     const char *intel_pcs;
     const char *amd_kds;
+    const char *nvidia_ocsp;
+    const char *nvidia_rim;
     const char *collateral_ca;
     bool collateral_offline;
 

@@ -1,6 +1,7 @@
 /*
  * An ask goes through the needs of its plan in their order. Each is at hand, on its way, or not to be
- * had now, which ends the ask. Whenever a fetch ends, all asks that wait look again. What came is put
+ * had now, which ends the ask. When a fetch fails, or the last one that an ask waits for ends, that ask
+ * looks again. What came is put
  * beside what is at hand and takes its place only when an ask, which knows who must have issued it,
  * finds it good: so a wrong answer costs nothing but a wait, and never drives out a right one.
  */
@@ -58,6 +59,8 @@ static const struct word WORDS[COLLATERAL_KINDS] = {
     [COLLATERAL_SNP_CHAIN] = WORD_INIT("snp-chain"),
     [COLLATERAL_SNP_CRL] = WORD_INIT("snp-crl"),
     [COLLATERAL_SNP_VCEK] = WORD_INIT("snp-vcek"),
+    [COLLATERAL_NVGPU_OCSP] = WORD_INIT("nvgpu-ocsp"),
+    [COLLATERAL_NVGPU_RIM] = WORD_INIT("nvgpu-rim"),
 };
 
 /* ---- copies ---- */
@@ -90,13 +93,20 @@ static void item_free(struct item *i)
     mem_free(i);
 }
 
+static bool wants(const struct supply_ask *a, const struct item *i)
+{
+    for (size_t n = 0; n < a->plan.n; n++) {
+        if (strcmp(a->plan.needs[n].key, i->need.key) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool is_wanted(const struct supply *s, const struct item *i)
 {
     for (const struct supply_ask *a = s->asks; a != NULL; a = a->next) {
-        for (size_t n = 0; n < a->plan.n; n++) {
-            if (strcmp(a->plan.needs[n].key, i->need.key) == 0)
-                return true;
-        }
+        if (wants(a, i))
+            return true;
     }
     return false;
 }
@@ -269,7 +279,7 @@ static void note_refusal(struct item *i, const struct fetch_answer *answer)
 
 /* ---- fetching ---- */
 
-static void advance_all(struct supply *s);
+static void advance_who_waited(struct supply *s, const struct item *i, bool failed);
 
 static err take_answer(struct item *i, const struct fetch_answer *answer)
 {
@@ -293,20 +303,25 @@ static void on_fetched(void *owner, err e, const struct fetch_answer *answer)
             note_failure(i, e, 0);
         }
     }
-    advance_all(i->supply);
+    advance_who_waited(i->supply, i, i->came.body.len == 0);
 }
 
-static err start_fetch(struct item *i)
+static err start_fetch(struct item *i, bytes issuer)
 {
     struct supply *s = i->supply;
+    const char *media;
     BUF_AUTO url = BUF(COLLATERAL_URL_MAX);
+    BUF_AUTO content = BUF(COLLATERAL_REQUEST_MAX);
     bytes base = buf_view(&s->base[collateral_service_of(i->need.kind)]);
     TRY(collateral_url(&url, base, &i->need));
     ENSURE(buf_str(&url) != NULL, NOMEM);
+    TRY(collateral_request(&content, &i->need, issuer, &media));
     const struct fetch_request request = { .url = buf_str(&url),
                                            .field = collateral_header(i->need.kind),
                                            .field_max = COLLATERAL_HEADER_MAX,
-                                           .body_max = collateral_body_max(i->need.kind) };
+                                           .body_max = collateral_body_max(i->need.kind),
+                                           .media = media,
+                                           .content = buf_view(&content) };
     TRY(fetch_start(&i->fetch, s->fetcher, &request, on_fetched, i));
     s->requests++;
     return OK;
@@ -319,11 +334,11 @@ static bool may_fetch(const struct item *i)
            now >= *quiet_of(i);
 }
 
-static void fetch_if_may(struct item *i)
+static void fetch_if_may(struct item *i, bytes issuer)
 {
     if (!may_fetch(i))
         return;
-    err e = start_fetch(i);
+    err e = start_fetch(i, issuer);
     if (!err_is_ok(e))
         note_failure(i, e, 0);
 }
@@ -378,7 +393,7 @@ static bool has_good(struct item *i, bytes issuer)
         return false;
     }
     if (clock_wall_s() >= collateral_refresh_at(i->need.kind, i->have.fetched_at, expires))
-        fetch_if_may(i);
+        fetch_if_may(i, issuer);
     return true;
 }
 
@@ -395,7 +410,7 @@ static enum supply_state obtain(struct item *i, bytes issuer, err *why)
     look_at_what_came(i, issuer);
     if (has_good(i, issuer))
         return STATE_HAVE;
-    fetch_if_may(i);
+    fetch_if_may(i, issuer);
     if (i->fetch != NULL)
         return STATE_WAITING;
     *why = why_not(i);
@@ -421,11 +436,12 @@ void supply_cancel(struct supply_ask *ask)
 }
 
 /* The owner may use the ask for the next one, or free it. */
-static void end_ask(struct supply_ask *a, err e, bytes collateral)
+static void end_ask(struct supply_ask *a, err e, const struct buf *cpu, const struct buf *gpu)
 {
     supply_done_fn *done = a->done;
+    bool good = err_is_ok(e);
     unlink_ask(a);
-    done(a, e, collateral);
+    done(a, e, good ? buf_view(cpu) : (bytes){ 0 }, good ? buf_view(gpu) : (bytes){ 0 });
 }
 
 struct found {
@@ -440,7 +456,7 @@ static err look_at_need(struct supply_ask *a, size_t at, struct found *found)
     const struct collateral_need *need = &a->plan.needs[at];
     struct item *i;
     err why = OK;
-    bytes issuer = buf_view(&a->plan.issuer);
+    bytes issuer = collateral_plan_issuer(&a->plan, at);
     if (need->issuer >= 0 && !found->known[need->issuer]) {
         found->waiting = true;
         return OK;
@@ -462,15 +478,18 @@ static err look_at_need(struct supply_ask *a, size_t at, struct found *found)
 static void advance(struct supply_ask *a)
 {
     struct found found = { 0 };
-    BUF_AUTO whole = BUF(BUNDLE_COLLATERAL_MAX);
+    BUF_AUTO cpu = BUF(BUNDLE_COLLATERAL_MAX);
+    BUF_AUTO gpu = BUF(2 * (size_t)COLLATERAL_GPU_MAX);
     err e = OK;
     for (size_t i = 0; err_is_ok(e) && i < a->plan.n; i++)
         e = look_at_need(a, i, &found);
     if (err_is_ok(e) && found.waiting)
         return;
     if (err_is_ok(e))
-        e = collateral_join(&whole, &a->plan, &a->bundle, found.pieces);
-    end_ask(a, e, err_is_ok(e) ? buf_view(&whole) : (bytes){ 0 });
+        e = collateral_join(&cpu, &a->plan, &a->bundle, found.pieces);
+    if (err_is_ok(e))
+        e = collateral_join_gpu(&gpu, &a->plan, found.pieces);
+    end_ask(a, e, &cpu, &gpu);
 }
 
 static void on_task(struct loop_task *t)
@@ -478,18 +497,31 @@ static void on_task(struct loop_task *t)
     advance(CONTAINER_OF(t, struct supply_ask, task));
 }
 
-/* Each in a task of its own, since owners may do to the list what they like. */
-static void advance_all(struct supply *s)
+/* For something, that is, and not only for a newer one of what is at hand. */
+static bool waits(const struct supply *s, const struct supply_ask *a)
 {
-    for (struct supply_ask *a = s->asks; a != NULL; a = a->next)
-        loop_defer(s->loop, &a->task, on_task);
+    for (const struct item *i = s->items; i != NULL; i = i->next) {
+        if (i->fetch != NULL && i->have.body.len == 0 && wants(a, i))
+            return true;
+    }
+    return false;
+}
+
+/* Each in a task of its own, since owners may do to the list what they like. An ask looks at all that
+ * it needs when it looks, so not after each of many answers. */
+static void advance_who_waited(struct supply *s, const struct item *i, bool failed)
+{
+    for (struct supply_ask *a = s->asks; a != NULL; a = a->next) {
+        if (wants(a, i) && (failed || !waits(s, a)))
+            loop_defer(s->loop, &a->task, on_task);
+    }
 }
 
 err supply_ask(struct supply *s, struct supply_ask *ask, const struct bundle *bundle,
-               supply_done_fn *done)
+               const struct policy *policy, supply_done_fn *done)
 {
     ENSURE(ask->supply == NULL, INTERNAL);
-    TRY(collateral_plan_make(&ask->plan, bundle, clock_wall_s()));
+    TRY(collateral_plan_make(&ask->plan, bundle, policy, clock_wall_s()));
     ask->supply = s;
     ask->bundle = *bundle;
     ask->done = done;
@@ -539,6 +571,8 @@ static err set_up(struct supply *s, const struct supply_settings *settings)
     ENSURE(settings->folder != NULL || !settings->offline, CONFIG);
     TRY(set_base(s, COLLATERAL_INTEL, settings->intel, COLLATERAL_INTEL_BASE));
     TRY(set_base(s, COLLATERAL_AMD, settings->amd, COLLATERAL_AMD_BASE));
+    TRY(set_base(s, COLLATERAL_NVIDIA_OCSP, settings->ocsp, COLLATERAL_NVIDIA_OCSP_BASE));
+    TRY(set_base(s, COLLATERAL_NVIDIA_RIM, settings->rim, COLLATERAL_NVIDIA_RIM_BASE));
     if (settings->folder != NULL)
         TRY(shelf_open(&s->shelf, settings->folder, settings->offline));
     return settings->offline ? OK : fetcher_new(&s->fetcher, s->loop, &fetching);

@@ -27,7 +27,9 @@ struct supply_settings {
     const char *folder;  /* where pieces are kept; NULL: nowhere */
     const char *intel;   /* base URL; NULL: COLLATERAL_INTEL_BASE */
     const char *amd;     /* base URL; NULL: COLLATERAL_AMD_BASE */
-    const char *ca_path; /* roots for both services; NULL: the system's */
+    const char *ocsp;    /* base URL; NULL: COLLATERAL_NVIDIA_OCSP_BASE */
+    const char *rim;     /* base URL; NULL: COLLATERAL_NVIDIA_RIM_BASE */
+    const char *ca_path; /* roots for all services; NULL: the system's */
     bool offline;        /* needs a folder, which is then only read */
     uint64_t connect_ms; /* 0: 10 s */
     uint64_t whole_ms;   /* of one answer; 0: 30 s */
@@ -44,10 +46,10 @@ void supply_close(struct supply *s);
 struct supply_ask;
 
 /* Once, never from inside supply_ask(), unless cancelled. OK: judge the bundle with `collateral` in
- * place of what it carries; empty: with what it carries. Else a piece cannot be had now: NOT_FOUND
+ * place of what it carries and with `gpu` beside it; empty: with what it carries. Else a piece cannot be had now: NOT_FOUND
  * (nobody has it), UNAVAILABLE (overloaded, or nobody there), STALE (offline, and it has expired),
  * TIMEOUT, or what was wrong with the answer. */
-typedef void supply_done_fn(struct supply_ask *ask, err e, bytes collateral);
+typedef void supply_done_fn(struct supply_ask *ask, err e, bytes collateral, bytes gpu);
 
 /* Embedded in its owner; zeroed is idle. All of it is private. */
 struct supply_ask {
@@ -60,9 +62,10 @@ struct supply_ask {
     struct loop_task task;
 };
 
-/* The bytes of the bundle are borrowed until the end. ERR_NOMEM, and done is not called then. */
+/* The bytes of the bundle are borrowed until the end, the policy (which says what GPU evidence needs;
+ * NULL: nothing) for the call. ERR_NOMEM, and done is not called then. */
 err supply_ask(struct supply *s, struct supply_ask *ask, const struct bundle *bundle,
-               supply_done_fn *done);
+               const struct policy *policy, supply_done_fn *done);
 void supply_cancel(struct supply_ask *ask);
 
 /* Requests sent since the start, and those of them that still wait for their answer. */

@@ -32,6 +32,7 @@ enum {
 struct proof {
     struct buf bundle;
     struct buf collateral;
+    struct buf gpu_collateral;
     uint8_t nonce[NONCE_LEN];
 };
 
@@ -152,6 +153,7 @@ static void proof_clear(struct proof *p)
 {
     buf_clear(&p->bundle);
     buf_clear(&p->collateral);
+    buf_clear(&p->gpu_collateral);
 }
 
 static void end_look(struct watch *w)
@@ -308,37 +310,41 @@ static err read_digest(struct watch *w)
 }
 
 /* Sets aside what this look will have been about, if it ends well. */
-static err see(struct watch *w, bytes collateral)
+static err see(struct watch *w, bytes collateral, bytes gpu)
 {
     proof_clear(&w->seen);
     w->seen.collateral = BUF(BUNDLE_COLLATERAL_MAX);
+    w->seen.gpu_collateral = BUF(2 * (size_t)COLLATERAL_GPU_MAX);
     TRY(buf_add(&w->seen.collateral, collateral));
+    TRY(buf_add(&w->seen.gpu_collateral, gpu));
     w->seen.bundle = w->answer;
     memcpy(w->seen.nonce, w->nonce, sizeof w->nonce);
     w->answer = BUF(BUNDLE_MAX);
     return OK;
 }
 
-static err judge_bundle(struct watch *w, bytes collateral)
+static err judge_bundle(struct watch *w, bytes collateral, bytes gpu)
 {
     const struct verify_settings settings = { .policy = w->trust->settings.policy,
                                               .now = clock_wall_s(),
                                               .nonce = BYTES_ARRAY(w->nonce),
-                                              .collateral = collateral };
+                                              .collateral = collateral,
+                                              .gpu_collateral = gpu };
     verdict_clear(&w->verdict);
     TRY(attest_verify(buf_view(&w->answer), &settings, &w->verdict));
     w->judged = true;
-    return w->verdict.accepted ? see(w, collateral) : OK;
+    return w->verdict.accepted ? see(w, collateral, gpu) : OK;
 }
 
 /* The document may be old and was made for another nonce; all else is asked of it. */
-static err judge_document(struct watch *w, bytes collateral)
+static err judge_document(struct watch *w, bytes collateral, bytes gpu)
 {
     struct verdict verdict;
     const struct verify_settings settings = { .policy = w->trust->settings.policy,
                                               .now = clock_wall_s(),
                                               .identity = BYTES_ARRAY(w->verdict.identity),
                                               .collateral = collateral,
+                                              .gpu_collateral = gpu,
                                               .any_nonce = true,
                                               .any_age = true };
     TRY(attest_verify_document(buf_view(&w->answer), &settings, &verdict));
@@ -354,25 +360,25 @@ static err judge_document(struct watch *w, bytes collateral)
 }
 
 /* The bundle comes first: nothing else is asked of a worker that is refused. */
-static err judge(struct watch *w, bytes collateral)
+static err judge(struct watch *w, bytes collateral, bytes gpu)
 {
     if (w->step == WATCH_DOCUMENT) {
-        TRY(judge_document(w, collateral));
+        TRY(judge_document(w, collateral, gpu));
         accept(w);
         return OK;
     }
-    TRY(judge_bundle(w, collateral));
+    TRY(judge_bundle(w, collateral, gpu));
     if (w->verdict.accepted)
         return ask_digest(w);
     refuse(w);
     return OK;
 }
 
-static void on_collateral(struct supply_ask *ask, err e, bytes collateral)
+static void on_collateral(struct supply_ask *ask, err e, bytes collateral, bytes gpu)
 {
     struct watch *w = CONTAINER_OF(ask, struct watch, collateral);
     if (e.code == ERR_OK)
-        e = judge(w, collateral);
+        e = judge(w, collateral, gpu);
     if (e.code != ERR_OK)
         look_failed(w, e);
 }
@@ -391,8 +397,8 @@ static err complete_and_judge(struct watch *w)
     err e = w->step == WATCH_BUNDLE ? bundle_read(in, &b) : evidence_document_read(in, &b);
     if (e.code != ERR_OK || settings->supply == NULL ||
         !is_accepted_platform(settings->policy, b.platform))
-        return judge(w, (bytes){ 0 });
-    return supply_ask(settings->supply, &w->collateral, &b, on_collateral);
+        return judge(w, (bytes){ 0 }, (bytes){ 0 });
+    return supply_ask(settings->supply, &w->collateral, &b, settings->policy, on_collateral);
 }
 
 static err next_step(struct watch *w)
@@ -456,6 +462,7 @@ static bool still_fits(struct watch *w)
                                               .now = clock_wall_s(),
                                               .nonce = BYTES_ARRAY(w->kept.nonce),
                                               .collateral = buf_view(&w->kept.collateral),
+                                              .gpu_collateral = buf_view(&w->kept.gpu_collateral),
                                               .any_age = true };
     verdict_clear(&w->verdict);
     err e = attest_verify(buf_view(&w->kept.bundle), &settings, &w->verdict);

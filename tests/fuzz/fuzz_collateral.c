@@ -41,9 +41,31 @@ static void fuzz_plan(const char *platform, bytes in)
     const struct bundle b = { .platform = bytes_str(platform),
                               .evidence = bytes_slice(in, 0, half),
                               .collateral = bytes_slice(in, half, in.len) };
-    if (!err_is_ok(collateral_plan_make(&plan, &b, 1750000000)))
+    if (!err_is_ok(collateral_plan_make(&plan, &b, NULL, 1750000000)))
         abort();
     if (plan.n > COLLATERAL_NEEDS_MAX)
+        abort();
+    collateral_plan_clear(&plan);
+}
+
+#define PCR                                                                                        \
+    "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff00112233445566778899aabbcc"   \
+    "ddeeff"
+
+static void fuzz_gpu_plan(bytes in)
+{
+    static struct policy *policy;
+    struct collateral_plan plan;
+    const struct bundle b = { .platform = BYTES_LIT("nitro"), .gpu_evidence = in };
+    if (policy == NULL &&
+        !err_is_ok(policy_read(&policy,
+                               BYTES_LIT("platforms: [nitro]\nmeasurements: { pcr0: [" PCR
+                                         "] }\nnvidia: { gpus: 16, switches: 16 }\n"),
+                               "p", NULL)))
+        abort();
+    if (!err_is_ok(collateral_plan_make(&plan, &b, policy, 1750000000)))
+        abort();
+    if (plan.n > COLLATERAL_NEEDS_MAX || plan.cpu_n > 0)
         abort();
     collateral_plan_clear(&plan);
 }
@@ -54,11 +76,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len)
     if (len == 0)
         return 0;
     bytes in = bytes_of(at + 1, len - 1);
-    unsigned what = at[0] % (COLLATERAL_KINDS + 3);
+    unsigned what = at[0] % (COLLATERAL_KINDS + 4);
     if (what > COLLATERAL_NONE && what < COLLATERAL_KINDS)
         fuzz_answer((enum collateral_kind)what, in);
     else if (what == COLLATERAL_NONE)
         fuzz_entry(in);
+    else if (what == COLLATERAL_KINDS + 3)
+        fuzz_gpu_plan(in);
     else
         fuzz_plan(what == COLLATERAL_KINDS       ? "tdx"
                   : what == COLLATERAL_KINDS + 1 ? "sev-snp"

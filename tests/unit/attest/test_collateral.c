@@ -65,7 +65,7 @@ static void see_tdx(const struct recorded *r)
     struct collateral_plan plan;
     struct collateral_piece pieces[COLLATERAL_NEEDS_MAX] = { 0 };
     BUF_AUTO whole = BUF(BUNDLE_COLLATERAL_MAX);
-    CHECK_OK(collateral_plan_make(&plan, &r->bundle, r->at));
+    CHECK_OK(collateral_plan_make(&plan, &r->bundle, NULL, r->at));
     CHECK(plan.n == 4);
     recorded_pieces(r, &plan, pieces);
     CHECK_OK(check_all(&plan, pieces, r->at));
@@ -75,7 +75,7 @@ static void see_tdx(const struct recorded *r)
 
     struct bundle carries = r->bundle;
     carries.collateral = buf_view(&whole);
-    CHECK_OK(collateral_plan_make(&plan, &carries, r->at));
+    CHECK_OK(collateral_plan_make(&plan, &carries, NULL, r->at));
     CHECK(plan.n == 0);
     collateral_plan_clear(&plan);
     seen++;
@@ -110,7 +110,7 @@ static void see_snp(const struct recorded *r)
     BUF_AUTO whole = BUF(BUNDLE_COLLATERAL_MAX);
     struct snp_entry leaf = { r->vlek ? SNP_ENTRY_VLEK : SNP_ENTRY_VCEK,
                               buf_view(&r->body[COLLATERAL_SNP_VCEK]) };
-    CHECK_OK(collateral_plan_make(&plan, &r->bundle, r->at));
+    CHECK_OK(collateral_plan_make(&plan, &r->bundle, NULL, r->at));
     CHECK(plan.n == (!r->says_line ? 0 : r->vlek ? 2 : 3));
     recorded_pieces(r, &plan, pieces);
     err e = check_all(&plan, pieces, r->at);
@@ -131,7 +131,7 @@ static void see_snp(const struct recorded *r)
     BUF_AUTO given = BUF(BUNDLE_COLLATERAL_MAX);
     CHECK_OK(snp_table_write(&given, table, 2));
     carries.collateral = buf_view(&given);
-    CHECK_OK(collateral_plan_make(&plan, &carries, r->at));
+    CHECK_OK(collateral_plan_make(&plan, &carries, NULL, r->at));
     CHECK(plan.n == 1 && plan.needs[0].kind == COLLATERAL_SNP_CRL);
     recorded_pieces(r, &plan, pieces);
     e = check_all(&plan, pieces, r->at);
@@ -142,7 +142,7 @@ static void see_snp(const struct recorded *r)
         CHECK(result.accepted || !r->accepted);
         carries.collateral = buf_view(&whole);
         collateral_plan_clear(&plan);
-        CHECK_OK(collateral_plan_make(&plan, &carries, r->at));
+        CHECK_OK(collateral_plan_make(&plan, &carries, NULL, r->at));
         CHECK(plan.n == 0);
     }
     collateral_plan_clear(&plan);
@@ -171,8 +171,8 @@ static int open_recorded(void **state)
         return 0;
     recorded_open(&tdx, "tdx", A_TDX);
     recorded_open(&snp, "sev-snp", A_TURIN);
-    CHECK_OK(collateral_plan_make(&tdx_plan, &tdx.bundle, tdx.at));
-    CHECK_OK(collateral_plan_make(&snp_plan, &snp.bundle, snp.at));
+    CHECK_OK(collateral_plan_make(&tdx_plan, &tdx.bundle, NULL, tdx.at));
+    CHECK_OK(collateral_plan_make(&snp_plan, &snp.bundle, NULL, snp.at));
     recorded_pieces(&tdx, &tdx_plan, tdx_pieces);
     recorded_pieces(&snp, &snp_plan, snp_pieces);
     return 0;
@@ -248,7 +248,7 @@ static size_t needs_with(const struct recorded *r, bytes collateral, int64_t now
     struct collateral_plan plan;
     struct bundle b = r->bundle;
     b.collateral = collateral;
-    CHECK_OK(collateral_plan_make(&plan, &b, now));
+    CHECK_OK(collateral_plan_make(&plan, &b, NULL, now));
     size_t n = plan.n;
     collateral_plan_clear(&plan);
     return n;
@@ -314,7 +314,7 @@ static void needs_nothing_where_nothing_helps(void **state)
                                       .evidence = BYTES_LIT("x") };
     const struct bundle *all[] = { &simulated, &no_quote, &no_report };
     for (size_t i = 0; i < 3; i++) {
-        CHECK_OK(collateral_plan_make(&plan, all[i], 0));
+        CHECK_OK(collateral_plan_make(&plan, all[i], NULL, 0));
         CHECK(plan.n == 0);
         collateral_plan_clear(&plan);
     }
@@ -364,7 +364,7 @@ static void finds_the_report_inside_azures(void **state)
     struct collateral_piece pieces[COLLATERAL_NEEDS_MAX] = { 0 };
     struct snp_result result;
     BUF_AUTO whole = BUF(BUNDLE_COLLATERAL_MAX);
-    CHECK_OK(collateral_plan_make(&plan, &b, inner.at));
+    CHECK_OK(collateral_plan_make(&plan, &b, NULL, inner.at));
     CHECK(plan.n == 3);
     recorded_pieces(&inner, &plan, pieces);
     CHECK_OK(check_all(&plan, pieces, inner.at));
@@ -667,7 +667,7 @@ static err plan_and_join(void *arg)
     const struct recorded *r = arg;
     BUF_AUTO whole = BUF(BUNDLE_COLLATERAL_MAX);
     struct collateral_piece pieces[COLLATERAL_NEEDS_MAX] = { 0 };
-    TRY(collateral_plan_make(&plan, &r->bundle, r->at));
+    TRY(collateral_plan_make(&plan, &r->bundle, NULL, r->at));
     recorded_pieces(r, &plan, pieces);
     err e = check_all(&plan, pieces, r->at);
     if (err_is_ok(e))

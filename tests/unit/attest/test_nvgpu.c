@@ -15,7 +15,7 @@ static struct nvgpu_maker m;
 static struct policy *policy;
 static struct bundle bundle;
 static struct buf evidence;
-static struct nvgpu_roots roots;
+static struct nvgpu_means means;
 static const uint8_t identity[BUNDLE_IDENTITY_LEN] = { 5 };
 
 static void use_policy(const char *section)
@@ -46,7 +46,7 @@ static void gives(enum verdict_status status, enum reason reason)
 {
     struct verifier_outcome out = { 0 };
     const char *subject = NULL;
-    CHECK_OK(nvgpu_examine(&bundle, policy, NVGPU_MAKER_NOW, &roots, &out, &subject));
+    CHECK_OK(nvgpu_examine(&bundle, policy, NVGPU_MAKER_NOW, &means, &out, &subject));
     if (out.status != status || out.reason != reason)
         fail_msg("%s %s (%s)", verdict_status_word(out.status), reason_word(out.reason),
                  subject != NULL ? subject : "");
@@ -72,7 +72,7 @@ static void the_pinned_roots_are_the_default(void **state)
 {
     (void)state;
     gather(true, true);
-    roots = (struct nvgpu_roots){ 0 };
+    means = (struct nvgpu_means){ 0 };
     gives(VERDICT_FAIL, REASON_BAD_CHAIN);
 }
 
@@ -139,12 +139,36 @@ static void manifests_have_to_be_there_and_to_hold(void **state)
     gives(VERDICT_FAIL, REASON_NO_COLLATERAL);
 }
 
+/* With what was fetched beside a bundle that carries none of it. */
+static void what_is_missing_may_come_from_elsewhere(void **state)
+{
+    (void)state;
+    BUF_AUTO fetched = BUF(LARGE);
+    struct nvgpu_bundle *b = mem_alloc(sizeof *b);
+    CHECK(b != NULL);
+    b->ocsp[b->ocsp_n++] = buf_view(&m.ocsp);
+    for (; b->rims_n < 2; b->rims_n++)
+        b->rims[b->rims_n] = buf_view(&m.rims[b->rims_n]);
+    CHECK_OK(nvgpu_collateral_write(&fetched, b));
+    mem_free(b);
+    gather(false, false);
+    gives(VERDICT_FAIL, REASON_NO_COLLATERAL);
+    means.collateral = buf_view(&fetched);
+    gives(VERDICT_PASS, REASON_PASSED);
+    means.collateral.len--;
+    gives(VERDICT_FAIL, REASON_MALFORMED);
+    means.collateral.len++;
+    nvgpu_maker_ocsp(&m, 1); /* the bundle says revoked, what was fetched says good */
+    gather(true, false);
+    gives(VERDICT_FAIL, REASON_REVOKED);
+}
+
 static err examine_once(void *arg)
 {
     (void)arg;
     struct verifier_outcome out = { 0 };
     const char *subject = NULL;
-    TRY(nvgpu_examine(&bundle, policy, NVGPU_MAKER_NOW, &roots, &out, &subject));
+    TRY(nvgpu_examine(&bundle, policy, NVGPU_MAKER_NOW, &means, &out, &subject));
     CHECK(out.status == VERDICT_PASS);
     return OK;
 }
@@ -164,7 +188,7 @@ static int setup(void **state)
     evidence = BUF(LARGE);
     bundle = (struct bundle){ .nonce = BYTES_LIT("0123456789abcdef"),
                               .identity = BYTES_ARRAY(identity) };
-    roots = (struct nvgpu_roots){ &m.pin, &m.pin };
+    means = (struct nvgpu_means){ .device = &m.pin, .rim = &m.pin };
     nvgpu_nonce(bundle.nonce, bundle.identity, m.nonce);
     (void)nvgpu_maker_add(&m, NVGPU_GPU);
     nvgpu_maker_ocsp(&m, 0);
@@ -187,10 +211,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(evidence_and_expectation_have_to_meet), TEST(the_pinned_roots_are_the_default),
-        TEST(the_nonce_derives_from_the_bundles),    TEST(the_policys_names_count),
-        TEST(revocation_needs_good_answers),         TEST(manifests_have_to_be_there_and_to_hold),
-        TEST(every_allocation_fails_once),
+        TEST(evidence_and_expectation_have_to_meet),   TEST(the_pinned_roots_are_the_default),
+        TEST(the_nonce_derives_from_the_bundles),      TEST(the_policys_names_count),
+        TEST(revocation_needs_good_answers),           TEST(manifests_have_to_be_there_and_to_hold),
+        TEST(what_is_missing_may_come_from_elsewhere), TEST(every_allocation_fails_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -83,6 +83,27 @@ static void anything_else_is_refused(void **state)
     CHECK_ERR(read_hex(""), TRUNCATED);
 }
 
+static void what_is_added_comes_behind_as_far_as_there_is_room(void **state)
+{
+    (void)state;
+    BUF_AUTO added = BUF(LARGE);
+    fill(0, 0, 2, 1);
+    CHECK_OK(nvgpu_collateral_write(&added, &b));
+    fill(1, 1, NVGPU_OCSP_MAX - 2, NVGPU_RIMS_MAX - 1);
+    CHECK_OK(nvgpu_collateral_add(buf_view(&added), &b));
+    CHECK(b.devices_n == 1 && b.ocsp_n == NVGPU_OCSP_MAX && b.rims_n == NVGPU_RIMS_MAX);
+    CHECK_BYTES(b.ocsp[NVGPU_OCSP_MAX - 1], BYTES_LIT("o"));
+    CHECK_ERR(nvgpu_collateral_add(buf_view(&added), &b), LIMIT);
+    fill(1, 1, 3, NVGPU_RIMS_MAX);
+    CHECK_ERR(nvgpu_collateral_add(buf_view(&added), &b), LIMIT);
+    CHECK(b.ocsp_n == 3 && b.rims_n == NVGPU_RIMS_MAX);
+    fill(1, 1, 0, 0);
+    CHECK_OK(buf_add_u8(&added, 0));
+    CHECK_ERR(nvgpu_collateral_add(buf_view(&added), &b), MALFORMED);
+    CHECK(b.ocsp_n == 0 && b.rims_n == 0);
+    CHECK_ERR(nvgpu_collateral_add((bytes){ 0 }, &b), TRUNCATED);
+}
+
 static void the_nonce_belongs_to_both(void **state)
 {
     (void)state;
@@ -101,6 +122,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_reads_the_same_up_to_the_limits),
         cmocka_unit_test(anything_else_is_refused),
+        cmocka_unit_test(what_is_added_comes_behind_as_far_as_there_is_room),
         cmocka_unit_test(the_nonce_belongs_to_both),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,3 +1,5 @@
+#include "base/text.h"
+#include "crypto/der.h"
 #include "crypto/init.h"
 #include "crypto/ocsp.h"
 #include "tests/lib/law.h"
@@ -169,6 +171,58 @@ static void what_is_no_answer_is_malformed(void **state)
     CHECK(outcome == OCSP_IS_MALFORMED);
 }
 
+static void it_tells_until_when_it_holds(void **state)
+{
+    (void)state;
+    struct pki_ocsp s = spec();
+    enum ocsp_outcome outcome;
+    int64_t until = 7;
+    check(&s, "good");
+    struct ocsp_query q = query();
+    q.until_s = &until;
+    q.at_s = NOW + 11;
+    CHECK_OK(ocsp_check(&q, &outcome));
+    CHECK(outcome == OCSP_IS_NEXT_UPDATE && until == 7);
+    q.at_s = NOW;
+    CHECK_OK(ocsp_check(&q, &outcome));
+    CHECK(outcome == OCSP_IS_GOOD && until == NOW + 10);
+    s.status = REVOKED;
+    until = 7;
+    check(&s, "revoked");
+    q.response = buf_view(&answer);
+    CHECK_OK(ocsp_check(&q, &outcome));
+    CHECK(until == NOW + 10);
+    s.status = UNKNOWN;
+    until = 7;
+    check(&s, "unknown");
+    q.response = buf_view(&answer);
+    CHECK_OK(ocsp_check(&q, &outcome));
+    CHECK(until == 7);
+}
+
+/* What is asked about is what the answer is about: the same CertID, four sequences deep. */
+static void a_request_names_the_certificate(void **state)
+{
+    (void)state;
+    enum { DEPTH = 4 };
+    struct pki_ocsp s = spec();
+    BUF_AUTO request = BUF(OCSP_REQUEST_MAX);
+    BUF_AUTO of_other = BUF(OCSP_REQUEST_MAX);
+    check(&s, "good");
+    CHECK_OK(ocsp_request_write(&request, pki_der(cert), pki_der(issuer)));
+    CHECK_OK(ocsp_request_write(&of_other, pki_der(other), pki_der(issuer)));
+    CHECK(!bytes_equal(buf_view(&request), buf_view(&of_other)));
+    bytes in = buf_view(&request), id = in;
+    for (int i = 0; i < DEPTH; i++) {
+        CHECK_OK(der_take(&in, DER_SEQUENCE, &id));
+        CHECK(in.len == 0);
+        in = id;
+    }
+    CHECK(text_find(buf_view(&answer), id) < answer.len);
+    CHECK_ERR(ocsp_request_write(&request, BYTES_LIT("x"), pki_der(issuer)), MALFORMED);
+    CHECK_ERR(ocsp_request_write(&request, pki_der(cert), (bytes){ 0 }), MALFORMED);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -204,6 +258,8 @@ int main(void)
         cmocka_unit_test(a_nonce_may_be_missing_but_not_another),
         cmocka_unit_test(no_flipped_bit_makes_another_good_answer),
         cmocka_unit_test(what_is_no_answer_is_malformed),
+        cmocka_unit_test(it_tells_until_when_it_holds),
+        cmocka_unit_test(a_request_names_the_certificate),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

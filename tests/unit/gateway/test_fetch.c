@@ -297,6 +297,42 @@ static void is_freed_in_the_middle(void **state)
         turn();
 }
 
+static err post(bytes content)
+{
+    struct fetch *f;
+    char url[256];
+    (void)snprintf(url, sizeof url, "%s/post", vendor.base);
+    forget();
+    err e = fetch_start(&f, fetcher,
+                        &(struct fetch_request){ .url = url,
+                                                 .body_max = BODY_MAX,
+                                                 .media = "application/ocsp-request",
+                                                 .content = content },
+                        on_done, &said);
+    if (!err_is_ok(e))
+        return e;
+    wait_for_it();
+    return said.e;
+}
+
+static void posts_content_of_any_bytes(void **state)
+{
+    (void)state;
+    static const uint8_t some[] = { 0, 1, '\r', '\n', 0xff, 0 };
+    static uint8_t large[FETCH_SENT_MAX + 1];
+    vendor_route_post(&vendor, "/post", BYTES_ARRAY(some), BYTES_LIT("taken"));
+    CHECK_OK(post(BYTES_ARRAY(some)));
+    CHECK(said.status == 200);
+    CHECK_BYTES(buf_view(&said.body), BYTES_LIT("taken"));
+    CHECK_OK(post(bytes_of(some, 3)));
+    CHECK(said.status == 404);
+    CHECK_OK(get("/post"));
+    CHECK(said.status == 404);
+    CHECK_OK(post(bytes_of(large, FETCH_SENT_MAX)));
+    CHECK(said.status == 404);
+    CHECK_ERR(post(BYTES_ARRAY(large)), LIMIT);
+}
+
 static void bounds_how_many_run_at_once(void **state)
 {
     (void)state;
@@ -351,6 +387,7 @@ int main(void)
         WITH(speaks_in_the_clear_only_when_told_to, open_all),
         WITH(forgets_what_is_cancelled, open_all),
         WITH(is_freed_in_the_middle, open_all),
+        WITH(posts_content_of_any_bytes, open_all),
         WITH(bounds_how_many_run_at_once, open_all),
         WITH(knows_a_base_url, open_all),
         WITH(refuses_settings_it_cannot_use, open_all),

@@ -14,9 +14,11 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "crypto/init.h"
 #include "gateway/supply.h"
 #include "tests/unit/attest/recorded.h"
+#include "tests/unit/attest/recorded_gpu.h"
 #include "tests/unit/gateway/vendor.h"
 
 #define A_TDX "v4-b0c06f-uptodate"
@@ -25,6 +27,7 @@
 #define TCB_PATH "/tdx/certification/v4/tcb?fmspc=b0c06f000000"
 #define QE_PATH "/tdx/certification/v4/qe/identity"
 #define PCK_CRL_PATH "/sgx/certification/v4/pckcrl?ca=platform&encoding=der"
+#define DRIVER_PATH "/v1/rim/NV_GPU_DRIVER_GH100_550.90.07"
 #define ROOT_CRL_PATH "/sgx/certification/v4/rootcacrl"
 
 enum { PATIENCE_MS = 20000, ASKS = 8, SHORT_MS = 100, PATH_LEN = 512 };
@@ -33,6 +36,7 @@ static char files[64] = "/tmp/sealgate-supply-XXXXXX"; /* certificates of the se
 static char ca[128], other_ca[128];
 static char folder[128]; /* where pieces are kept */
 static struct recorded tdx, snp;
+static struct recorded_gpu gpu;
 static char vcek_path[COLLATERAL_PATH_MAX + 1];
 static struct loop *loop;
 static struct vendor vendor;
@@ -44,7 +48,7 @@ static void play(const struct recorded *r)
 {
     struct collateral_plan plan;
     struct collateral_piece pieces[COLLATERAL_NEEDS_MAX] = { 0 };
-    CHECK_OK(collateral_plan_make(&plan, &r->bundle, r->at));
+    CHECK_OK(collateral_plan_make(&plan, &r->bundle, NULL, r->at));
     CHECK(plan.n > 0);
     recorded_pieces(r, &plan, pieces);
     for (size_t i = 0; i < plan.n; i++) {
@@ -58,11 +62,39 @@ static void play(const struct recorded *r)
     collateral_plan_clear(&plan);
 }
 
+/* Manifests come as the service sends them, in JSON. */
+static void play_gpu(void)
+{
+    struct collateral_plan plan;
+    CHECK_OK(collateral_plan_make(&plan, &gpu.bundle, gpu.policy, gpu.at));
+    CHECK(plan.n == RECORDED_GPU_PIECES);
+    for (size_t i = 0; i < plan.n; i++) {
+        const char *media;
+        BUF_AUTO content = BUF(COLLATERAL_REQUEST_MAX);
+        BUF_AUTO body = BUF(COLLATERAL_RIM_MAX);
+        bytes piece = recorded_gpu_piece(&gpu, &plan, i);
+        CHECK_OK(
+            collateral_request(&content, &plan.needs[i], collateral_plan_issuer(&plan, i), &media));
+        if (media != NULL) {
+            vendor_route_post(&vendor, plan.needs[i].path, buf_view(&content), piece);
+            continue;
+        }
+        CHECK_OK(buf_add_str(&body, "{\"rim\":\""));
+        CHECK_OK(text_base64_encode(&body, piece));
+        CHECK_OK(buf_add_str(&body, "\"}"));
+        vendor_route(&vendor, plan.needs[i].path, buf_view(&body));
+    }
+    collateral_plan_clear(&plan);
+}
+
 static struct supply_settings usual(void)
 {
-    return (struct supply_settings){
-        .folder = folder, .intel = vendor.base, .amd = vendor.base, .ca_path = ca
-    };
+    return (struct supply_settings){ .folder = folder,
+                                     .intel = vendor.base,
+                                     .amd = vendor.base,
+                                     .ocsp = vendor.base,
+                                     .rim = vendor.base,
+                                     .ca_path = ca };
 }
 
 static void restart_with(const struct supply_settings *settings)
@@ -95,6 +127,7 @@ static int open_stage(void **state)
     vendor_open(&vendor, loop, files);
     play(&tdx);
     play(&snp);
+    play_gpu();
     supply = NULL;
     restart();
     return 0;
@@ -120,17 +153,19 @@ struct asking {
     bool done;
     err e;
     struct buf collateral;
+    struct buf gpu;
 };
 
 static struct asking askings[ASKS];
 
-static void on_done(struct supply_ask *ask, err e, bytes collateral)
+static void on_done(struct supply_ask *ask, err e, bytes collateral, bytes for_gpu)
 {
     struct asking *a = CONTAINER_OF(ask, struct asking, ask);
     CHECK(!a->done);
     a->done = true;
     a->e = e;
     CHECK_OK(buf_add(&a->collateral, collateral));
+    CHECK_OK(buf_add(&a->gpu, for_gpu));
 }
 
 static void turn(void)
@@ -152,8 +187,10 @@ static void turn(void)
 static void begin(struct asking *a, const struct bundle *b)
 {
     buf_clear(&a->collateral);
-    *a = (struct asking){ .collateral = BUF(BUNDLE_COLLATERAL_MAX) };
-    CHECK_OK(supply_ask(supply, &a->ask, b, on_done));
+    buf_clear(&a->gpu);
+    *a =
+        (struct asking){ .collateral = BUF(BUNDLE_COLLATERAL_MAX), .gpu = BUF(COLLATERAL_GPU_MAX) };
+    CHECK_OK(supply_ask(supply, &a->ask, b, gpu.policy, on_done));
     CHECK(!a->done);
 }
 
@@ -628,6 +665,159 @@ static void sees_what_is_put_into_the_folder_when_offline(void **state)
     CHECK_OK(ask(&tdx));
 }
 
+/* ---- GPUs ---- */
+
+static err ask_gpu(void)
+{
+    at_time(gpu.at);
+    begin(&askings[0], &gpu.bundle);
+    TURN_UNTIL(askings[0].done);
+    return askings[0].e;
+}
+
+static void gpu_holds(void)
+{
+    struct collateral_plan plan;
+    struct nvgpu_bundle *whole;
+    struct bundle b = gpu.bundle;
+    BUF_AUTO evidence = BUF(COLLATERAL_GPU_MAX);
+    CHECK_OK(mem_new(&whole));
+    CHECK_OK(nvgpu_bundle_read(gpu.bundle.gpu_evidence, whole));
+    CHECK_OK(nvgpu_collateral_add(buf_view(&askings[0].gpu), whole));
+    CHECK_OK(nvgpu_bundle_write(&evidence, whole));
+    mem_free(whole);
+    b.gpu_evidence = buf_view(&evidence);
+    CHECK_OK(collateral_plan_make(&plan, &b, gpu.policy, gpu.at));
+    CHECK(plan.n == 0 && askings[0].collateral.len == 0);
+    collateral_plan_clear(&plan);
+}
+
+static void gives_what_a_gpu_needs(void **state)
+{
+    NEEDS_VECTORS();
+    CHECK_OK(ask_gpu());
+    gpu_holds();
+    CHECK(vendor.asked == RECORDED_GPU_PIECES && files_kept() == RECORDED_GPU_PIECES);
+    restart();
+    CHECK_OK(ask_gpu());
+    gpu_holds();
+    CHECK(vendor.asked == RECORDED_GPU_PIECES);
+}
+
+/* Both kinds of evidence in one bundle: each gets its own. */
+static void gives_what_a_cpu_and_its_gpu_need(void **state)
+{
+    NEEDS_VECTORS();
+    struct bundle b = gpu.bundle;
+    b.platform = snp.bundle.platform;
+    b.evidence = snp.bundle.evidence;
+    at_time(gpu.at);
+    struct collateral_plan plan;
+    CHECK_OK(collateral_plan_make(&plan, &b, gpu.policy, gpu.at));
+    CHECK(plan.cpu_n == 3 && plan.n == 3 + RECORDED_GPU_PIECES);
+    collateral_plan_clear(&plan);
+    CHECK_OK(ask_gpu());
+    begin(&askings[1], &b);
+    TURN_UNTIL(askings[1].done);
+    if (err_is_ok(askings[1].e)) {
+        CHECK(askings[1].collateral.len > 0);
+        CHECK_BYTES(buf_view(&askings[1].gpu), buf_view(&askings[0].gpu));
+    } else {
+        CHECK(askings[1].e.code == ERR_STALE); /* the recorded list is of another time */
+    }
+    CHECK(route(DRIVER_PATH)->asked == 1);
+}
+
+static struct vendor_route *answer_route(void)
+{
+    for (size_t i = 0; i < vendor.routes_n; i++) {
+        if (vendor.routes[i].content.len > 0)
+            return &vendor.routes[i];
+    }
+    fail_msg("no route for OCSP");
+    return NULL;
+}
+
+static void gpu_fails_with(enum err_code code)
+{
+    err e = ask_gpu();
+    if (e.code != code)
+        fail_msg("got %s", err_word(e));
+    settle();
+    unsigned asked = vendor.asked;
+    CHECK(ask_gpu().code == code && files_kept() <= RECORDED_GPU_PIECES - 1);
+    settle();
+    CHECK(vendor.asked == asked);
+}
+
+static void refuses_wrong_answers_about_gpus(void **state)
+{
+    NEEDS_VECTORS();
+    BUF_AUTO other = BUF(COLLATERAL_OCSP_MAX);
+    struct vendor_route *r = answer_route();
+    CHECK_OK(buf_add(&other, buf_view(&(r + 1)->body)));
+    buf_truncate(&r->body, 0);
+    CHECK_OK(buf_add(&r->body, buf_view(&other)));
+    gpu_fails_with(ERR_UNTRUSTED);
+}
+
+static void refuses_an_unsigned_try_later(void **state)
+{
+    NEEDS_VECTORS();
+    struct vendor_route *r = answer_route();
+    buf_truncate(&r->body, 0);
+    CHECK_OK(buf_add(&r->body, BYTES_LIT("\x30\x03\x0a\x01\x03")));
+    gpu_fails_with(ERR_UNTRUSTED);
+}
+
+static void refuses_a_huge_manifest(void **state)
+{
+    NEEDS_VECTORS();
+    struct vendor_route *r = route(DRIVER_PATH);
+    CHECK_OK(buf_add_zeros(&r->body, COLLATERAL_RIM_MAX));
+    gpu_fails_with(ERR_LIMIT);
+}
+
+static void refuses_a_changed_manifest(void **state)
+{
+    NEEDS_VECTORS();
+    struct vendor_route *r = route(DRIVER_PATH);
+    r->body.at[r->body.len / 3] ^= 1;
+    err e = ask_gpu();
+    CHECK(e.code == ERR_CRYPTO || e.code == ERR_MALFORMED);
+    gpu_fails_with(e.code);
+}
+
+static void does_without_gpus_when_manifests_are_slow(void **state)
+{
+    NEEDS_VECTORS();
+    struct supply_settings settings = usual();
+    settings.whole_ms = SHORT_MS;
+    restart_with(&settings);
+    route(DRIVER_PATH)->manner = VENDOR_SILENT;
+    CHECK_ERR(ask_gpu(), TIMEOUT);
+    at_time(tdx.at);
+    CHECK_OK(ask(&tdx));
+    tdx_holds();
+}
+
+static void asks_about_gpus_again_before_answers_end(void **state)
+{
+    NEEDS_VECTORS();
+    CHECK_OK(ask_gpu());
+    unsigned asked = vendor.asked;
+    at_time(gpu.at + INT64_C(16) * 3600);
+    begin(&askings[0], &gpu.bundle);
+    TURN_UNTIL(askings[0].done);
+    CHECK_OK(askings[0].e);
+    settle();
+    CHECK(vendor.asked == asked + 3);
+    at_time(gpu.at + INT64_C(30) * 3600); /* the recorded answers are over */
+    begin(&askings[0], &gpu.bundle);
+    TURN_UNTIL(askings[0].done);
+    CHECK_ERR(askings[0].e, STALE);
+}
+
 /* ---- bounds, and going ---- */
 
 static void forgets_who_cancels(void **state)
@@ -707,14 +897,18 @@ static int open_recorded(void **state)
         return 0;
     recorded_open(&tdx, "tdx", A_TDX);
     recorded_open(&snp, "sev-snp", AN_SNP);
+    CHECK(recorded_gpu_open(&gpu));
     return 0;
 }
 
 static int close_recorded(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < ASKS; i++)
+    for (size_t i = 0; i < ASKS; i++) {
         buf_clear(&askings[i].collateral);
+        buf_clear(&askings[i].gpu);
+    }
+    recorded_gpu_close(&gpu);
     recorded_close(&tdx);
     recorded_close(&snp);
     return 0;
@@ -755,6 +949,14 @@ int main(void)
         ON_STAGE(uses_nothing_after_its_end),
         ON_STAGE(lives_on_the_folder_when_offline),
         ON_STAGE(sees_what_is_put_into_the_folder_when_offline),
+        ON_STAGE(gives_what_a_gpu_needs),
+        ON_STAGE(gives_what_a_cpu_and_its_gpu_need),
+        ON_STAGE(refuses_wrong_answers_about_gpus),
+        ON_STAGE(refuses_an_unsigned_try_later),
+        ON_STAGE(refuses_a_huge_manifest),
+        ON_STAGE(refuses_a_changed_manifest),
+        ON_STAGE(does_without_gpus_when_manifests_are_slow),
+        ON_STAGE(asks_about_gpus_again_before_answers_end),
         ON_STAGE(forgets_who_cancels),
         ON_STAGE(is_closed_in_the_middle),
         ON_STAGE(bounds_what_it_remembers),

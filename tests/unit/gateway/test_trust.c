@@ -85,7 +85,7 @@ static void play(void)
 {
     struct collateral_plan plan;
     struct collateral_piece pieces[COLLATERAL_NEEDS_MAX] = { 0 };
-    CHECK_OK(collateral_plan_make(&plan, &tdx.bundle, tdx.at));
+    CHECK_OK(collateral_plan_make(&plan, &tdx.bundle, NULL, tdx.at));
     recorded_pieces(&tdx, &plan, pieces);
     for (size_t i = 0; i < plan.n; i++) {
         struct vendor_route *route = vendor_route(&vendor, plan.needs[i].path, pieces[i].body);

@@ -12,7 +12,7 @@
 #include "base/text.h"
 #include "tests/unit/crypto/pki.h"
 
-enum { HEAD_MAX = 16384, DAY_S = 86400 };
+enum { HEAD_MAX = 16384, REQUEST_MAX = 128 * 1024, DAY_S = 86400 };
 
 struct vendor_connection {
     struct vendor *vendor;
@@ -124,10 +124,11 @@ static void say(struct vendor_connection *c, bytes text)
     }
 }
 
-static struct vendor_route *find_route(struct vendor *v, bytes path)
+static struct vendor_route *find_route(struct vendor *v, bytes path, bytes content)
 {
     for (size_t i = 0; i < v->routes_n; i++) {
-        if (bytes_equal(path, bytes_str(v->routes[i].path)))
+        if (bytes_equal(path, bytes_str(v->routes[i].path)) &&
+            bytes_equal(content, buf_view(&v->routes[i].content)))
             return &v->routes[i];
     }
     return NULL;
@@ -162,13 +163,14 @@ static void answer_route(struct vendor_connection *c, struct vendor_route *r)
     c->last = c->last || r->manner == VENDOR_CUTS;
 }
 
-static void answer(struct vendor_connection *c, bytes head)
+static void answer(struct vendor_connection *c, bytes head, bytes content)
 {
     size_t space = text_find(head, BYTES_LIT(" "));
     bytes target = bytes_slice(head, space + 1, head.len);
     bytes path = bytes_slice(target, 0, text_find(target, BYTES_LIT(" ")));
-    struct vendor_route *r = find_route(c->vendor, path);
-    CHECK(bytes_starts(head, BYTES_LIT("GET ")));
+    struct vendor_route *r = find_route(c->vendor, path, content);
+    CHECK(bytes_starts(head, BYTES_LIT("GET ")) || bytes_starts(head, BYTES_LIT("POST ")));
+    CHECK(text_find(head, BYTES_LIT("Expect:")) == head.len);
     CHECK(text_find(head, BYTES_LIT("Accept-Encoding")) == head.len);
     c->vendor->asked++;
     if (r != NULL)
@@ -177,12 +179,30 @@ static void answer(struct vendor_connection *c, bytes head)
         say(c, BYTES_LIT("HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone"));
 }
 
+static size_t content_len(bytes head)
+{
+    const bytes name = BYTES_LIT("\r\nContent-Length: ");
+    uint64_t len = 0;
+    size_t at = text_find(head, name);
+    if (!bytes_starts(head, BYTES_LIT("POST ")))
+        return 0;
+    CHECK(at < head.len);
+    CHECK(text_find(head, BYTES_LIT("\r\nContent-Type: ")) < head.len);
+    bytes value = bytes_slice(head, at + name.len, head.len);
+    CHECK(text_u64(bytes_slice(value, 0, text_find(value, BYTES_LIT("\r"))), &len));
+    return (size_t)len;
+}
+
 static void answer_all(struct vendor_connection *c)
 {
     const bytes end = BYTES_LIT("\r\n\r\n");
     for (size_t at; (at = text_find(buf_view(&c->in), end)) < c->in.len;) {
-        answer(c, bytes_slice(buf_view(&c->in), 0, at));
-        buf_drop(&c->in, at + end.len);
+        bytes in = buf_view(&c->in), head = bytes_slice(in, 0, at);
+        size_t body = at + end.len, len = content_len(head);
+        if (in.len - body < len)
+            return;
+        answer(c, head, bytes_slice(in, body, len));
+        buf_drop(&c->in, body + len);
     }
 }
 
@@ -226,7 +246,7 @@ static void on_listener(void *owner, unsigned ready)
     if (fd < 0)
         return;
     CHECK_OK(mem_new(&c));
-    *c = (struct vendor_connection){ .vendor = v, .fd = fd, .in = BUF(HEAD_MAX) };
+    *c = (struct vendor_connection){ .vendor = v, .fd = fd, .in = BUF(REQUEST_MAX) };
     c->out = BUF(2 * (size_t)VENDOR_BODY_MAX);
     if (v->tls != NULL)
         CHECK_OK(tls_new(&c->tls, v->tls, NULL));
@@ -278,18 +298,28 @@ void vendor_close(struct vendor *v)
     loop_fd_close(v->watch);
     (void)close(v->fd);
     tls_context_free(v->tls);
-    for (size_t i = 0; i < v->routes_n; i++)
+    for (size_t i = 0; i < v->routes_n; i++) {
+        buf_clear(&v->routes[i].content);
         buf_clear(&v->routes[i].body);
+    }
 }
 
 struct vendor_route *vendor_route(struct vendor *v, const char *path, bytes body)
 {
-    struct vendor_route *r = find_route(v, bytes_str(path));
+    return vendor_route_post(v, path, (bytes){ 0 }, body);
+}
+
+struct vendor_route *vendor_route_post(struct vendor *v, const char *path, bytes content,
+                                       bytes body)
+{
+    struct vendor_route *r = find_route(v, bytes_str(path), content);
     if (r == NULL) {
         CHECK(v->routes_n < VENDOR_ROUTES_MAX && strlen(path) < sizeof r->path);
         r = &v->routes[v->routes_n++];
+        r->content = BUF(REQUEST_MAX);
         r->body = BUF(VENDOR_BODY_MAX);
         memcpy(r->path, path, strlen(path));
+        CHECK_OK(buf_add(&r->content, content));
     }
     r->status = 200;
     r->manner = VENDOR_ANSWERS;

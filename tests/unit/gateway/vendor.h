@@ -1,6 +1,6 @@
 /*
  * tests/unit/gateway/vendor.h - an HTTPS server on loopback, on the test's own loop, that plays Intel
- * PCS, AMD KDS and caches of them: what it says to which path is what the test tells it, and it
+ * PCS, AMD KDS, NVIDIA's OCSP responder and manifests, and caches of them: what it says to which path is what the test tells it, and it
  * counts what it was asked.
  */
 #pragma once
@@ -21,6 +21,7 @@ enum vendor_manner {
 
 struct vendor_route {
     char path[512];
+    struct buf content; /* of a POST; empty: a GET */
     unsigned status;
     char fields[32 * 1024]; /* "Name: value\r\n" each */
     struct buf body;
@@ -55,6 +56,10 @@ void vendor_close(struct vendor *v);
 /* What that path, query included, is answered with from now on: 200 with a copy of that body. Any
  * other path is answered with 404. */
 struct vendor_route *vendor_route(struct vendor *v, const char *path, bytes body);
+
+/* The same for a POST of that content. */
+struct vendor_route *vendor_route_post(struct vendor *v, const char *path, bytes content,
+                                       bytes body);
 
 /* Adds a field, its value percent-encoded. */
 void vendor_add_field(struct vendor_route *r, const char *name, bytes value);

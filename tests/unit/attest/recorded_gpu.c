@@ -1,0 +1,86 @@
+#include "tests/unit/attest/recorded_gpu.h"
+
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "crypto/pem.h"
+#include "tests/lib/law.h"
+
+enum { FILE_MAX = 256 * 1024, PATH_LEN = 1024, AT_S = 1755777600 /* 2025-08-21T12:00:00Z */ };
+
+#define PCR                                                                                        \
+    "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff00112233445566778899aabbcc"   \
+    "ddeeff"
+
+static const char *const pieces[RECORDED_GPU_PIECES] = {
+    "ocsp/device-brom.der", "ocsp/device-provisioner.der", "ocsp/device-identity.der",
+    "rim/driver-gh100-550.90.07.xml", "rim/vbios-1010-0200-882-96009f0001.xml"
+};
+
+static struct buf read_one(const char *name)
+{
+    char path[PATH_LEN];
+    struct buf out = BUF(FILE_MAX);
+    (void)snprintf(path, sizeof path, "%s/attest/nvidia/%s", law_vectors(), name);
+    law_read_file(&out, path);
+    return out;
+}
+
+static void write_evidence(struct recorded_gpu *r)
+{
+    struct pem_certs certs;
+    struct nvgpu_bundle *b;
+    struct buf device = read_one("gpu/gh100-550.90.07.evidence.bin");
+    struct buf chain = read_one("gpu/gh100-550.90.07.chain.pem");
+    CHECK_OK(mem_new(&b));
+    CHECK_OK(pem_read_certs(&certs, buf_view(&chain)));
+    b->devices_n = 1;
+    b->devices[0] = (struct nvgpu_device){ .kind = NVGPU_GPU, .evidence = buf_view(&device) };
+    for (; b->devices[0].certs_n < certs.n; b->devices[0].certs_n++)
+        b->devices[0].certs[b->devices[0].certs_n] = certs.certs[b->devices[0].certs_n];
+    CHECK_OK(nvgpu_bundle_write(&r->evidence, b));
+    pem_clear(&certs);
+    buf_clear(&chain);
+    buf_clear(&device);
+    mem_free(b);
+}
+
+bool recorded_gpu_open(struct recorded_gpu *out)
+{
+    if (law_vectors() == NULL)
+        return false;
+    *out = (struct recorded_gpu){ .at = AT_S, .evidence = BUF(FILE_MAX) };
+    for (size_t i = 0; i < RECORDED_GPU_PIECES; i++)
+        out->pieces[i] = read_one(pieces[i]);
+    write_evidence(out);
+    CHECK_OK(policy_read(&out->policy,
+                         BYTES_LIT("platforms: [nitro]\nmeasurements: { pcr0: [" PCR "] }\n"
+                                   "nvidia: { gpus: 1 }\n"),
+                         "p", NULL));
+    out->bundle = (struct bundle){ .platform = BYTES_LIT("nitro"),
+                                   .evidence = BYTES_LIT("not looked at"),
+                                   .gpu_evidence = buf_view(&out->evidence) };
+    return true;
+}
+
+void recorded_gpu_close(struct recorded_gpu *r)
+{
+    for (size_t i = 0; i < RECORDED_GPU_PIECES; i++)
+        buf_clear(&r->pieces[i]);
+    buf_clear(&r->evidence);
+    policy_free(r->policy);
+    *r = (struct recorded_gpu){ 0 };
+}
+
+bytes recorded_gpu_piece(const struct recorded_gpu *r, const struct collateral_plan *plan,
+                         size_t need)
+{
+    for (size_t i = 0; i < RECORDED_GPU_PIECES; i++) {
+        int64_t expires;
+        const struct collateral_piece piece = { .body = buf_view(&r->pieces[i]) };
+        if (err_is_ok(collateral_check(&plan->needs[need], &piece,
+                                       collateral_plan_issuer(plan, need), r->at, &expires)))
+            return piece.body;
+    }
+    return (bytes){ 0 };
+}

@@ -1,0 +1,25 @@
+/*
+ * tests/unit/attest/recorded_gpu.h - genuine evidence of one GPU of the published vectors, as a
+ * bundle that carries none of what NVIDIA publishes, and what it published at that time.
+ */
+#pragma once
+
+#include "attest/collateral.h"
+
+enum { RECORDED_GPU_PIECES = 5 };
+
+struct recorded_gpu {
+    int64_t at;
+    struct bundle bundle; /* borrowed from here */
+    struct policy *policy;
+    struct buf evidence;
+    struct buf pieces[RECORDED_GPU_PIECES]; /* three OCSP answers, manifests of driver and VBIOS */
+};
+
+/* False when there are no vectors. */
+bool recorded_gpu_open(struct recorded_gpu *out);
+void recorded_gpu_close(struct recorded_gpu *r);
+
+/* The one that the plan's need asks for, or empty. */
+bytes recorded_gpu_piece(const struct recorded_gpu *r, const struct collateral_plan *plan,
+                         size_t need);
