@@ -221,12 +221,17 @@ static err listen_all(struct program *p, struct buf *message)
     return OK;
 }
 
+static void on_signal(void *owner, int signum);
+
+/* Who can reach us can also tell us to end: signals are heard before anything listens. */
 static err open_all(struct program *p, struct buf *message)
 {
     struct worker *w = &p->worker;
     w->settings = &p->settings;
     TRY(log_open(&w->log, STDERR_FILENO, (enum log_level)p->settings.log_level));
     TRY(loop_new(&w->loop));
+    TRY(loop_on_signal(w->loop, SIGTERM, on_signal, p));
+    TRY(loop_on_signal(w->loop, SIGINT, on_signal, p));
     TRY(open_metrics(&w->metrics));
     TRY(read_files(p, message));
     TRY(open_engine(p, message));
@@ -298,8 +303,6 @@ static void on_turn_end(struct loop_hook *h)
 
 static err run(struct program *p)
 {
-    TRY(loop_on_signal(p->worker.loop, SIGTERM, on_signal, p));
-    TRY(loop_on_signal(p->worker.loop, SIGINT, on_signal, p));
     if (prove_verdict(p->worker.prove)->trust == TRUST_SIMULATED)
         LOG_WARN(p->worker.log,
                  "SIMULATED TEE: nothing protects this worker; receipts say evaluation");

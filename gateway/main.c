@@ -263,6 +263,7 @@ static err open_trust(struct program *p)
     return trust_new(&p->trust, p->loop, &settings);
 }
 
+/* Who can reach us can also tell us to end: signals are heard before anything listens. */
 static err open_all(struct program *p, struct buf *message)
 {
     const struct tls_settings tls = { .ca_path = p->settings.worker_ca, .alpn = "h2" };
@@ -270,6 +271,8 @@ static err open_all(struct program *p, struct buf *message)
     p->admit.origins = &p->settings.cors_origins;
     TRY(log_open(&p->log, STDERR_FILENO, (enum log_level)p->settings.log_level));
     TRY(loop_new(&p->loop));
+    TRY(loop_on_signal(p->loop, SIGTERM, on_signal, p));
+    TRY(loop_on_signal(p->loop, SIGINT, on_signal, p));
     TRY(metering_init(&p->metering));
     TRY(metrics_block(p->metering.set, &p->block));
     TRY(open_keeper(p, message));
@@ -302,8 +305,6 @@ static err run(struct program *p)
 {
     struct sock_addr addr;
     TRY(sock_addr_read(bytes_str(p->settings.listen), &addr));
-    TRY(loop_on_signal(p->loop, SIGTERM, on_signal, p));
-    TRY(loop_on_signal(p->loop, SIGINT, on_signal, p));
     TRY(loop_on_signal(p->loop, SIGHUP, on_reload, p));
     TRY(start_shards(p));
     on_age(&p->age);
