@@ -56,7 +56,7 @@ static struct attester_subject subject_for(const struct prove *p, bytes nonce)
 static err make_document(struct prove *p, bytes nonce, struct buf *out)
 {
     const struct attester_subject subject = subject_for(p, nonce);
-    return attester_document(p->attester, &subject, clock_wall_s(), out);
+    return attester_document_with_gpu(p->attester, &subject, (bytes){ 0 }, clock_wall_s(), out);
 }
 
 static void job_free(struct prove_job *job)

@@ -130,10 +130,12 @@ NAMES = {1: "iss", 6: "iat", 7: "cti", 10: "eat_nonce", 265: "eat_profile", -655
          -65544: "policy_version", -65545: "sequence_number", -65546: "execution_time_ms",
          -65547: "memory_peak_mb", -65548: "security_mode", -65549: "model_hash_scheme"}
 OPTIONAL = {"eat_nonce", "model_hash_scheme"}
+V1 = "https://spec.cyntrisec.com/air/v1"
+SEALGATE = "urn:uuid:2c7f3bb5-9406-4da3-9905-328dcd6f31be"  # PROTOCOL.md 9.1
 PROTECTED = bytes.fromhex("a2012703183d")
 
 
-def verify(receipt, key):
+def verify(receipt, key, profile=V1):
     """The claims by name, if the signature is good and the form is right."""
     outer = cbor(receipt)
     assert isinstance(outer, Tagged) and outer.tag == 18, "no COSE_Sign1"
@@ -143,7 +145,7 @@ def verify(receipt, key):
     assert ed25519_is_good(key, signed, signature), "the signature is bad"
     claims = {NAMES[k]: v for k, v in cbor(payload).items()}
     assert set(NAMES.values()) - OPTIONAL <= set(claims), "a claim is missing"
-    assert claims["eat_profile"] == "https://spec.cyntrisec.com/air/v1"
+    assert claims["eat_profile"] == profile
     assert claims["security_mode"] in ("production", "evaluation")
     assert len(claims["cti"]) == 16 and any(claims["cti"])
     return claims

@@ -113,7 +113,9 @@ class Stack:
     """Engine, workers and a gateway, ready to be asked."""
 
     def __init__(self, workers=1, worker=None, gateway=None, engine=None, ready=True,
-                 between=None, worker_binary="sealgate-worker", start_gateway=True, env=None):
+                 between=None, worker_binary="sealgate-worker", start_gateway=True, env=None,
+                 gateway_binary="sealgate-gateway", gateway_env=None):
+        """env: of all workers, or what says it for the i-th."""
         self.folder = tempfile.mkdtemp(prefix="sealgate-e2e-")
         self.own_engine = engine is None
         self.engine = engine or Engine()
@@ -121,6 +123,7 @@ class Stack:
                                 "platform": "simulated", **(worker or {})}
         self.worker_binary = worker_binary
         self.env = env
+        self.gateway_binary, self.gateway_env = gateway_binary, gateway_env
         self.workers, self.ports, self.proxies = [], [], []
         self.gateway = None
         self.port = free_port()
@@ -155,13 +158,15 @@ class Stack:
     def start_worker(self, i, **more):
         settings = {"listen": f"127.0.0.1:{self.ports[i]}", "name": f"w{i}",
                     **self.worker_settings, **more}
-        w = Program(self.worker_binary, flags(settings), self.folder, self.env)
+        env = self.env(i) if callable(self.env) else self.env
+        w = Program(self.worker_binary, flags(settings), self.folder, env)
         wait_for(lambda: is_open(self.ports[i]) or not w.alive(), 20 * Options.patience)
         w.check()
         return w
 
     def start_gateway(self):
-        self.gateway = Program("sealgate-gateway", flags(self.gateway_settings), self.folder)
+        self.gateway = Program(self.gateway_binary, flags(self.gateway_settings), self.folder,
+                               self.gateway_env)
         wait_for(lambda: is_open(self.port) or not self.gateway.alive(), 20 * Options.patience)
         self.gateway.check()
 

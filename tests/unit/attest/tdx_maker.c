@@ -216,7 +216,11 @@ static void put_signed_part(struct buf *out, const struct tdx_recipe *r)
     put_same(out, r->mrsignerseam, 48);
     put_le(out, 0, 8);
     put_le(out, r->attributes, 8);
-    put_same(out, 0, 584 - 128);
+    put_same(out, 0, 8);
+    put_same(out, r->measured, 48);
+    put_same(out, 0, 3 * 48);
+    put_same(out, r->measured, 3 * 48);
+    put_same(out, 0, 48 + 64);
     if (r->version == TDX_QUOTE_V5) {
         CHECK_OK(buf_add(out, BYTES_ARRAY(r->svn2)));
         put_same(out, 0, 48);

@@ -19,6 +19,7 @@ struct tdx_recipe {
     uint16_t qe_isvsvn;
     uint8_t qe_mrsigner;    /* each byte of it; the identity asks for 0x51 */
     uint8_t mrsignerseam;   /* each byte; the module identities ask for 0 */
+    uint8_t measured;       /* each byte of MRTD and RTMR0 to RTMR2 */
     const char *low_status; /* of levels below the good ones */
     const char *low_module; /* of module levels below the good ones */
     const char *leaf_name;  /* NULL: as Intel's */
