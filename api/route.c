@@ -33,7 +33,9 @@ static const struct row rows[] = {
     { ROUTE_COMPLETIONS, POST, "POST", "/v1/completions", WORD_INIT("completions") },
     { ROUTE_EMBEDDINGS, POST, "POST", "/v1/embeddings", WORD_INIT("embeddings") },
     { ROUTE_MODELS, READING, ALLOW_READING, "/v1/models", WORD_INIT("models") },
-    { ROUTE_MODEL, READING, ALLOW_READING, "/v1/models/*", WORD_INIT("model") },
+    { ROUTE_MODEL, READING, "GET, HEAD, DELETE", "/v1/models/*", WORD_INIT("model") },
+    /* Of models that were made by a key's owner. */
+    { ROUTE_PASS, DELETE, "GET, HEAD, DELETE", "/v1/models/*", WORD_INIT("pass") },
     { ROUTE_RECEIPT, READING, ALLOW_READING, "/v1/receipts/*", WORD_INIT("receipt") },
     { ROUTE_NONE, ANY, NULL, "/v1/receipts", WORD_INIT("none") },
     { ROUTE_ATTESTATION, READING, ALLOW_READING, "/v1/attestation", WORD_INIT("attestation") },
@@ -199,9 +201,8 @@ void route_find(bytes method, bytes target, struct route_match *out)
             continue;
         if (rows[i].kind == ROUTE_NONE)
             return;
-        /* What fits a row of its own is not passed through under another method. */
-        bool catch_all = rows[i].kind == ROUTE_PASS && !has_one_path(&rows[i]);
-        if (catch_all && out->verdict == ROUTE_WRONG_METHOD)
+        /* What fits a row of its own is not passed through by the last under another method. */
+        if (i == ARRAY_LEN(rows) - 1 && out->verdict == ROUTE_WRONG_METHOD)
             break;
         if (settle(&rows[i], bit, id, out))
             break;
