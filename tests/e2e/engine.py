@@ -13,6 +13,8 @@ import threading
 import time
 import urllib.parse
 
+import engine_other
+
 MODELS = ["gpt-test", "org/model-with-slash", "org/deep/er"]
 ANSWER_CANARY = "quetzal-answer-canary-5d1f"
 WORDS = ["Hello", " from", " the", " engine", ",", " ", ANSWER_CANARY, " ü", "🙂", "."]
@@ -228,8 +230,8 @@ class Engine:
                     await script(call, *m.groups())
                     return
             error(call, 404, f"The model '{call.model}' does not exist", "model_not_found")
-        elif path == "/v1/rerank":
-            call.whole(200, {"object": "list", "data": [], "seen": call.json})
+        elif path in engine_other.PATHS:
+            await engine_other.PATHS[path](call)
         else:
             call.whole(404, {"detail": "Not Found"})
 

@@ -7,6 +7,7 @@ import time
 import air
 import common
 from client import chat, chat_body, request_bytes
+from common import check, receipt_of
 from stack import Stack
 from suite import test
 
@@ -17,28 +18,6 @@ def stack():
 
 def finish():
     common.finish("receipts")
-
-
-def receipt_of(s, answer):
-    """(claims, the receipt's JSON view) of an answer, by its id."""
-    r = s.http("GET", f"/v1/receipts/{answer.header('x-receipt-id')}").json
-    raw = base64.b64decode(r["receipt"])
-    claims = air.verify(raw, bytes.fromhex(r["signing_key"]))
-    assert claims["cti"].hex() == answer.header("x-receipt-id") == r["id"]
-    assert claims["security_mode"] == "evaluation"
-    return claims, r
-
-
-def check(s, body, answer):
-    claims, r = receipt_of(s, answer)
-    sent = json.dumps(body).encode() if isinstance(body, dict) else body
-    assert claims["request_hash"] == air.digest(sent), "request_hash"
-    got = bytes(answer.body)
-    if answer.header("content-type").startswith("text/event-stream"):
-        got = air.without_comments(got)
-    assert claims["response_hash"] == air.digest(got), "response_hash"
-    assert abs(claims["iat"] - time.time()) < 60
-    return claims, r
 
 
 @test("hashes, signature and claims hold for an answer that is no stream")
