@@ -178,3 +178,30 @@ err sealed_key_open(struct sealed_key **out, const struct sealed_source *source,
     secret_free(root);
     return e;
 }
+
+const char *sealed_key_fault(err e)
+{
+    static const struct {
+        enum err_code code;
+        const char *sentence;
+    } faults[] = {
+        { ERR_CONFIG,
+          "the simulated platform needs a key file and no key service; any other one a "
+          "key service and no key file, and sev-snp neither" },
+        { ERR_UNSUPPORTED, "this program cannot seal for that platform" },
+        { ERR_MALFORMED,
+          "no key: its id has to be a plain name of up to 64 characters, and the key "
+          "32 bytes, not all zero" },
+        { ERR_DENIED,
+          "the key is refused: a key file must be yours alone (mode 0600), and the VMPL "
+          "not above this kernel's own" },
+        { ERR_NOT_FOUND, "there is no key file" },
+        { ERR_UNAVAILABLE, "the key service, or the device, does not answer" },
+        { ERR_TIMEOUT, "the key service takes too long" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
+        if (faults[i].code == e.code)
+            return faults[i].sentence;
+    }
+    return "the key cannot be had: memory or the system failed";
+}

@@ -40,3 +40,6 @@ struct sealed_source {
  * ERR_TIMEOUT. ERR_MALFORMED: what comes is no key; or no key id. ERR_SYSTEM.
  */
 err sealed_key_open(struct sealed_key **out, const struct sealed_source *source, bytes key_id);
+
+/* What that error of sealed_key_open() means and what to do about it, for people: a static sentence. */
+const char *sealed_key_fault(err e);

@@ -19,6 +19,8 @@ cli_fn cli_verify;
 cli_fn cli_attest;
 cli_fn cli_chat;
 cli_fn cli_detect;
+cli_fn cli_seal;
+cli_fn cli_unseal;
 cli_fn cli_evidence; /* by cli_verify */
 
 /* Loads settings and answers --help, --version and --print-config. False when all is said; *exit is

@@ -21,6 +21,8 @@ static const struct command COMMANDS[] = {
       "verify a receipt, or with `verify evidence` a TEE's evidence, offline" },
     { "attest", cli_attest, "ask a worker for its evidence and judge it" },
     { "detect", cli_detect, "what this machine can make evidence with" },
+    { "seal", cli_seal, "seal a secret so that only this TEE can open it" },
+    { "unseal", cli_unseal, "open a secret that was sealed to this TEE" },
 };
 
 enum cli_exit cli_complain(const char *format, ...)

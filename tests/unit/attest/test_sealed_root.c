@@ -293,6 +293,18 @@ static void each_platform_has_its_sources_and_no_others(void **state)
     CHECK_ERR(sealed_key_open(&k, &SNP, (bytes){ 0 }), MALFORMED);
 }
 
+static void every_error_has_words_for_people(void **state)
+{
+    (void)state;
+    static const enum err_code codes[] = { ERR_CONFIG, ERR_UNSUPPORTED, ERR_MALFORMED,
+                                           ERR_DENIED, ERR_NOT_FOUND,   ERR_UNAVAILABLE,
+                                           ERR_TIMEOUT };
+    const char *other = sealed_key_fault((err){ .code = ERR_SYSTEM });
+    CHECK(strlen(other) > 0);
+    for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+        CHECK(strcmp(sealed_key_fault((err){ .code = codes[i] }), other) != 0);
+}
+
 static err once(void *arg)
 {
     struct sealed_key *k;
@@ -320,6 +332,7 @@ int main(void)
         cmocka_unit_test(a_service_that_answers_something_else_is_refused),
         cmocka_unit_test(a_service_that_does_not_come_to_an_end_is_given_up),
         cmocka_unit_test(each_platform_has_its_sources_and_no_others),
+        cmocka_unit_test(every_error_has_words_for_people),
         cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("attest/sealed_root", tests, set_up, tear_down);
