@@ -5,6 +5,8 @@
  * quotes, or hex, or a number; a line that begins with two spaces goes on with the hex before it.
  * tests/vectors/second/protocol.py makes the same blocks without this code.
  */
+#include "tests/vectors/vec_protocol.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -70,7 +72,7 @@ static err decode_json(bytes quoted, struct buf *to)
     return e;
 }
 
-static void fail(struct block *b, const char *what, bytes name)
+void block_fail(struct block *b, const char *what, bytes name)
 {
     b->broken = true;
     printf("  %s: %.*s\n", what, (int)name.len, (const char *)name.at);
@@ -86,52 +88,52 @@ static err decode(struct line *l, bool number)
 }
 
 /* The i-th line of that name. */
-static bytes value_at(struct block *b, const char *name, size_t i, bool number)
+bytes block_value(struct block *b, const char *name, size_t i, bool number)
 {
     for (size_t k = 0; k < b->n; k++) {
         struct line *l = &b->lines[k];
         if (!bytes_equal(l->name, bytes_str(name)) || i-- > 0)
             continue;
         if (l->raw.max == 0 && decode(l, number).code != ERR_OK)
-            fail(b, "not a value", l->name);
+            block_fail(b, "not a value", l->name);
         return buf_view(&l->raw);
     }
-    fail(b, "missing", bytes_str(name));
+    block_fail(b, "missing", bytes_str(name));
     return (bytes){ 0 };
 }
 
-static bytes get(struct block *b, const char *name)
+bytes block_get(struct block *b, const char *name)
 {
-    return value_at(b, name, 0, false);
+    return block_value(b, name, 0, false);
 }
 
-static uint64_t number(struct block *b, const char *name)
+uint64_t block_number(struct block *b, const char *name)
 {
     uint64_t v = 0;
-    if (!text_u64(value_at(b, name, 0, true), &v))
-        fail(b, "not a number", bytes_str(name));
+    if (!text_u64(block_value(b, name, 0, true), &v))
+        block_fail(b, "not a number", bytes_str(name));
     return v;
 }
 
-static void same(struct block *b, bytes have, const char *name)
+void block_same(struct block *b, bytes have, const char *name)
 {
-    if (!bytes_equal(have, get(b, name)))
-        fail(b, "differs", bytes_str(name));
+    if (!bytes_equal(have, block_get(b, name)))
+        block_fail(b, "differs", bytes_str(name));
 }
 
-static void good(struct block *b, err e, const char *what)
+void block_good(struct block *b, err e, const char *what)
 {
     if (e.code != ERR_OK)
-        fail(b, err_word(e), bytes_str(what));
+        block_fail(b, err_word(e), bytes_str(what));
 }
 
 static void copy(struct block *b, void *to, size_t len, const char *name)
 {
-    bytes v = get(b, name);
+    bytes v = block_get(b, name);
     if (v.len == len)
         memcpy(to, v.at, len);
     else
-        fail(b, "length", bytes_str(name));
+        block_fail(b, "length", bytes_str(name));
 }
 
 static bytes fresh(void)
@@ -145,36 +147,36 @@ static bytes fresh(void)
 static void run_claims(struct block *b)
 {
     struct claims back;
-    const struct claims c = { .model = get(b, "model"),
-                              .worker = get(b, "worker"),
-                              .software = get(b, "software"),
-                              .operator_key = get(b, "operator_key"),
-                              .model_version = get(b, "model_version"),
-                              .manifest_digest = get(b, "manifest_digest") };
+    const struct claims c = { .model = block_get(b, "model"),
+                              .worker = block_get(b, "worker"),
+                              .software = block_get(b, "software"),
+                              .operator_key = block_get(b, "operator_key"),
+                              .model_version = block_get(b, "model_version"),
+                              .manifest_digest = block_get(b, "manifest_digest") };
     (void)fresh();
-    good(b, claims_write(&out, &c), "claims");
-    same(b, buf_view(&out), "claims");
-    good(b, claims_read(buf_view(&out), &back), "claims");
+    block_good(b, claims_write(&out, &c), "claims");
+    block_same(b, buf_view(&out), "claims");
+    block_good(b, claims_read(buf_view(&out), &back), "claims");
 }
 
 static void run_binding(struct block *b)
 {
     uint8_t digest[BINDING_LEN];
-    const struct binding given = { .platform = get(b, "platform"),
-                                   .identity = get(b, "identity"),
-                                   .nonce = get(b, "nonce"),
-                                   .claims = get(b, "claims") };
+    const struct binding given = { .platform = block_get(b, "platform"),
+                                   .identity = block_get(b, "identity"),
+                                   .nonce = block_get(b, "nonce"),
+                                   .claims = block_get(b, "claims") };
     binding_digest(&given, digest);
-    same(b, BYTES_ARRAY(digest), "report_data");
+    block_same(b, BYTES_ARRAY(digest), "report_data");
 }
 
 static void run_registers(struct block *b)
 {
     static const char *const names[SIMULATED_PCRS] = { "pcr0", "pcr1", "pcr2" };
     struct simulated_registers r;
-    simulated_measure(get(b, "image"), &r);
+    simulated_measure(block_get(b, "image"), &r);
     for (size_t i = 0; i < SIMULATED_PCRS; i++)
-        same(b, BYTES_ARRAY(r.pcr[i]), names[i]);
+        block_same(b, BYTES_ARRAY(r.pcr[i]), names[i]);
 }
 
 static void run_evidence(struct block *b)
@@ -182,54 +184,54 @@ static void run_evidence(struct block *b)
     struct simulated_registers r;
     struct attester *a = NULL;
     BUF_AUTO none = BUF(16);
-    bytes report_data = get(b, "report_data");
+    bytes report_data = block_get(b, "report_data");
     const struct attester_ask ask = { .report_data = report_data.at,
-                                      .now = (int64_t)number(b, "time") };
-    simulated_measure(get(b, "image"), &r);
-    good(b, simulated_attester_new(&a, &r), "evidence");
+                                      .now = (int64_t)block_number(b, "time") };
+    simulated_measure(block_get(b, "image"), &r);
+    block_good(b, simulated_attester_new(&a, &r), "evidence");
     if (a == NULL || report_data.len != BINDING_LEN)
         return;
     (void)fresh();
-    good(b, a->kind->quote(a, &ask, &out, &none), "evidence");
+    block_good(b, a->kind->quote(a, &ask, &out, &none), "evidence");
     attester_free(a);
-    same(b, buf_view(&out), "evidence");
+    block_same(b, buf_view(&out), "evidence");
 }
 
 static void run_key_list(struct block *b)
 {
     char hint[KEY_CONFIG_HINT_LEN + 1];
-    const struct key_config c = { .id = (uint8_t)number(b, "key_id"),
+    const struct key_config c = { .id = (uint8_t)block_number(b, "key_id"),
                                   .kem = KEM_X25519_HKDF_SHA256,
-                                  .public_key = get(b, "public_key"),
+                                  .public_key = block_get(b, "public_key"),
                                   .suites = { { 1, 2 }, { 1, 1 }, { 1, 3 } },
                                   .suites_n = 3 };
     (void)fresh();
-    good(b, keylist_write(&out, &c, 1, KEYLIST_BARE), "bare");
-    same(b, buf_view(&out), "bare");
+    block_good(b, keylist_write(&out, &c, 1, KEYLIST_BARE), "bare");
+    block_same(b, buf_view(&out), "bare");
     (void)fresh();
-    good(b, keylist_write(&out, &c, 1, KEYLIST_PREFIXED), "key_list");
-    same(b, buf_view(&out), "key_list");
-    good(b, key_config_hint(&c, hint), "x-ohttp-key");
-    same(b, bytes_of(hint, KEY_CONFIG_HINT_LEN), "x-ohttp-key");
+    block_good(b, keylist_write(&out, &c, 1, KEYLIST_PREFIXED), "key_list");
+    block_same(b, buf_view(&out), "key_list");
+    block_good(b, key_config_hint(&c, hint), "x-ohttp-key");
+    block_same(b, bytes_of(hint, KEY_CONFIG_HINT_LEN), "x-ohttp-key");
 }
 
 static void run_statement(struct block *b)
 {
     struct signing_key *key = NULL;
     struct statement back;
-    const struct statement s = { .worker = get(b, "worker"),
-                                 .key_list = get(b, "key_list"),
-                                 .not_after = number(b, "not_after"),
-                                 .generation = number(b, "generation"),
-                                 .not_before = number(b, "not_before") };
-    good(b, signing_key_from_seed(&key, get(b, "seed")), "seed");
+    const struct statement s = { .worker = block_get(b, "worker"),
+                                 .key_list = block_get(b, "key_list"),
+                                 .not_after = block_number(b, "not_after"),
+                                 .generation = block_number(b, "generation"),
+                                 .not_before = block_number(b, "not_before") };
+    block_good(b, signing_key_from_seed(&key, block_get(b, "seed")), "seed");
     if (key == NULL)
         return;
     (void)fresh();
-    good(b, statement_write(&out, &s, key), "key_statement");
-    same(b, buf_view(&out), "key_statement");
+    block_good(b, statement_write(&out, &s, key), "key_statement");
+    block_same(b, buf_view(&out), "key_statement");
     bytes identity = bytes_of(signing_key_public(key), ED25519_PK_LEN);
-    good(b, statement_verify(buf_view(&out), identity, &back), "key_statement");
+    block_good(b, statement_verify(buf_view(&out), identity, &back), "key_statement");
     signing_key_free(key);
 }
 
@@ -238,14 +240,15 @@ static void run_bundle(struct block *b)
     struct bundle parts;
     uint8_t digest[SHA256_LEN];
     (void)fresh();
-    good(b, bundle_join(&out, get(b, "document"), get(b, "key_statement")), "bundle");
-    same(b, buf_view(&out), "bundle");
-    good(b, bundle_read(get(b, "bundle"), &parts), "bundle");
-    same(b, parts.nonce, "nonce");
-    good(b, evidence_document_digest(&parts, digest), "document_sha256");
-    same(b, BYTES_ARRAY(digest), "document_sha256");
-    sha256_of(get(b, "document"), digest);
-    same(b, BYTES_ARRAY(digest), "document_sha256");
+    block_good(b, bundle_join(&out, block_get(b, "document"), block_get(b, "key_statement")),
+               "bundle");
+    block_same(b, buf_view(&out), "bundle");
+    block_good(b, bundle_read(block_get(b, "bundle"), &parts), "bundle");
+    block_same(b, parts.nonce, "nonce");
+    block_good(b, evidence_document_digest(&parts, digest), "document_sha256");
+    block_same(b, BYTES_ARRAY(digest), "document_sha256");
+    sha256_of(block_get(b, "document"), digest);
+    block_same(b, BYTES_ARRAY(digest), "document_sha256");
 }
 
 /* ---- the sealed hop ---- */
@@ -256,7 +259,7 @@ static void run_bucket(struct block *b)
         uint64_t len = 0, want = 0;
         if (!text_u64(b->lines[i].name, &len) || !text_u64(b->lines[i].value, &want) ||
             padding_bucket((size_t)len) != want)
-            fail(b, "differs", b->lines[i].name);
+            block_fail(b, "differs", b->lines[i].name);
     }
 }
 
@@ -305,18 +308,18 @@ static err seal_and_open(struct block *b, const struct keyring *r)
     struct ohttp_server *server = NULL;
     enum ohttp_step step = OHTTP_MORE;
     bool done = false;
-    bytes worker = get(b, "worker");
+    bytes worker = block_get(b, "worker");
     struct trusted to = { .config = r->config };
     const struct bhttp_field fields[] = {
-        { BYTES_LIT(FIELD_DATE), get(b, FIELD_DATE) },
-        { BYTES_LIT(FIELD_REQUEST_ID), get(b, FIELD_REQUEST_ID) },
-        { BYTES_LIT(FIELD_CONTENT_TYPE), get(b, FIELD_CONTENT_TYPE) },
+        { BYTES_LIT(FIELD_DATE), block_get(b, FIELD_DATE) },
+        { BYTES_LIT(FIELD_REQUEST_ID), block_get(b, FIELD_REQUEST_ID) },
+        { BYTES_LIT(FIELD_CONTENT_TYPE), block_get(b, FIELD_CONTENT_TYPE) },
     };
-    const struct seal_request request = { .method = get(b, "method"),
-                                          .path = get(b, "path"),
+    const struct seal_request request = { .method = block_get(b, "method"),
+                                          .path = block_get(b, "path"),
                                           .fields = fields,
                                           .fields_n = ARRAY_LEN(fields),
-                                          .content = get(b, "content") };
+                                          .content = block_get(b, "content") };
     BUF_AUTO sealed = BUF(OUT_MAX);
     ENSURE(worker.len < sizeof to.name, LIMIT);
     memcpy(to.name, worker.at, worker.len);
@@ -334,13 +337,13 @@ static err seal_and_open(struct block *b, const struct keyring *r)
 
 static void without_zeros(struct block *b, const char *name)
 {
-    uint64_t zeros = number(b, "zeros");
+    uint64_t zeros = block_number(b, "zeros");
     bytes all = buf_view(&out);
     for (uint64_t i = 0; i < zeros && all.len > 0; i++) {
         if (all.at[--all.len] != 0)
-            fail(b, "not zero behind", bytes_str(name));
+            block_fail(b, "not zero behind", bytes_str(name));
     }
-    same(b, all, name);
+    block_same(b, all, name);
 }
 
 static void run_inner_request(struct block *b)
@@ -351,7 +354,7 @@ static void run_inner_request(struct block *b)
     err e = open_keyring(&r, BYTES_ARRAY(secret), 9);
     if (e.code == ERR_OK)
         e = seal_and_open(b, &r);
-    good(b, e, "plaintext");
+    block_good(b, e, "plaintext");
     without_zeros(b, "plaintext");
     ohttp_keys_free(r.keys);
 }
@@ -366,31 +369,31 @@ static err exchange(struct block *b, struct ends *e)
 {
     enum ohttp_step step = OHTTP_MORE;
     BUF_AUTO plain = BUF(OUT_MAX);
-    bytes ephemeral = get(b, "ephemeral");
+    bytes ephemeral = block_get(b, "ephemeral");
     const struct hpke_ephemeral given = { .sk = ephemeral };
-    TRY(open_keyring(&e->ring, get(b, "key"), (uint8_t)number(b, "key_id")));
+    TRY(open_keyring(&e->ring, block_get(b, "key"), (uint8_t)block_number(b, "key_id")));
     TRY(ohttp_client_new(&e->client, OHTTP_CHUNKED, &e->ring.config, AEAD_AES_256_GCM, &given));
     (void)fresh();
-    TRY(ohttp_client_seal(e->client, get(b, "request"), false, &out));
+    TRY(ohttp_client_seal(e->client, block_get(b, "request"), false, &out));
     TRY(ohttp_client_seal(e->client, (bytes){ 0 }, true, &out));
-    same(b, buf_view(&out), "sealed_request");
+    block_same(b, buf_view(&out), "sealed_request");
     TRY(ohttp_server_new(&e->server, OHTTP_CHUNKED, e->ring.keys));
     TRY(ohttp_server_open(e->server, buf_view(&out), true, &plain, &step));
-    same(b, buf_view(&plain), "request");
-    TRY(ohttp_test_give_nonce(e->server, get(b, "response_nonce")));
+    block_same(b, buf_view(&plain), "request");
+    TRY(ohttp_test_give_nonce(e->server, block_get(b, "response_nonce")));
     (void)fresh();
     for (size_t i = 0; i < 2; i++)
-        TRY(ohttp_server_seal(e->server, value_at(b, "response", i, false), false, &out));
+        TRY(ohttp_server_seal(e->server, block_value(b, "response", i, false), false, &out));
     TRY(ohttp_server_seal(e->server, (bytes){ 0 }, true, &out));
-    same(b, buf_view(&out), "sealed_response");
+    block_same(b, buf_view(&out), "sealed_response");
     buf_truncate(&plain, 0);
-    return ohttp_client_open(e->client, get(b, "sealed_response"), true, &plain, &step);
+    return ohttp_client_open(e->client, block_get(b, "sealed_response"), true, &plain, &step);
 }
 
 static void run_sealed_exchange(struct block *b)
 {
     struct ends e = { 0 };
-    good(b, exchange(b, &e), "exchange");
+    block_good(b, exchange(b, &e), "exchange");
     ohttp_client_free(e.client);
     ohttp_server_free(e.server);
     ohttp_keys_free(e.ring.keys);
@@ -404,13 +407,13 @@ static err stream(struct block *b, struct answer *a, const char *receipt_id)
     const struct answer_settings settings = { .padding = PADDING_SIZE, .receipt_id = receipt_id };
     answer_init(a, &settings);
     TRY(answer_head(a, 200, &type, 1, -1));
-    TRY(answer_body(a, get(b, "event")));
+    TRY(answer_body(a, block_get(b, "event")));
     (void)fresh();
     TRY(answer_flush(a, &out));
-    same(b, buf_view(&out), "first");
+    block_same(b, buf_view(&out), "first");
     TRY(answer_end(a));
     (void)fresh();
-    TRY(answer_tail(a, get(b, "receipt"), &out));
+    TRY(answer_tail(a, block_get(b, "receipt"), &out));
     without_zeros(b, "tail");
     return OK;
 }
@@ -420,7 +423,7 @@ static void run_stream_answer(struct block *b)
     char id[AIR_ID_LEN + 1] = { 0 };
     struct answer a = { 0 };
     copy(b, id, AIR_ID_LEN, "receipt_id");
-    good(b, stream(b, &a, id), "stream");
+    block_good(b, stream(b, &a, id), "stream");
     answer_clear(&a);
 }
 
@@ -432,8 +435,8 @@ static void run_transcript(struct block *b)
         struct transcript t;
         BUF_AUTO whole = BUF(VALUE_MAX);
         BUF_AUTO kept = BUF(VALUE_MAX);
-        good(b, decode_json(b->lines[i].name, &whole), "stream");
-        good(b, decode_json(b->lines[i].value, &kept), "kept");
+        block_good(b, decode_json(b->lines[i].name, &whole), "stream");
+        block_good(b, decode_json(b->lines[i].value, &kept), "kept");
         transcript_of(buf_view(&whole), true, have);
         transcript_of(buf_view(&kept), false, want);
         transcript_init(&t, true);
@@ -442,24 +445,24 @@ static void run_transcript(struct block *b)
         transcript_end(&t, split);
         if (!bytes_equal(BYTES_ARRAY(have), BYTES_ARRAY(want)) ||
             !bytes_equal(BYTES_ARRAY(split), BYTES_ARRAY(want)))
-            fail(b, "differs", b->lines[i].name);
+            block_fail(b, "differs", b->lines[i].name);
     }
 }
 
 static void fill_claims(struct block *b, struct air_claims *c)
 {
     *c = (struct air_claims){
-        .iss = get(b, "iss"),
-        .iat = number(b, "iat"),
-        .model_id = get(b, "model_id"),
-        .model_version = get(b, "model_version"),
+        .iss = block_get(b, "iss"),
+        .iat = block_number(b, "iat"),
+        .model_id = block_get(b, "model_id"),
+        .model_version = block_get(b, "model_version"),
         .measurement_type = BYTES_LIT(AIR_TYPE_NITRO),
-        .policy_version = get(b, "policy_version"),
-        .sequence_number = number(b, "sequence_number"),
-        .execution_time_ms = number(b, "execution_time_ms"),
-        .memory_peak_mb = number(b, "memory_peak_mb"),
-        .security_mode = get(b, "security_mode"),
-        .model_hash_scheme = get(b, "model_hash_scheme"),
+        .policy_version = block_get(b, "policy_version"),
+        .sequence_number = block_number(b, "sequence_number"),
+        .execution_time_ms = block_number(b, "execution_time_ms"),
+        .memory_peak_mb = block_number(b, "memory_peak_mb"),
+        .security_mode = block_get(b, "security_mode"),
+        .model_hash_scheme = block_get(b, "model_hash_scheme"),
     };
     c->nonce_len = 8;
     copy(b, c->nonce, c->nonce_len, "eat_nonce");
@@ -476,19 +479,19 @@ static void run_receipt(struct block *b)
     struct simulated_registers r;
     struct air_claims c;
     char id[AIR_ID_LEN + 1];
-    simulated_measure(get(b, "image"), &r);
+    simulated_measure(block_get(b, "image"), &r);
     fill_claims(b, &c);
     for (size_t i = 0; i < SIMULATED_PCRS; i++)
         c.registers[AIR_PCR0 + i] = BYTES_ARRAY(r.pcr[i]);
-    good(b, signing_key_from_seed(&key, get(b, "seed")), "seed");
+    block_good(b, signing_key_from_seed(&key, block_get(b, "seed")), "seed");
     if (key == NULL)
         return;
     (void)fresh();
-    good(b, air_write(&out, &c, key), "receipt");
+    block_good(b, air_write(&out, &c, key), "receipt");
     signing_key_free(key);
-    same(b, buf_view(&out), "receipt");
+    block_same(b, buf_view(&out), "receipt");
     air_id(&c, id);
-    same(b, bytes_str(id), "receipt_id");
+    block_same(b, bytes_str(id), "receipt_id");
 }
 
 static void open_policy(struct block *b)
@@ -497,13 +500,13 @@ static void open_policy(struct block *b)
     struct policy *policy = NULL;
     struct policy_facts facts;
     enum policy_outcome outcome;
-    good(b,
-         policy_open(&policy, &outcome, &facts, get(b, "bundle"), "bundle", &nobody,
-                     (int64_t)number(b, "created"), NULL),
-         "bundle");
-    if (outcome != POLICY_ACCEPTED || facts.version != number(b, "version"))
-        fail(b, "not accepted", BYTES_LIT("bundle"));
-    same(b, BYTES_ARRAY(facts.digest), "digest");
+    block_good(b,
+               policy_open(&policy, &outcome, &facts, block_get(b, "bundle"), "bundle", &nobody,
+                           (int64_t)block_number(b, "created"), NULL),
+               "bundle");
+    if (outcome != POLICY_ACCEPTED || facts.version != block_number(b, "version"))
+        block_fail(b, "not accepted", BYTES_LIT("bundle"));
+    block_same(b, BYTES_ARRAY(facts.digest), "digest");
     policy_free(policy);
 }
 
@@ -511,17 +514,17 @@ static void run_policy_bundle(struct block *b)
 {
     struct signing_key *keys[2] = { NULL };
     BUF_AUTO once = BUF(POLICY_BUNDLE_MAX);
-    const struct policy_bundle made = { .version = number(b, "version"),
-                                        .created = (int64_t)number(b, "created"),
-                                        .expires = (int64_t)number(b, "expires"),
-                                        .policy = get(b, "policy") };
+    const struct policy_bundle made = { .version = block_number(b, "version"),
+                                        .created = (int64_t)block_number(b, "created"),
+                                        .expires = (int64_t)block_number(b, "expires"),
+                                        .policy = block_get(b, "policy") };
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-        good(b, signing_key_from_seed(&keys[i], value_at(b, "seed", i, false)), "seed");
+        block_good(b, signing_key_from_seed(&keys[i], block_value(b, "seed", i, false)), "seed");
     if (keys[0] != NULL && keys[1] != NULL) {
         (void)fresh();
-        good(b, policy_bundle_write(&once, &made, keys[0]), "bundle");
-        good(b, policy_bundle_sign(&out, buf_view(&once), keys[1]), "bundle");
-        same(b, buf_view(&out), "bundle");
+        block_good(b, policy_bundle_write(&once, &made, keys[0]), "bundle");
+        block_good(b, policy_bundle_sign(&out, buf_view(&once), keys[1]), "bundle");
+        block_same(b, buf_view(&out), "bundle");
         open_policy(b);
     }
     signing_key_free(keys[0]);
@@ -548,6 +551,12 @@ static const struct kind {
     { "transcript", run_transcript },
     { "receipt", run_receipt },
     { "policy-bundle", run_policy_bundle },
+    { "snp-table", run_snp_table },
+    { "azure-evidence", run_azure_evidence },
+    { "tdx-collateral", run_tdx_collateral },
+    { "gpu-evidence", run_gpu_evidence },
+    { "collateral-entry", run_collateral_entry },
+    { "sealed-secret", run_sealed_secret },
 };
 
 /* Goes on with the hex of the line before; it was joined by read_block(). */
@@ -555,7 +564,7 @@ static void add_line(struct block *b, bytes line)
 {
     size_t at = text_find(line, BYTES_LIT(" = "));
     if (at == line.len || b->n == LINES_MAX)
-        fail(b, "not a line", line);
+        block_fail(b, "not a line", line);
     else
         b->lines[b->n++] = (struct line){ .name = bytes_slice(line, 0, at),
                                           .value = bytes_slice(line, at + 3, line.len) };
@@ -570,7 +579,7 @@ static void read_block(struct block *b, bytes *text, struct buf *joined)
         bool more = bytes_starts(line, BYTES_LIT("  "));
         if (!more && n < LINES_MAX)
             ends[n++] = joined->len;
-        good(b, buf_add(joined, more ? bytes_slice(line, 2, line.len) : line), "line");
+        block_good(b, buf_add(joined, more ? bytes_slice(line, 2, line.len) : line), "line");
     }
     for (size_t i = 0; i < n; i++) {
         size_t end = i + 1 < n ? ends[i + 1] : joined->len;

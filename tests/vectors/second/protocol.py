@@ -282,11 +282,76 @@ def policy_bundle():
             "digest": hashlib.sha256(signed.encode()).digest(), "bundle": whole}
 
 
+def snp_table():
+    guids = {"vcek": "63da758de6644564adc5f4b93be8accd", "vlek": "a8074bc2a25a483eaae639c045a0b8a1",
+             "ask": "4ab7b379bbac4fe4a02f05aef327c782", "ark": "c0b406a4a803495297433fb6014cd0ae",
+             "crl": "92f81bc358114d3d97ffd19f88dc67ea"}
+    parts = {name: f"{name} in DER".encode() for name in guids}
+    offset, heads = 24 * (len(guids) + 1), b""
+    for name, data in parts.items():
+        heads += bytes.fromhex(guids[name]) + offset.to_bytes(4, "little")
+        heads += len(data).to_bytes(4, "little")
+        offset += len(data)
+    return {**{k: v.decode() for k, v in parts.items()},
+            "table": heads + bytes(24) + b"".join(parts.values())}
+
+
+def azure_evidence():
+    lengths = {"hcl": 1236, "pcrs": 768, "quote": 145, "signature": 256}
+    lines = {}
+    for i, (name, length) in enumerate(lengths.items(), 1):
+        lines[f"{name}_length"], lines[f"{name}_byte"] = length, bytes([i])
+    made = cbor({name: bytes([i]) * n for i, (name, n) in enumerate(lengths.items(), 1)})
+    return {**lines, "evidence_sha256": hashlib.sha256(made).digest()}
+
+
+def tdx_collateral():
+    c = {"ccel": b"event log", "pck_crl": b"PCK CRL, DER", "root_crl": b"root CRL, DER",
+         "tcb_info": b'{"tcbInfo":{},"signature":""}', "dstack_log": b"[]",
+         "qe_identity": b'{"enclaveIdentity":{},"signature":""}',
+         "tcb_info_chain": b"PEM of TCB info", "qe_identity_chain": b"PEM of QE identity"}
+    return {**{k: v.decode() for k, v in c.items()}, "collateral": cbor({**c, "version": 1})}
+
+
+def gpu_evidence():
+    ocsp, rim, leaf, root = b"OCSP answer", b"<manifest/>", b"leaf", b"root"
+    devices = [b"measurements of a GPU", b"measurements of a switch"]
+    made = cbor({"ocsp": [ocsp], "rims": [rim],
+                 "devices": [[i, d, [leaf, root]] for i, d in enumerate(devices, 1)]})
+    identity = prim.ed25519_public(SEED)
+    parts = [b"sealgate/gpu-nonce/v1", NONCE, identity]
+    joined = b"".join(len(p).to_bytes(4, "big") + p for p in parts)
+    return {"ocsp": ocsp.decode(), "rim": rim.decode(), "device": [d.decode() for d in devices],
+            "leaf": leaf.decode(), "root": root.decode(), "gpu_evidence": made, "nonce": NONCE,
+            "identity": identity, "gpu_nonce": hashlib.sha256(joined).digest()}
+
+
+def collateral_entry():
+    e = {"key": "tdx-tcb-info-50806f000000", "body": b'{"tcbInfo":{},"signature":""}',
+         "kind": "tdx-tcb-info", "chain": b"PEM of TCB info", "expires_at": NOW + 86400 * 30,
+         "fetched_at": NOW}
+    return {**{k: v.decode() if isinstance(v, bytes) else v for k, v in e.items()},
+            "entry": cbor({**e, "version": 1})}
+
+
+def sealed_secret():
+    label, vendor, key_id = b"sealgate/sealed/v1", b"sev-snp", b"engine-token"
+    root, nonce, secret = bytes(range(0x20, 0x40)), bytes(range(12)), b"sk-a-token"
+    name = b"".join(len(p).to_bytes(4, "big") + p for p in (label, vendor, key_id))
+    key = prim.hkdf_expand(prim.hkdf_extract(label, root), name, 32)
+    return {"vendor": vendor.decode(), "key_id": key_id.decode(), "root": root, "nonce": nonce,
+            "secret": secret.decode(),
+            "sealed": nonce + prim.aes_gcm_seal(key, nonce, name, secret)}
+
+
 BLOCKS = {"claims": claims, "binding": binding, "simulated-registers": registers,
           "simulated-evidence": evidence, "key-list": key_list, "key-statement": statement,
           "bundle": bundle, "bucket": buckets, "inner-request": inner_request,
           "sealed-exchange": sealed, "stream-answer": stream, "transcript": comments,
-          "receipt": receipt, "policy-bundle": policy_bundle}
+          "receipt": receipt, "policy-bundle": policy_bundle,
+          "snp-table": snp_table, "azure-evidence": azure_evidence,
+          "tdx-collateral": tdx_collateral, "gpu-evidence": gpu_evidence,
+          "collateral-entry": collateral_entry, "sealed-secret": sealed_secret}
 
 
 # --- into the document
