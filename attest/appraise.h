@@ -97,6 +97,8 @@ struct appraisal {
     struct appraise_finding answers[APPRAISE_ANSWERS];
     struct appraise_field fields[APPRAISE_FIELDS_MAX];
     size_t fields_n;
+    struct verdict_rule rules[VERDICT_RULES_MAX]; /* of the policy, when there was one */
+    size_t rules_n;
     int64_t at; /* judged as of this time */
 };
 

@@ -4,6 +4,7 @@
  */
 #include "attest/appraise_parts.h"
 #include "attest/binding.h"
+#include "attest/rules.h"
 #include "attest/verify.h"
 #include "base/mem.h"
 
@@ -13,45 +14,20 @@ struct comparison {
     const struct verifier *verifier;
     const struct policy *policy;
     struct verifier_facts facts;
+    struct rules rules;
 };
 
-static bool rule_applies(const struct comparison *c, const struct policy_register *rule)
+static void copy_rules(struct appraise_work *w, const struct verdict_rule *rules, size_t n)
 {
-    if (rule->platform != NULL)
-        return bytes_equal(bytes_str(rule->platform), bytes_str(c->verifier->platform));
-    return verifier_register(c->verifier, bytes_str(rule->name)) != NULL;
+    memcpy(w->out->rules, rules, n * sizeof *rules);
+    w->out->rules_n = n;
 }
 
-static enum reason compare(const struct comparison *c, const struct policy_register *rule)
+static enum reason measurements(struct comparison *c)
 {
-    for (size_t i = 0; i < c->facts.registers_n; i++) {
-        const struct verdict_register *r = &c->facts.registers[i];
-        if (bytes_equal(bytes_str(r->name), bytes_str(rule->name)))
-            return policy_list_has(&rule->values, bytes_of(r->value, r->len)) ? REASON_PASSED
-                                                                              : REASON_MISMATCH;
-    }
-    return REASON_ABSENT;
-}
-
-/* As step_measurements() of attest/verify.c has it, for hardware. */
-static enum reason measurements(const struct comparison *c)
-{
-    bool named = false;
-    for (size_t i = 0; i < c->policy->registers_n; i++) {
-        const struct policy_register *rule = &c->policy->registers[i];
-        if (!rule_applies(c, rule))
-            continue;
-        enum reason why = compare(c, rule);
-        if (why != REASON_PASSED)
-            return why;
-        const struct verifier_register *known =
-            verifier_register(c->verifier, bytes_str(rule->name));
-        named = named || (known != NULL && !known->secondary);
-    }
-    if (!named)
-        return REASON_NO_EXPECTATION;
-    return c->facts.measurements.status == VERDICT_FAIL ? c->facts.measurements.reason
-                                                        : REASON_PASSED;
+    const char *subject;
+    rules_registers(&c->rules, c->policy, c->verifier, &c->facts);
+    return rules_measurements(&c->rules, c->policy, c->verifier, &c->facts, &subject).reason;
 }
 
 static void note_if(struct appraise_work *w, const char *name, enum reason why)
@@ -92,11 +68,14 @@ static err examine(struct appraise_work *w, struct comparison *c)
     bool genuine = frame_accepts(&c->facts);
     if (w->accepted && !genuine)
         note_if(w, "policy-verifier", REASON_MISMATCH);
-    if (genuine)
+    if (genuine) {
         note_if(w, "policy-measurements", measurements(c));
-    else
+        rules_claims(&c->rules, c->policy, NULL);
+        copy_rules(w, c->rules.list, c->rules.n);
+    } else {
         appraise_note(w, "policy-measurements", APPRAISE_ANSWER_PLATFORM, VERDICT_SKIP,
                       REASON_EARLIER_FAILURE);
+    }
     return OK;
 }
 
@@ -183,6 +162,7 @@ static err judge(struct appraise_work *w, bytes whole, bool has_statement, bool 
     err e = has_statement ? attest_verify(whole, &s, v) : attest_verify_document(whole, &s, v);
     if (err_is_ok(e)) {
         note_verdict(w, v);
+        copy_rules(w, v->rules, v->rules_n);
         w->accepted = v->accepted;
         w->evidence_at = v->evidence_at != 0 ? v->evidence_at : w->evidence_at;
         e = has_fields ? OK : note_registers(w, v);

@@ -85,6 +85,7 @@ err appraise_text(const struct appraisal *a, struct buf *out)
     for (size_t i = 0; i < a->checks_n; i++)
         TRY(write_line(out, a->checks[i].name, a->checks[i].status, a->checks[i].reason,
                        a->checks[i].sentence));
+    TRY(verdict_rules_explain(a->rules, a->rules_n, out));
     if (a->fields_n > 0)
         TRY(buf_add_str(out, a->outcome == APPRAISE_VERIFIED
                                  ? "what it says:\n"
@@ -148,6 +149,7 @@ err appraise_json(const struct appraisal *a, struct buf *out)
     json_put_i64(&j, "at", a->at);
     put_answers(&j, a);
     put_checks(&j, a);
+    verdict_rules_json(a->rules, a->rules_n, &j);
     put_fields(&j, a);
     json_close(&j);
     return json_end(&j);

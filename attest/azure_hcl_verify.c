@@ -252,6 +252,7 @@ static const struct verifier_register registers[TPM_PCRS + SNP_REGISTERS] = {
     { .name = "family_id", .len = 16, .secondary = true },
     { .name = "image_id", .len = 16, .secondary = true },
     { .name = "chip_id", .len = SNP_CHIP_ID_LEN, .secondary = true },
+    { .name = "report_id", .len = 32, .secondary = true },
 };
 
 _Static_assert(ARRAY_LEN(registers) <= VERDICT_REGISTERS_MAX, "a verdict holds all of them");

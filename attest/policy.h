@@ -50,6 +50,9 @@ struct policy_list {
 /* Not constant time in n; each item is compared in constant time. */
 bool policy_list_has(const struct policy_list *list, bytes value);
 
+/* Which of the items it is, counted from 1; 0: none. Likewise. */
+size_t policy_list_place(const struct policy_list *list, bytes value);
+
 struct nitro_policy;
 struct nvgpu_policy;
 struct snp_policy;

@@ -22,13 +22,18 @@ void policy_list_clear(struct policy_list *list)
     *list = (struct policy_list){ 0 };
 }
 
-bool policy_list_has(const struct policy_list *list, bytes value)
+size_t policy_list_place(const struct policy_list *list, bytes value)
 {
     for (size_t i = 0; i < list->n; i++) {
         if (secret_equal(buf_view(&list->items[i]), value))
-            return true;
+            return i + 1;
     }
-    return false;
+    return 0;
+}
+
+bool policy_list_has(const struct policy_list *list, bytes value)
+{
+    return policy_list_place(list, value) > 0;
 }
 
 static bool is_zero(bytes b)

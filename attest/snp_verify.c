@@ -501,6 +501,7 @@ const struct verifier_register snp_registers[SNP_REGISTERS] = {
     { .name = "family_id", .len = 16, .secondary = true },
     { .name = "image_id", .len = 16, .secondary = true },
     { .name = "chip_id", .len = SNP_CHIP_ID_LEN, .secondary = true },
+    { .name = "report_id", .len = 32, .secondary = true },
 };
 
 static void add_register(struct verifier_facts *out, size_t which, bytes value)
@@ -524,6 +525,7 @@ static void add_registers(const struct snp_result *r, struct verifier_facts *out
     add_register(out, 5, report->image_id);
     if (r->has_leaf && !r->leaf.vlek)
         add_register(out, 6, report->chip_id);
+    add_register(out, 7, report->report_id);
 }
 
 /* A check that was not made leaves its part unchecked. */

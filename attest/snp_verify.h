@@ -109,7 +109,7 @@ void snp_facts(const struct snp_result *r, struct verifier_facts *out);
 void snp_own_facts(const struct snp_report *report, struct verifier_facts *out);
 
 /* Registers, for other platforms that carry an SNP report. */
-enum { SNP_REGISTERS = 7 };
+enum { SNP_REGISTERS = 8 };
 extern const struct verifier_register snp_registers[SNP_REGISTERS];
 
 #define SNP_PLATFORM "sev-snp"

@@ -104,6 +104,23 @@ static err explain_head(const struct verdict *v, struct buf *out)
     return OK;
 }
 
+err verdict_rules_explain(const struct verdict_rule *rules, size_t n, struct buf *out)
+{
+    if (n > 0)
+        TRY(buf_add_str(out, "rules of the policy:\n"));
+    for (size_t i = 0; i < n; i++) {
+        const struct verdict_rule *r = &rules[i];
+        TRY(buf_addf(out, "  %s  %-17s  ", verdict_status_word(r->status), r->name));
+        if (r->status == VERDICT_PASS)
+            TRY(buf_addf(out, "value %u of %u\n", r->met, r->of));
+        else if (r->of > 0)
+            TRY(buf_addf(out, "%s: none of %u\n", reason_word(r->reason), r->of));
+        else
+            TRY(buf_addf(out, "%s\n", reason_word(r->reason)));
+    }
+    return OK;
+}
+
 err verdict_explain(const struct verdict *v, struct buf *out)
 {
     TRY(explain_head(v, out));
@@ -112,6 +129,7 @@ err verdict_explain(const struct verdict *v, struct buf *out)
     if (v->registers_n > 0)
         TRY(buf_add_str(out, "registers by the evidence:\n"));
     TRY(explain_registers(v, out));
+    TRY(verdict_rules_explain(v->rules, v->rules_n, out));
     const struct verdict_check *failed = verdict_failure(v);
     if (failed != NULL)
         TRY(buf_addf(out, "what to do: %s\n", failed->advice));
@@ -146,6 +164,24 @@ static void json_registers(const struct verdict *v, struct json_out *j)
     json_close(j);
 }
 
+void verdict_rules_json(const struct verdict_rule *rules, size_t n, struct json_out *j)
+{
+    if (n == 0)
+        return;
+    json_begin_array(j, "rules");
+    for (size_t i = 0; i < n; i++) {
+        json_begin_object(j, NULL);
+        json_put_str(j, "rule", rules[i].name);
+        json_put_str(j, "status", verdict_status_word(rules[i].status));
+        json_put_str(j, "reason", reason_word(rules[i].reason));
+        if (rules[i].met > 0)
+            json_put_u64(j, "value", rules[i].met);
+        json_put_u64(j, "of", rules[i].of);
+        json_close(j);
+    }
+    json_close(j);
+}
+
 static void json_accepted(const struct verdict *v, struct json_out *j)
 {
     json_put_hex(j, "identity", BYTES_ARRAY(v->identity));
@@ -168,6 +204,7 @@ err verdict_json(const struct verdict *v, struct buf *out)
     json_put_str(&j, "platform", v->platform);
     json_checks(v, &j);
     json_registers(v, &j);
+    verdict_rules_json(v->rules, v->rules_n, &j);
     if (v->evidence_at != 0)
         json_put_i64(&j, "evidence_at", v->evidence_at);
     if (v->accepted)

@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#include "attest/reason.h"
 #include "base/buf.h"
 
 enum verdict_status { VERDICT_SKIP = 0, VERDICT_PASS, VERDICT_FAIL };
@@ -45,6 +46,7 @@ enum verdict_check_id {
 enum {
     VERDICT_REGISTERS_MAX = 32,
     VERDICT_REGISTER_LEN_MAX = 64,
+    VERDICT_RULES_MAX = 68,
     VERDICT_DIGEST_LEN = 32,
     VERDICT_KEY_LEN = 32,
     VERDICT_NAME_MAX = 64
@@ -73,6 +75,15 @@ struct verdict_gpu {
     uint8_t digest[VERDICT_DIGEST_LEN]; /* SHA-256 of it */
 };
 
+/* A rule of the policy beside what the evidence says. */
+struct verdict_rule {
+    const char *name; /* static: "pcr0", "worker_names" */
+    enum verdict_status status;
+    enum reason reason;
+    uint16_t met; /* which of the policy's values, from 1; 0: none */
+    uint16_t of;  /* how many it names */
+};
+
 struct verdict {
     bool accepted;
     enum trust_level trust; /* TRUST_NONE unless accepted */
@@ -83,6 +94,10 @@ struct verdict {
     struct verdict_register registers[VERDICT_REGISTERS_MAX];
     size_t registers_n;
     int64_t evidence_at; /* Unix seconds by the evidence; 0 when it does not say */
+
+    /* Those about registers once `signature` passed, those about claims once `binding` did. */
+    struct verdict_rule rules[VERDICT_RULES_MAX];
+    size_t rules_n;
 
     /* Only when accepted; else zero. Claims that are absent are zero or empty too. */
     uint8_t identity[VERDICT_KEY_LEN];
@@ -119,3 +134,8 @@ err verdict_explain(const struct verdict *v, struct buf *out);
 
 /* The same as one JSON object. */
 err verdict_json(const struct verdict *v, struct buf *out);
+
+/* The rules alone, in both forms; nothing when there are none. */
+struct json_out;
+err verdict_rules_explain(const struct verdict_rule *rules, size_t n, struct buf *out);
+void verdict_rules_json(const struct verdict_rule *rules, size_t n, struct json_out *j);

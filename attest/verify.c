@@ -10,6 +10,7 @@
 #include "attest/nvgpu.h"
 #include "attest/nvgpu_summary.h"
 #include "attest/reason.h"
+#include "attest/rules.h"
 #include "attest/statement.h"
 #include "attest/verifier.h"
 #include "attest/verify_test.h"
@@ -25,6 +26,7 @@ struct run {
     struct claims claims;
     struct statement statement;
     struct verifier_facts facts;
+    struct rules rules; /* of registers from `signature` on, of claims from `binding` on */
 };
 
 typedef struct verifier_outcome outcome;
@@ -182,97 +184,37 @@ static err step_platform(struct run *r, outcome *out)
     return OK;
 }
 
-static const struct verdict_register *find_register(const struct verifier_facts *f,
-                                                    const char *name)
-{
-    for (size_t i = 0; i < f->registers_n; i++) {
-        if (bytes_equal(bytes_str(f->registers[i].name), bytes_str(name)))
-            return &f->registers[i];
-    }
-    return NULL;
-}
-
-/* A rule without a platform is for every platform that has such a register. */
-static bool rule_applies(const struct policy_register *rule, const struct verifier *v)
-{
-    if (rule->platform != NULL)
-        return bytes_equal(bytes_str(rule->platform), bytes_str(v->platform));
-    return verifier_register(v, bytes_str(rule->name)) != NULL;
-}
-
-static bool names_the_code(const struct policy_register *rule, const struct verifier *v)
-{
-    const struct verifier_register *known = verifier_register(v, bytes_str(rule->name));
-    return known != NULL && !known->secondary;
-}
-
-static outcome check_register(const struct policy_register *rule, const struct verifier_facts *f)
-{
-    const struct verdict_register *have = find_register(f, rule->name);
-    if (have == NULL)
-        return refuse(REASON_ABSENT);
-    return pass_if(policy_list_has(&rule->values, bytes_of(have->value, have->len)),
-                   REASON_MISMATCH);
-}
-
 static err step_measurements(struct run *r, outcome *out)
 {
-    bool any = r->policy->any_measurements && r->verifier->trust == TRUST_SIMULATED;
-    *out = any ? skip(REASON_ANY_ALLOWED) : refuse(REASON_NO_EXPECTATION);
-    for (size_t i = 0; i < r->policy->registers_n; i++) {
-        const struct policy_register *rule = &r->policy->registers[i];
-        if (!rule_applies(rule, r->verifier))
-            continue;
-        outcome one = check_register(rule, &r->facts);
-        if (one.status != VERDICT_PASS) {
-            r->subject = rule->name;
-            *out = one;
-            return OK;
-        }
-        if (names_the_code(rule, r->verifier))
-            *out = one;
-    }
-    if (out->status != VERDICT_FAIL && r->facts.measurements.status == VERDICT_FAIL) {
-        r->subject = r->facts.measurements_subject;
-        *out = r->facts.measurements;
-    }
+    *out = rules_measurements(&r->rules, r->policy, r->verifier, &r->facts, &r->subject);
     return OK;
 }
 
-static outcome check_listed(const struct policy_list *list, bytes value)
+static err take_rule(const struct run *r, const char *name, outcome *out)
 {
-    if (list->n == 0)
-        return skip(REASON_NOT_ASKED);
-    if (value.len == 0)
-        return refuse(REASON_ABSENT);
-    return pass_if(policy_list_has(list, value), REASON_MISMATCH);
+    struct verdict_rule rule = rules_find(&r->rules, name);
+    *out = (outcome){ rule.status, rule.reason };
+    return OK;
 }
 
 static err step_operator(struct run *r, outcome *out)
 {
-    *out = check_listed(&r->policy->operator_keys, r->claims.operator_key);
-    return OK;
+    return take_rule(r, RULE_OPERATOR, out);
 }
 
 static err step_model(struct run *r, outcome *out)
 {
-    *out = check_listed(&r->policy->model_digests, r->claims.manifest_digest);
-    return OK;
+    return take_rule(r, RULE_MODEL, out);
 }
 
 static err step_worker(struct run *r, outcome *out)
 {
-    *out = check_listed(&r->policy->worker_names, r->claims.worker);
-    return OK;
+    return take_rule(r, RULE_WORKER, out);
 }
 
 static err step_software(struct run *r, outcome *out)
 {
-    bytes least = buf_view(&r->policy->minimum_software);
-    *out = least.len == 0
-               ? skip(REASON_NOT_ASKED)
-               : pass_if(policy_software_reaches(r->claims.software, least), REASON_MISMATCH);
-    return OK;
+    return take_rule(r, RULE_SOFTWARE, out);
 }
 
 /* --- key statement --------------------------------------------------------------------------- */
@@ -373,12 +315,28 @@ static void list_failure(struct verdict *v, size_t at, outcome o, const char *su
 }
 
 /* For people; nothing here is to be acted on. */
+static void list_rules(const struct run *r, struct verdict *v)
+{
+    v->rules_n = r->rules.n;
+    memcpy(v->rules, r->rules.list, sizeof v->rules);
+}
+
+/* The same, once the vendor's signature covers it. */
 static void describe(const struct run *r, struct verdict *v)
 {
     v->platform = r->verifier->platform;
     v->evidence_at = r->facts.evidence_at;
     v->registers_n = r->facts.registers_n;
     memcpy(v->registers, r->facts.registers, sizeof v->registers);
+}
+
+/* Nothing is compared that is not proved. */
+static void compare(struct run *r, size_t at)
+{
+    if (at == VERDICT_SIGNATURE)
+        rules_registers(&r->rules, r->policy, r->verifier, &r->facts);
+    if (at == VERDICT_BINDING)
+        rules_claims(&r->rules, r->policy, &r->claims);
 }
 
 static err run_steps(struct run *r, struct verdict *v, bool *through)
@@ -394,6 +352,8 @@ static err run_steps(struct run *r, struct verdict *v, bool *through)
         list_check(v, at, o, NULL);
         if (at == VERDICT_SIGNATURE)
             describe(r, v);
+        compare(r, at);
+        list_rules(r, v);
     }
     *through = true;
     return OK;
@@ -449,10 +409,10 @@ static err run_and_accept(struct run *r, struct verdict *v)
     return through ? accept(r, v) : OK;
 }
 
-static err verify(struct run r, struct verdict *out)
+static err verify(struct run *r, struct verdict *out)
 {
-    r.policy = r.settings->policy != NULL ? r.settings->policy : &no_policy;
-    err e = run_and_accept(&r, out);
+    r->policy = r->settings->policy != NULL ? r->settings->policy : &no_policy;
+    err e = run_and_accept(r, out);
     if (!err_is_ok(e))
         verdict_clear(out);
     return e;
@@ -475,7 +435,7 @@ err attest_verify_with(const struct verifier *v, bytes bundle,
     if (!err_is_ok(e))
         return refuse_form(e, out);
     struct run r = { .bundle = &b, .settings = settings, .verifier = v, .with_statement = true };
-    return verify(r, out);
+    return verify(&r, out);
 }
 
 err attest_verify(bytes bundle, const struct verify_settings *settings, struct verdict *out)
@@ -489,8 +449,8 @@ err attest_verify_document(bytes document, const struct verify_settings *setting
     struct bundle b;
     memset(out, 0, sizeof *out);
     err e = evidence_document_read(document, &b);
-    return err_is_ok(e) ? verify((struct run){ .bundle = &b, .settings = settings }, out)
-                        : refuse_form(e, out);
+    struct run r = { .bundle = &b, .settings = settings };
+    return err_is_ok(e) ? verify(&r, out) : refuse_form(e, out);
 }
 
 /* Written and read again, so that parts from anywhere meet the same bounds. */

@@ -54,11 +54,17 @@ static void put_optional(struct buf *out, const char *key, bytes value)
 static void put_pcrs(struct buf *out, const struct nitro_maker *m)
 {
     put_key(out, "pcrs");
-    CHECK_OK(cbor_put_map(out, m->pcrs_n));
+    CHECK_OK(cbor_put_map(out, m->pcrs_n + (m->signer != 0)));
     for (size_t i = 0; i < m->pcrs_n; i++) {
         CHECK_OK(cbor_put_uint(out, i));
         CHECK_OK(cbor_put_bytes(out, BYTES_ARRAY(m->pcrs[i])));
     }
+    if (m->signer == 0)
+        return;
+    uint8_t pcr8[NITRO_PCR_LEN];
+    memset(pcr8, m->signer, sizeof pcr8);
+    CHECK_OK(cbor_put_uint(out, 8));
+    CHECK_OK(cbor_put_bytes(out, BYTES_ARRAY(pcr8)));
 }
 
 static void put_payload(struct buf *out, const struct nitro_maker *m)

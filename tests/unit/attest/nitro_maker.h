@@ -19,6 +19,7 @@ struct nitro_maker {
     uint64_t timestamp_ms;
     uint8_t pcrs[3][NITRO_PCR_LEN];
     size_t pcrs_n;
+    uint8_t signer; /* every byte of PCR8; 0: there is none */
     bool indefinite;
     bytes certificate;
     bytes cabundle[NITRO_CABUNDLE_MAX + 1];

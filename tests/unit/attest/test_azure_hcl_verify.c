@@ -205,7 +205,7 @@ static void a_bundle_gives_the_challenge_and_the_pcrs(void **state)
     CHECK(facts.debug.status == VERDICT_PASS && facts.tcb.status == VERDICT_PASS);
     CHECK(facts.subject == NULL);
     CHECK_BYTES(BYTES_ARRAY(facts.report_data), BYTES_ARRAY(result.user_data));
-    CHECK(facts.registers_n == 24 + 6);
+    CHECK(facts.registers_n == 24 + 7);
     for (size_t i = 0; i < facts.registers_n; i++) {
         const struct verdict_register *r = &facts.registers[i];
         const struct verifier_register *known =

@@ -167,6 +167,35 @@ static void a_register_that_does_not_say_whose_image_it_is_does_not_do(void **st
     refuses(VERDICT_MEASUREMENTS, "absent");
 }
 
+static void a_genuine_enclave_that_somebody_else_signed_is_refused(void **state)
+{
+    (void)state;
+    uint8_t ours[NITRO_PCR_LEN], theirs[NITRO_PCR_LEN];
+    struct verdict v;
+    BUF_AUTO yaml = BUF(1024);
+    BUF_AUTO document = BUF(BUNDLE_MAX);
+    m.signer = 0x31;
+    memset(ours, 0x31, sizeof ours);
+    memset(theirs, 0x32, sizeof theirs);
+    make(&document);
+    CHECK_OK(buf_add_str(&yaml, "measurements: { pcr0: ["));
+    CHECK_OK(text_hex_encode(&yaml, BYTES_ARRAY(m.pcrs[0])));
+    CHECK_OK(buf_add_str(&yaml, "], pcr8: ["));
+    CHECK_OK(text_hex_encode(&yaml, BYTES_ARRAY(theirs)));
+    size_t one = yaml.len;
+    CHECK_OK(buf_add_str(&yaml, ", "));
+    CHECK_OK(text_hex_encode(&yaml, BYTES_ARRAY(ours)));
+    CHECK_OK(buf_add_str(&yaml, "] }\n"));
+    use_policy(buf_str(&yaml));
+    CHECK_OK(attest_verify(buf_view(&bundle), &settings, &v));
+    CHECK(v.accepted && v.rules[1].met == 2 && v.rules[1].of == 2);
+    verdict_clear(&v);
+    buf_truncate(&yaml, one);
+    CHECK_OK(buf_add_str(&yaml, "] }\n"));
+    use_policy(buf_str(&yaml));
+    refuses(VERDICT_MEASUREMENTS, "mismatch");
+}
+
 /* The hardware signs anything an enclave asks for; each of the three has to be what it should. */
 static void each_signed_field_has_to_agree(void **state)
 {
@@ -279,6 +308,7 @@ int main(void)
         TEST(a_worker_in_an_enclave_is_accepted),
         TEST(without_the_extra_root_it_is_refused),
         TEST(a_register_that_does_not_say_whose_image_it_is_does_not_do),
+        TEST(a_genuine_enclave_that_somebody_else_signed_is_refused),
         TEST(each_signed_field_has_to_agree),
         TEST(debug_and_age_are_the_frames_to_refuse),
         TEST(collateral_has_no_use_and_is_refused),

@@ -35,19 +35,17 @@ static const struct attester_subject subject = { { identity, sizeof identity },
                                                  BYTES_LIT("claims") };
 
 /* The document of such a machine, read back. */
-static struct verdict read_back(const char *platform,
-                                void (*answer)(const struct attester_ask *ask, struct buf *evidence,
-                                               struct buf *collateral))
+static void read_back(struct verdict *v, const char *platform,
+                      void (*answer)(const struct attester_ask *ask, struct buf *evidence,
+                                     struct buf *collateral))
 {
     struct attester_kind kind = { .platform = platform,
                                   .quote = machine_quote,
                                   .free = machine_free };
     struct machine m = { .base = { &kind }, .answer = answer };
-    struct verdict v;
     BUF_AUTO document = BUF(BUNDLE_MAX);
     CHECK_OK(attester_document(&m.base, &subject, NOW, &document));
-    CHECK_OK(own_read(buf_view(&document), &subject, NOW, &v));
-    return v;
+    CHECK_OK(own_read(buf_view(&document), &subject, NOW, v));
 }
 
 static void check_refused(struct verdict *v, enum verdict_check_id check, const char *reason)
@@ -157,7 +155,8 @@ static void a_report_is_read_without_collateral_that_proves_it(void **state)
     (void)state;
     for (int i = 0; i < 2; i++) {
         with_table = i == 1;
-        struct verdict v = read_back(SNP_PLATFORM, answer_snp);
+        struct verdict v;
+        read_back(&v, SNP_PLATFORM, answer_snp);
         CHECK(v.accepted && v.trust == TRUST_HARDWARE);
         CHECK_BYTES(verdict_register(&v, "measurement"), bytes_of(forge.report + 0x90, 48));
         CHECK(verdict_register(&v, "chip_id").len == 0); /* only a leaf says that it is right */
@@ -169,7 +168,8 @@ static void a_debug_guest_is_refused(void **state)
 {
     (void)state;
     debug = true;
-    struct verdict v = read_back(SNP_PLATFORM, answer_snp);
+    struct verdict v;
+    read_back(&v, SNP_PLATFORM, answer_snp);
     check_refused(&v, VERDICT_DEBUG, "debug-enabled");
 }
 
@@ -177,7 +177,8 @@ static void a_report_that_cannot_be_read_is_refused(void **state)
 {
     (void)state;
     cut = true;
-    struct verdict v = read_back(SNP_PLATFORM, answer_snp);
+    struct verdict v;
+    read_back(&v, SNP_PLATFORM, answer_snp);
     check_refused(&v, VERDICT_FORM, "malformed");
 }
 
@@ -214,10 +215,11 @@ static void a_genuine_quote_of_another_machine_is_refused_by_its_binding(void **
     if (!read_quote("v4-b0c06f-uptodate.bin"))
         skip();
     spoilt_at = 0;
-    struct verdict v = read_back("tdx", answer_quote);
+    struct verdict v;
+    read_back(&v, "tdx", answer_quote);
     check_refused(&v, VERDICT_BINDING, "mismatch");
     spoilt_at = 200;
-    v = read_back("tdx", answer_quote);
+    read_back(&v, "tdx", answer_quote);
     check_refused(&v, VERDICT_SIGNATURE, "bad-signature");
     buf_clear(&quote);
 }
@@ -242,7 +244,8 @@ static void answer_nitro(const struct attester_ask *ask, struct buf *evidence,
 static void a_nitro_document_of_another_root_is_refused(void **state)
 {
     (void)state;
-    struct verdict v = read_back("nitro", answer_nitro);
+    struct verdict v;
+    read_back(&v, "nitro", answer_nitro);
     check_refused(&v, VERDICT_SIGNATURE, "bad-chain");
 }
 

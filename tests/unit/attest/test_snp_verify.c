@@ -5,6 +5,7 @@
 #include "attest/verify.h"
 #include "crypto/init.h"
 #include "tests/lib/law.h"
+#include "tests/unit/attest/foreign.h"
 #include "tests/unit/attest/snp_forge.h"
 
 enum { DAY = 86400 };
@@ -432,13 +433,35 @@ static void a_result_becomes_facts(void **state)
     CHECK(facts.debug.status == VERDICT_PASS && facts.tcb.status == VERDICT_PASS);
     CHECK(facts.subject == NULL && facts.evidence_at == 0);
     CHECK_BYTES(BYTES_ARRAY(facts.report_data), bytes_of(forge.report + 0x50, 64));
-    CHECK(facts.registers_n == 6); /* no author key */
+    CHECK(facts.registers_n == 7); /* no author key */
     assert_string_equal(facts.registers[0].name, "measurement");
     CHECK_BYTES(bytes_of(facts.registers[0].value, facts.registers[0].len),
                 bytes_of(forge.report + 0x90, 48));
     for (size_t i = 0; i < facts.registers_n; i++)
         CHECK(verifier_register(snp_verifier, bytes_str(facts.registers[i].name))->len ==
               facts.registers[i].len);
+}
+
+/* Where the report has who launched it, and which launch it was. */
+static void a_genuine_guest_of_somebody_else_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        size_t at, len;
+    } owners[] = { { "host_data", 0xc0, 32 },
+                   { "id_key_digest", 0xe0, 48 },
+                   { "author_key_digest", 0x110, 48 },
+                   { "report_id", 0x140, 32 } };
+    struct verifier_facts facts = { 0 };
+    forge.report[0x48] |= 1; /* there is an author key */
+    for (size_t i = 0; i < ARRAY_LEN(owners); i++)
+        memset(forge.report + owners[i].at, (int)i + 0x31, owners[i].len);
+    snp_forge_make(&forge);
+    accepts();
+    snp_facts(&result, &facts);
+    for (size_t i = 0; i < ARRAY_LEN(owners); i++)
+        foreign_law(snp_verifier, &facts, "measurement", owners[i].name);
 }
 
 static void a_failure_is_in_its_part_of_the_verdict(void **state)
@@ -750,6 +773,7 @@ int main(void)
         TEST(clouds_are_told_apart),
         TEST(requirements_are_held),
         TEST(a_result_becomes_facts),
+        TEST(a_genuine_guest_of_somebody_else_is_refused),
         TEST(a_failure_is_in_its_part_of_the_verdict),
         TEST(a_bundle_meets_the_same_checks),
         TEST(every_allocation_fails_once),

@@ -3,6 +3,7 @@
 #include "attest/verify.h"
 #include "base/text.h"
 #include "crypto/init.h"
+#include "tests/unit/attest/foreign.h"
 #include "tests/unit/attest/tdx_scene.h"
 
 /* The bundle's parts around one sample, and a policy for it. */
@@ -145,6 +146,28 @@ static void registers_that_should_be_zero_have_to_be_named_when_they_are_not(voi
     whole_close(&w);
 }
 
+static void a_genuine_domain_of_somebody_else_is_refused(void **state)
+{
+    (void)state;
+    static const char *const owners[] = { "mrowner", "mrownerconfig", "rtmr3" };
+    struct whole w;
+    if (!whole_open(&w, &configured))
+        skip();
+    set_policy(&w, all_named, ARRAY_LEN(all_named), "");
+    examine(&w);
+    w.facts.measurements = (struct verifier_outcome){ 0 };
+    foreign_law(tdx_verifier, &w.facts, "mrtd", "mrconfigid");
+    for (size_t i = 0; i < ARRAY_LEN(owners); i++) {
+        for (size_t k = 0; k < w.facts.registers_n; k++) {
+            struct verdict_register *r = &w.facts.registers[k];
+            if (bytes_equal(bytes_str(r->name), bytes_str(owners[i])))
+                memset(r->value, (int)i + 0x31, r->len);
+        }
+        foreign_law(tdx_verifier, &w.facts, "mrtd", owners[i]);
+    }
+    whole_close(&w);
+}
+
 static void a_boot_digest_can_stand_for_a_register(void **state)
 {
     (void)state;
@@ -240,6 +263,7 @@ int main(void)
         cmocka_unit_test(genuine_evidence_passes_and_its_registers_are_reported),
         cmocka_unit_test(registers_that_a_policy_forgot_refuse),
         cmocka_unit_test(registers_that_should_be_zero_have_to_be_named_when_they_are_not),
+        cmocka_unit_test(a_genuine_domain_of_somebody_else_is_refused),
         cmocka_unit_test(a_boot_digest_can_stand_for_a_register),
         cmocka_unit_test(what_fails_is_named),
         cmocka_unit_test(collateral_that_is_not_there_or_spoiled_is_a_matter_of_form),

@@ -41,6 +41,8 @@ static void explains_an_acceptance_and_is_loud_when_simulated(void **state)
     CHECK(holds(&out, "  pass  binding\n"));
     CHECK(holds(&out, "  skip  operator      not-asked: "));
     CHECK(holds(&out, "  pcr0 630c9fc56f63f642"));
+    CHECK(holds(&out, "rules of the policy:\n  pass  pcr0               value 1 of 1\n"));
+    CHECK(holds(&out, "  skip  operator_keys      not-asked\n"));
     CHECK(!holds(&out, "what to do"));
     verdict_clear(&v);
     CHECK(!v.accepted && v.key_list.at == NULL && v.platform == NULL);
@@ -62,6 +64,8 @@ static void explains_a_refusal_with_what_to_do(void **state)
     CHECK(holds(&out, "REFUSED: platform simulated, trust none\n"));
     CHECK(holds(&out, "  fail  measurements  mismatch (pcr1): "));
     CHECK(holds(&out, "  skip  statement     earlier-failure: "));
+    CHECK(holds(&out, "  pass  pcr0               value 1 of 1\n"));
+    CHECK(holds(&out, "  fail  pcr1               mismatch: none of 1\n"));
     CHECK(holds(&out, "what to do: compare what is deployed"));
     verdict_clear(&v);
     scene_close(&s);
@@ -83,6 +87,9 @@ static void writes_json_that_reads_back(void **state)
     CHECK_OK(json_read(&j, buf_view(&out), 8));
     CHECK(json_bool(json_get(j, "accepted"), &accepted) && accepted);
     CHECK(json_len(json_get(j, "checks")) == VERDICT_CHECKS);
+    CHECK(json_len(json_get(j, "rules")) == v.rules_n && v.rules_n == 7);
+    CHECK(json_text(json_get(json_at(json_get(j, "rules"), 0), "rule"), &text));
+    CHECK_BYTES(text, BYTES_LIT("pcr0"));
     CHECK(json_text(json_get(json_at(json_get(j, "checks"), VERDICT_NONCE), "status"), &text));
     CHECK_BYTES(text, BYTES_LIT("pass"));
     CHECK(json_text(json_get(j, "worker"), &text));
