@@ -416,12 +416,22 @@ enum sock_step sock_receive(int fd, uint8_t *room, size_t len, size_t *n)
     return step == SOCK_MOVED && *n == 0 ? SOCK_ENDED : step;
 }
 
-enum sock_step sock_send(int fd, bytes out, size_t *n)
+static enum sock_step send_with(int fd, bytes out, int flags, size_t *n)
 {
     *n = 0;
     if (out.len == 0)
         return SOCK_MOVED;
-    return moved(send(fd, out.at, out.len, MSG_NOSIGNAL), n);
+    return moved(send(fd, out.at, out.len, MSG_NOSIGNAL | flags), n);
+}
+
+enum sock_step sock_send(int fd, bytes out, size_t *n)
+{
+    return send_with(fd, out, 0, n);
+}
+
+enum sock_step sock_send_part(int fd, bytes out, size_t *n)
+{
+    return send_with(fd, out, MSG_MORE, n);
 }
 
 void sock_end(int fd)

@@ -75,6 +75,8 @@ enum sock_step {
 enum sock_step sock_receive(int fd, uint8_t *room, size_t len, size_t *n);
 /* Never raises SIGPIPE. An empty `out` is SOCK_MOVED with 0. */
 enum sock_step sock_send(int fd, bytes out, size_t *n);
+/* The same, for what is the beginning only: the kernel may hold it back until the rest is sent. */
+enum sock_step sock_send_part(int fd, bytes out, size_t *n);
 
 /* No more will be sent; the peer sees the end behind what was. */
 void sock_end(int fd);

@@ -4,7 +4,7 @@
  * its life, also while it is idle: then input means that the engine has closed it.
  *
  * Head and small bodies leave in one write; large bodies are read from the owner's memory as the
- * socket takes them.
+ * socket takes them, their head waiting in the kernel for the first of it.
  *
  * Back-pressure: a paused call does not read; what was read already is kept.
  *
@@ -378,12 +378,13 @@ static void read_some(struct call *c)
 /* ---- what the engine is told ---- */
 
 /* An engine that takes no more may have answered already: what there is will be read. */
-static enum sock_step send_part(struct call *c, bytes part, size_t *at)
+static enum sock_step send_part(struct call *c, bytes part, size_t *at, bool last)
 {
     enum sock_step step = SOCK_MOVED;
     while (step == SOCK_MOVED && *at < part.len) {
         size_t n = 0;
-        step = sock_send(c->conn->fd, bytes_slice(part, *at, part.len), &n);
+        bytes rest = bytes_slice(part, *at, part.len);
+        step = last ? sock_send(c->conn->fd, rest, &n) : sock_send_part(c->conn->fd, rest, &n);
         if (step == SOCK_MOVED)
             *at += n;
     }
@@ -394,8 +395,9 @@ static enum sock_step send_part(struct call *c, bytes part, size_t *at)
 
 static void send_some(struct call *c)
 {
-    if (send_part(c, buf_view(&c->request), &c->request_at) == SOCK_MOVED)
-        (void)send_part(c, c->large, &c->large_at);
+    bool whole = c->large.len == 0;
+    if (send_part(c, buf_view(&c->request), &c->request_at, whole) == SOCK_MOVED)
+        (void)send_part(c, c->large, &c->large_at, true);
     err e = watch(c);
     if (e.code != ERR_OK)
         end_call(c, e);

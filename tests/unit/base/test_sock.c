@@ -140,7 +140,9 @@ static void converse(int a, int b)
     size_t n;
     CHECK(sock_receive(b, room, sizeof room, &n) == SOCK_WAIT && n == 0);
     CHECK(sock_send(a, (bytes){ 0 }, &n) == SOCK_MOVED && n == 0);
-    CHECK(sock_send(a, BYTES_LIT("hello"), &n) == SOCK_MOVED && n == 5);
+    CHECK(sock_send_part(a, (bytes){ 0 }, &n) == SOCK_MOVED && n == 0);
+    CHECK(sock_send_part(a, BYTES_LIT("he"), &n) == SOCK_MOVED && n == 2);
+    CHECK(sock_send(a, BYTES_LIT("llo"), &n) == SOCK_MOVED && n == 3);
     wait_for(b, POLLIN);
     CHECK(sock_receive(b, room, sizeof room, &n) == SOCK_MOVED && n == 5);
     sock_end(a);
