@@ -22,7 +22,7 @@
 #include "wire/trace.h"
 
 enum {
-    SEND_AHEAD = 512 * 1024,  /* sealed bytes queued for the worker */
+    FIRST_ROOM = 16 * 1024,   /* of a request, sealed when it is submitted */
     FRONT_AHEAD = 256 * 1024, /* bytes queued for the client */
     SKEW_S = 300,             /* a worker's clock against ours */
     TARGET_MAX = 16 * 1024,
@@ -198,18 +198,15 @@ static void be_patient(struct exchange *x, uint64_t ms)
     loop_timer_start(x->guest.shard->loop, &x->timer, ms, on_timer);
 }
 
-/* Seals as much as there is room for; the rest when the connection asks for more. */
-static err send_more(struct exchange *x)
+/* Seals as much as there is room for; the rest when the connection asks for it. */
+static err send_more(struct exchange *x, size_t room)
 {
-    while (!x->sealed_all && link_stream_queued(x->stream) < SEND_AHEAD) {
-        struct buf sealed = BUF(LINK_QUEUE_MAX);
-        err e = seal_next(x->seal, SEND_AHEAD / 2, &sealed, &x->sealed_all);
-        if (e.code == ERR_OK)
-            e = link_stream_take(x->stream, &sealed, x->sealed_all);
-        buf_clear(&sealed);
-        TRY(e);
-    }
-    return OK;
+    struct buf sealed = BUF(LINK_QUEUE_MAX);
+    err e = seal_next(x->seal, room, &sealed, &x->sealed_all);
+    if (e.code == ERR_OK)
+        e = link_stream_take(x->stream, &sealed, x->sealed_all);
+    buf_clear(&sealed);
+    return e;
 }
 
 static size_t add_field(struct bhttp_field *fields, size_t n, const char *name, bytes value)
@@ -281,7 +278,7 @@ static err submit(struct exchange *x)
                                           .fields_n = ARRAY_LEN(fields) };
     TRY(make_seal(x));
     TRY(link_submit(pool_worker_link(x->worker), &request, &x->stream, x));
-    return send_more(x);
+    return send_more(x, FIRST_ROOM);
 }
 
 static void wait_in_list(struct exchange *x)
@@ -820,10 +817,10 @@ static void on_end(struct link_stream *s)
     open_more(link_stream_owner(s), (bytes){ 0 }, true);
 }
 
-static void on_stream_writable(struct link_stream *s)
+static void on_stream_hungry(struct link_stream *s, size_t room)
 {
     struct exchange *x = link_stream_owner(s);
-    err e = x->seal != NULL ? send_more(x) : OK;
+    err e = x->seal != NULL && !x->sealed_all ? send_more(x, room) : OK;
     if (e.code != ERR_OK)
         fail_with(x, error_from(e, true), ON_BROKEN);
 }
@@ -844,7 +841,7 @@ static void on_stream_closed(struct link_stream *s, enum link_close why)
 const struct link_events exchange_link_events = { .head = on_head,
                                                   .data = on_data,
                                                   .end = on_end,
-                                                  .writable = on_stream_writable,
+                                                  .hungry = on_stream_hungry,
                                                   .closed = on_stream_closed };
 
 /* ---- the client's request ---- */

@@ -7,7 +7,13 @@
 #include "wire/names.h"
 #include "wire/padding.h"
 
-enum { HEAD_ROOM = 2 * BHTTP_HEAD_MAX, PLAIN_SLACK = 256 * 1024, RECEIPT_MAX = 65536 };
+enum {
+    HEAD_ROOM = 2 * BHTTP_HEAD_MAX,
+    PLAIN_SLACK = 256 * 1024,
+    RECEIPT_MAX = 65536,
+    CHUNK_OVERHEAD = 4 + AEAD_TAG_LEN, /* of a large chunk: its length and its tag */
+    CHUNK_SEALED = OHTTP_CHUNK_MAX + CHUNK_OVERHEAD
+};
 
 /* What has been sealed so far. */
 enum seal_stage { SEAL_HEAD = 0, SEAL_CONTENT, SEAL_TAIL, SEAL_DONE };
@@ -163,8 +169,9 @@ static err seal_tail(struct seal *s, struct buf *out)
 
 static err seal_content(struct seal *s, size_t room, struct buf *out)
 {
-    size_t whole = room / OHTTP_CHUNK_MAX * OHTTP_CHUNK_MAX;
-    bytes piece = bytes_slice(s->content, 0, whole > 0 ? whole : OHTTP_CHUNK_MAX);
+    size_t chunks = (room + CHUNK_SEALED - 1) / CHUNK_SEALED;
+    size_t fits = room > chunks * CHUNK_OVERHEAD ? room - chunks * CHUNK_OVERHEAD : 0;
+    bytes piece = bytes_slice(s->content, 0, fits > OHTTP_CHUNK_MAX ? fits : OHTTP_CHUNK_MAX);
     s->content = bytes_slice(s->content, piece.len, s->content.len);
     return ohttp_client_seal(s->ohttp, piece, false, out);
 }

@@ -34,7 +34,8 @@ err seal_new(struct seal **out, const struct trusted *to, const struct seal_requ
              const struct seal_events *events, void *owner);
 void seal_free(struct seal *s);
 
-/* Appends the next sealed bytes, about `room` of them; *done once the final chunk is out. */
+/* Appends the next sealed bytes: of the content as many as fill `room`, but at least one chunk. *done
+ * once the final chunk is out. */
 err seal_next(struct seal *s, size_t room, struct buf *out, bool *done);
 
 /* The next bytes of the worker's answer. `end`: the outer answer ended cleanly; TRUNCATED then,

@@ -493,6 +493,13 @@ static void on_h2_end(struct link_stream *s)
         c->events->end(s);
 }
 
+static void on_h2_hungry(struct link_stream *s, size_t room)
+{
+    struct conn *c = h2_owner(h2_stream_connection(s));
+    if (!ended(c) && c->events->hungry(s, room))
+        c->told = true;
+}
+
 static void on_h2_writable(struct link_stream *s)
 {
     struct conn *c = telling(s);
@@ -515,6 +522,7 @@ static const struct h2_events h2_words = {
     .head = on_h2_head,
     .data = on_h2_data,
     .end = on_h2_end,
+    .hungry = on_h2_hungry,
     .writable = on_h2_writable,
     .closed = on_h2_closed,
 };

@@ -32,6 +32,7 @@ struct conn_events {
     void (*head)(struct link_stream *s, unsigned status, const struct link_field *fields, size_t n);
     void (*data)(struct link_stream *s, bytes in);
     void (*end)(struct link_stream *s);
+    bool (*hungry)(struct link_stream *s, size_t room); /* false: nobody was told */
     void (*writable)(struct link_stream *s);
     void (*closed)(struct link_stream *s, enum link_close why);
 };

@@ -38,6 +38,7 @@ struct h2_events {
     void (*head)(struct link_stream *s, unsigned status, const struct link_field *fields, size_t n);
     void (*data)(struct link_stream *s, bytes in);
     void (*end)(struct link_stream *s);
+    void (*hungry)(struct link_stream *s, size_t room);
     void (*writable)(struct link_stream *s);
     void (*closed)(struct link_stream *s, enum link_close why);
 };

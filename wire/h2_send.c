@@ -84,6 +84,10 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *room, size
     struct link_stream *s = h2_stream_of(arg, id);
     if (s == NULL)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    if (s->queue.len == 0 && !s->ended)
+        s->h2->events->hungry(s, len);
+    if (s->over)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     if (s->queue.len == 0 && !s->ended) {
         s->deferred = true;
         return NGHTTP2_ERR_DEFERRED;
@@ -328,7 +332,8 @@ static void queued(struct link_stream *s, bool end)
         if (nghttp2_session_resume_data(h->session, s->id) == NGHTTP2_ERR_NOMEM)
             h2_fail(h, ERR_NOMEM);
     }
-    h2_wake(h);
+    if (h->out == NULL) /* else it is being taken already */
+        h2_wake(h);
 }
 
 err h2_stream_write(struct link_stream *s, bytes data, bool end)

@@ -272,6 +272,14 @@ static void on_end(struct link_stream *s)
         events_of(s)->end(s);
 }
 
+static bool on_hungry(struct link_stream *s, size_t room)
+{
+    if (events_of(s)->hungry == NULL)
+        return false;
+    events_of(s)->hungry(s, room);
+    return true;
+}
+
 static void on_writable(struct link_stream *s)
 {
     if (events_of(s)->writable != NULL)
@@ -292,6 +300,7 @@ static const struct conn_events conn_words = {
     .head = on_head,
     .data = on_data,
     .end = on_end,
+    .hungry = on_hungry,
     .writable = on_writable,
     .closed = on_closed,
 };

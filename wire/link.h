@@ -49,6 +49,12 @@ struct link_events {
      * Trailers are dropped. */
     void (*end)(struct link_stream *s);
 
+    /* Nothing is queued, the end has not been said, and `room` bytes could leave at once: what is
+     * written out of this call does, while it is still in the processor's cache. With more than
+     * `room` the rest waits. For bodies that are made as they are sent; writing nothing is allowed,
+     * then the next write makes the stream go on. */
+    void (*hungry)(struct link_stream *s, size_t room);
+
     /* The queue was at LINK_LOW or above and is under it now. */
     void (*writable)(struct link_stream *s);
 

@@ -92,6 +92,11 @@ static void on_end(struct link_stream *s)
     (void)h2_stream_write(s, BYTES_LIT("end"), true);
 }
 
+static void on_hungry(struct link_stream *s, size_t room)
+{
+    must(room > 0 && h2_stream_queued(s) == 0);
+}
+
 static void on_writable(struct link_stream *s)
 {
     (void)h2_stream_write(s, BYTES_LIT("more"), false);
@@ -114,6 +119,7 @@ static const struct h2_events words = {
     .head = on_head,
     .data = on_data,
     .end = on_end,
+    .hungry = on_hungry,
     .writable = on_writable,
     .closed = on_closed,
 };

@@ -121,6 +121,33 @@ static void open_all(struct scene *s, bytes sealed, struct ohttp_server **server
     bhttp_reader_free(reader);
 }
 
+/* As much as fits, so that every frame of HTTP/2 can be full; never less than a chunk. */
+static void fills_the_room_it_is_given(void **state)
+{
+    (void)state;
+    static const size_t rooms[] = { 0, 1, 16404, 16405, 32768, 49212, 65536, 200000 };
+    static uint8_t content[1000000];
+    for (size_t i = 0; i < ARRAY_LEN(rooms); i++) {
+        struct scene s;
+        struct seal *seal;
+        const struct seal_request request = { .method = BYTES_LIT("POST"),
+                                              .path = BYTES_LIT("/v1/x"),
+                                              .content = BYTES_ARRAY(content) };
+        bool done = false;
+        BUF_AUTO sealed = BUF(ROOM);
+        set_up(&s);
+        CHECK_OK(seal_new(&seal, &s.trusted, &request, &CLIENT, &s));
+        CHECK_OK(seal_next(seal, rooms[i], &sealed, &done));
+        buf_truncate(&sealed, 0);
+        CHECK_OK(seal_next(seal, rooms[i], &sealed, &done));
+        size_t least = OHTTP_CHUNK_MAX + 20;
+        CHECK(sealed.len <= (rooms[i] > least ? rooms[i] : least));
+        CHECK(sealed.len + 16 >= rooms[i] && sealed.len >= least - 4 && !done);
+        seal_free(seal);
+        tear_down(&s);
+    }
+}
+
 static void a_request_of_any_size_arrives_whole(void **state)
 {
     (void)state;
@@ -231,6 +258,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_of_any_size_arrives_whole),
+        cmocka_unit_test(fills_the_room_it_is_given),
         cmocka_unit_test(an_answer_arrives_in_any_split_without_padding),
         cmocka_unit_test(only_event_streams_have_padding_to_remove),
         cmocka_unit_test(a_cut_answer_is_never_complete),

@@ -13,6 +13,8 @@ struct end {
     size_t body_n, wakes, requests_n;
     enum link_close why;
     bool answer, eager, silent;
+    size_t to_make, makes_n, least_room; /* of a body that is made as it is sent */
+    bool gives_up;                       /* when it should be made */
 };
 
 static void note(struct end *e, const char *what, bytes text)
@@ -91,6 +93,25 @@ static void on_end(struct link_stream *s)
         CHECK_OK(h2_stream_write(s, BYTES_LIT("answer"), true));
 }
 
+/* Makes at most a third more than there is room for. */
+static void on_hungry(struct link_stream *s, size_t room)
+{
+    static const uint8_t some[LINK_FRAME_MAX];
+    struct end *e = end_of(s);
+    if (e->gives_up)
+        h2_stream_reset(s, LINK_CANCEL);
+    if (e->to_make == 0)
+        return;
+    CHECK(h2_stream_queued(s) == 0 && room > 0 && room <= LINK_FRAME_MAX);
+    e->makes_n++;
+    if (e->makes_n == 1 || room < e->least_room)
+        e->least_room = room;
+    size_t n = room + room / 3 < sizeof some ? room + room / 3 : sizeof some;
+    n = n < e->to_make ? n : e->to_make;
+    e->to_make -= n;
+    CHECK_OK(h2_stream_write(s, bytes_of(some, n), e->to_make == 0));
+}
+
 static void on_writable(struct link_stream *s)
 {
     note(end_of(s), "writable", (bytes){ 0 });
@@ -111,6 +132,7 @@ static const struct h2_events words = {
     .head = on_head,
     .data = on_data,
     .end = on_end,
+    .hungry = on_hungry,
     .writable = on_writable,
     .closed = on_closed,
 };
@@ -245,6 +267,78 @@ static void stops_at_the_window_until_the_reader_consumes(void **state)
     CHECK(p.server.body_n == LINK_QUEUE_MAX + 5);
     CHECK(h2_stream_queued(slow) == 0);
     told(&p.client, "writable \n");
+    close_pair(&p);
+}
+
+static void a_body_may_be_made_as_it_is_sent(void **state)
+{
+    enum { LEN = 3 * LINK_WINDOW + 5 };
+    (void)state;
+    struct pair p = { .server = { .eager = true } };
+    struct link_stream *s;
+    open_pair(&p);
+    p.client.to_make = LEN;
+    unsigned before = (unsigned)p.client.wakes;
+    CHECK_OK(h2_submit(p.client.h2, &post, &s, NULL));
+    CHECK_OK(h2_stream_write(s, BYTES_LIT("head"), false));
+    CHECK(p.client.makes_n == 0 && p.client.wakes == before + 2);
+    CHECK_OK(talk(&p, 1 << 20));
+    told(&p.server, "request /p\nend 786441\n");
+    CHECK(p.client.to_make == 0 && p.client.makes_n >= LEN / LINK_FRAME_MAX);
+    close_pair(&p);
+}
+
+/* What nothing was written to sleeps until something is. */
+static void a_body_that_is_not_ready_waits_for_the_next_write(void **state)
+{
+    (void)state;
+    struct pair p = { .server = { .eager = true } };
+    struct link_stream *s;
+    open_pair(&p);
+    CHECK_OK(h2_submit(p.client.h2, &post, &s, NULL));
+    CHECK_OK(talk(&p, 1 << 20));
+    told(&p.server, "request /p\n");
+    p.client.to_make = 100;
+    CHECK_OK(talk(&p, 1 << 20));
+    CHECK(p.server.body_n == 0);
+    CHECK_OK(h2_stream_write(s, BYTES_LIT("go on"), false));
+    CHECK_OK(talk(&p, 1 << 20));
+    told(&p.server, "end 105\n");
+    close_pair(&p);
+}
+
+/* No more is made than the peer's window takes, but for what one call makes too much. */
+static void nothing_is_made_for_a_peer_that_does_not_take_it(void **state)
+{
+    (void)state;
+    struct pair p = { 0 };
+    struct link_stream *s;
+    open_pair(&p);
+    p.client.to_make = (size_t)2 * LINK_WINDOW;
+    CHECK_OK(h2_submit(p.client.h2, &post, &s, NULL));
+    CHECK_OK(talk(&p, 1 << 20));
+    CHECK(p.server.body_n == LINK_WINDOW);
+    CHECK(p.client.to_make >= LINK_WINDOW - LINK_FRAME_MAX);
+    CHECK(h2_stream_queued(s) == LINK_WINDOW - p.client.to_make);
+    close_pair(&p);
+}
+
+static void a_stream_may_be_given_up_when_it_should_be_made(void **state)
+{
+    (void)state;
+    struct pair p = { .client = { .gives_up = true } };
+    struct link_stream *s;
+    open_pair(&p);
+    CHECK_OK(h2_submit(p.client.h2, &post, &s, NULL));
+    CHECK_OK(h2_stream_write(s, BYTES_LIT("head"), false));
+    CHECK_OK(talk(&p, 1 << 20));
+    told(&p.server, "request /p\nclosed 1\n");
+    told(&p.client, "");
+    CHECK(h2_streams(p.client.h2) == 0 && h2_streams(p.server.h2) == 0);
+    p.client.gives_up = false;
+    CHECK_OK(h2_submit(p.client.h2, &get, &s, NULL));
+    CHECK_OK(talk(&p, 1 << 20));
+    told(&p.server, "request /\nend 4\n");
     close_pair(&p);
 }
 
@@ -765,6 +859,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(carries_a_request_and_its_answer_whatever_the_pieces),
         cmocka_unit_test(stops_at_the_window_until_the_reader_consumes),
+        cmocka_unit_test(a_body_may_be_made_as_it_is_sent),
+        cmocka_unit_test(a_body_that_is_not_ready_waits_for_the_next_write),
+        cmocka_unit_test(nothing_is_made_for_a_peer_that_does_not_take_it),
+        cmocka_unit_test(a_stream_may_be_given_up_when_it_should_be_made),
         cmocka_unit_test(tells_writable_once_below_the_low_mark),
         cmocka_unit_test(bounds_the_queue),
         cmocka_unit_test(bounds_the_head),

@@ -256,6 +256,14 @@ static void client_end(struct link_stream *s)
     (void)struck(c->f, false, "end");
 }
 
+static void client_hungry(struct link_stream *s, size_t room)
+{
+    struct call *c = link_stream_owner(s);
+    CHECK(room > 0);
+    if (!struck(c->f, false, "hungry") && c->sent < c->to_send)
+        send_more(c);
+}
+
 static void client_writable(struct link_stream *s)
 {
     struct call *c = link_stream_owner(s);
@@ -279,6 +287,7 @@ static const struct link_events client_words = {
     .head = client_head,
     .data = client_data,
     .end = client_end,
+    .hungry = client_hungry,
     .writable = client_writable,
     .closed = client_closed,
 };
@@ -763,8 +772,8 @@ static void close_inside(const char *where, bool server)
 static void a_link_may_be_closed_inside_any_callback(void **state)
 {
     (void)state;
-    static const char *const at_client[] = { "up",       "head",   "data", "end",
-                                             "writable", "closed", "down" };
+    static const char *const at_client[] = { "up",     "head",     "data",   "end",
+                                             "hungry", "writable", "closed", "down" };
     static const char *const at_server[] = { "up",       "request", "data", "end",
                                              "writable", "closed",  "down" };
     for (size_t i = 0; i < ARRAY_LEN(at_client); i++)
