@@ -748,6 +748,10 @@ static void open_more(struct session *s, bytes in, bool end)
 {
     BUF_AUTO plain = BUF(s->content.max + PLAIN_SLACK);
     enum ohttp_step step = OHTTP_MORE;
+    uint8_t *room;
+    /* Room for what comes of it together with the beginning of a chunk that came before. */
+    if (in.len > OHTTP_CHUNK_MAX)
+        (void)buf_reserve(&plain, in.len + OHTTP_CHUNK_MAX, &room);
     err e = ohttp_server_open(s->ohttp, in, end, &plain, &step);
     if (e.code != ERR_OK) {
         refuse_unopened(s, e);
