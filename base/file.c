@@ -46,10 +46,7 @@ err file_read_line(struct buf *out, const char *path)
 {
     BUF_AUTO file = BUF(out->max);
     TRY(file_read(&file, path));
-    bytes line = bytes_slice(buf_view(&file), 0, text_find(buf_view(&file), BYTES_LIT("\n")));
-    if (bytes_ends(line, BYTES_LIT("\r")))
-        line.len--;
-    return buf_add(out, text_trim(line));
+    return buf_add(out, text_first_line(buf_view(&file)));
 }
 
 static bool write_all(int fd, bytes content)

@@ -268,6 +268,14 @@ bytes text_trim(bytes in)
     return in;
 }
 
+bytes text_first_line(bytes in)
+{
+    bytes line = bytes_slice(in, 0, text_find(in, BYTES_LIT("\n")));
+    if (bytes_ends(line, BYTES_LIT("\r")))
+        line.len--;
+    return text_trim(line);
+}
+
 static err json_escape(struct buf *out, uint8_t c)
 {
     if (c == '"' || c == '\\')

@@ -34,6 +34,9 @@ size_t text_find(bytes in, bytes needle);
 /* Cuts white space (SP, TAB) off both ends. */
 bytes text_trim(bytes in);
 
+/* Up to the first LF, or all of it; without a CR in front of that, and without blanks at both ends. */
+bytes text_first_line(bytes in);
+
 /* Appends in as a quoted JSON string (RFC 8259 section 7); bytes that are not UTF-8 become U+FFFD.
  */
 err text_json_quote(struct buf *out, bytes in);

@@ -15,6 +15,7 @@
 #include "enclave-worker/engine_demo.h"
 #include "enclave-worker/engine_http.h"
 #include "enclave-worker/engine_plain.h"
+#include "enclave-worker/secrets.h"
 #include "enclave-worker/tee.h"
 #include "enclave-worker/worker.h"
 #include "wire/names.h"
@@ -64,30 +65,59 @@ static err open_engine(struct program *p, struct buf *message)
     return OK;
 }
 
-static err read_files(struct program *p, struct buf *message)
+static err read_manifest(struct program *p, struct buf *message)
 {
     const struct worker_settings *s = &p->settings;
-    BUF_AUTO tokens = BUF(TOKEN_FILE_MAX);
-    BUF_AUTO token = BUF(4096);
     p->manifest_file = BUF(MANIFEST_MAX);
+    if (s->manifest == NULL)
+        return OK;
+    if (file_read(&p->manifest_file, s->manifest).code != ERR_OK)
+        return complain(message, s->manifest, "cannot be read");
+    return manifest_read(&p->manifest, buf_view(&p->manifest_file), message);
+}
+
+static err read_engine_token(struct program *p, const struct secrets *secrets, struct buf *message)
+{
+    const char *path = p->settings.engine_token_file;
+    BUF_AUTO token = BUF(4096);
+    if (path == NULL)
+        return OK;
+    TRY(secrets_read_line(secrets, path, &token, message));
+    if (token.len == 0)
+        return complain(message, path, "has no token in its first line");
+    TRY(buf_add_str(&p->worker.engine_authorization, "Bearer "));
+    return buf_add(&p->worker.engine_authorization, buf_view(&token));
+}
+
+static err read_tokens(struct program *p, const struct secrets *secrets, struct buf *message)
+{
+    const char *path = p->settings.tokens_file;
+    BUF_AUTO tokens = BUF(TOKEN_FILE_MAX);
+    if (path == NULL)
+        return OK;
+    TRY(secrets_read(secrets, path, &tokens, message));
+    return token_set_read(&p->worker.tokens, buf_view(&tokens), message);
+}
+
+/* Once it is known which TEE this is. */
+static err read_secrets(struct program *p, struct buf *message)
+{
+    const struct worker_settings *s = &p->settings;
+    const struct secrets_settings settings = {
+        .sealed = s->secrets == SECRETS_SEALED,
+        .platform = prove_verdict(p->worker.prove)->platform,
+        .key_id = s->secrets_key_id,
+        .key_service = s->secrets_key_service,
+        .key_file = s->secrets_key_file,
+    };
+    struct secrets *secrets = NULL;
+    TRY(secrets_open(&secrets, &settings, message));
     p->worker.engine_authorization = BUF(8192);
-    if (s->manifest != NULL) {
-        if (file_read(&p->manifest_file, s->manifest).code != ERR_OK)
-            return complain(message, s->manifest, "cannot be read");
-        TRY(manifest_read(&p->manifest, buf_view(&p->manifest_file), message));
-    }
-    if (s->tokens_file != NULL) {
-        if (file_read(&tokens, s->tokens_file).code != ERR_OK)
-            return complain(message, s->tokens_file, "cannot be read");
-        TRY(token_set_read(&p->worker.tokens, buf_view(&tokens), message));
-    }
-    if (s->engine_token_file != NULL) {
-        if (file_read_line(&token, s->engine_token_file).code != ERR_OK || token.len == 0)
-            return complain(message, s->engine_token_file, "has no token in its first line");
-        TRY(buf_add_str(&p->worker.engine_authorization, "Bearer "));
-        TRY(buf_add(&p->worker.engine_authorization, buf_view(&token)));
-    }
-    return OK;
+    err e = read_tokens(p, secrets, message);
+    if (e.code == ERR_OK)
+        e = read_engine_token(p, secrets, message);
+    secrets_close(secrets);
+    return e;
 }
 
 static err open_keys(struct program *p)
@@ -233,10 +263,11 @@ static err open_all(struct program *p, struct buf *message)
     TRY(loop_on_signal(w->loop, SIGTERM, on_signal, p));
     TRY(loop_on_signal(w->loop, SIGINT, on_signal, p));
     TRY(open_metrics(&w->metrics));
-    TRY(read_files(p, message));
+    TRY(read_manifest(p, message));
     TRY(open_engine(p, message));
     TRY(open_keys(p));
     TRY(open_proof(p, message));
+    TRY(read_secrets(p, message));
     TRY(open_issuer(p, message));
     return listen_all(p, message);
 }

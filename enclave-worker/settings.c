@@ -5,6 +5,7 @@
 #include "enclave-worker/tee.h"
 #include "wire/ohttp.h"
 
+static const char *const SECRETS_MODES[] = { "plain", "sealed", NULL };
 static const char *const PADDINGS[] = { "off", "size", NULL };
 
 #define ROW(field) .name = #field, .offset = offsetof(struct worker_settings, field)
@@ -70,6 +71,21 @@ static const struct config_row ROWS[] = {
               "unmanifested." },
     { ROW(issuer), .type = CONFIG_TEXT,
       .help = "Who issues the receipts (iss); without it the worker's name." },
+
+    { .group = "Secrets",
+      ROW(secrets),
+      .type = CONFIG_WORD,
+      .words = SECRETS_MODES,
+      .fallback = "plain",
+      .help = "How tokens_file and engine_token_file lie on the disk: plain, or both sealed to "
+              "this TEE, as sealgate seal makes them." },
+    { ROW(secrets_key_id), .type = CONFIG_TEXT, .fallback = "worker",
+      .help = "The key id that they were sealed under." },
+    { ROW(secrets_key_service), .type = CONFIG_PATH,
+      .help = "Unix socket of a key service inside this TEE. tdx, nitro and azure-sev-snp need one "
+              "for sealed secrets; sev-snp has a key of its own without." },
+    { ROW(secrets_key_file), .type = CONFIG_PATH,
+      .help = "simulated only: a file of 32 bytes in place of a TEE's key. It protects nothing." },
 
     { .group = "Sealing keys",
       ROW(key_life),

@@ -10,6 +10,7 @@
 #include "base/log.h"
 
 enum padding_mode { PADDING_OFF = 0, PADDING_SIZE };
+enum secrets_mode { SECRETS_PLAIN = 0, SECRETS_SEALED };
 
 struct worker_settings {
     struct config_list listen;
@@ -31,6 +32,11 @@ struct worker_settings {
     const char *image;
     const char *manifest;
     const char *issuer;
+
+    unsigned secrets;
+    const char *secrets_key_id;
+    const char *secrets_key_service;
+    const char *secrets_key_file;
 
     uint64_t key_life;
     uint64_t key_ahead;

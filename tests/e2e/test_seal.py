@@ -1,5 +1,6 @@
 """Secrets that only one TEE can open: sealgate seal and unseal"""
 import contextlib
+import hashlib
 import os
 import pathlib
 import socket
@@ -7,7 +8,8 @@ import subprocess
 import tempfile
 import threading
 
-from stack import Options
+from client import chat
+from stack import Options, Stack, run
 from suite import test
 
 SECRET = b"sk-a-token \x00\xff"
@@ -137,3 +139,45 @@ def _():
         with key_service(answer) as (path, _questions):
             status, out, said = sealgate("seal", *flags("tdx"), stdin=SECRET)
             assert (status, out) == (2, b"") and "no key" in said, (answer, said)
+
+
+def sealed_file(folder, name, key, key_id, text):
+    path = folder / name
+    status, sealed, said = sealgate("seal", *simulated(key, key_id), stdin=text.encode())
+    assert status == 0, said
+    path.write_bytes(sealed)
+    return str(path)
+
+
+@test("a worker opens its sealed tokens at start, and uses them like plain ones")
+def _():
+    with key_file() as key, Stack(start_gateway=False) as s:
+        s.workers[0].stop()
+        token = "worker-token-1"
+        listed = hashlib.sha256(token.encode()).hexdigest() + " gw\n"
+        s.workers[0] = s.start_worker(
+            0, secrets="sealed", secrets_key_id="w0", secrets_key_file=str(key),
+            tokens_file=sealed_file(key.parent, "tokens", key, "w0", listed),
+            engine_token_file=sealed_file(key.parent, "engine", key, "w0", "engine-token-2\n"))
+        s.gateway_settings["worker_token_file"] = s.write("g", token + "\n")
+        s.start_gateway()
+        s.wait_ready()
+        assert chat(s.port, "plain-sealed").status == 200
+        assert s.engine.of("plain-sealed")[0].headers["authorization"] == "Bearer engine-token-2"
+        assert "engine-token-2" not in s.workers[0].log
+
+
+@test("a worker does not start with secrets that were not sealed to it")
+def _():
+    with key_file() as key:
+        base = ("--platform=simulated", "--listen=127.0.0.1:0", "--secrets=sealed",
+                f"--secrets-key-file={key}")
+        other_id = sealed_file(key.parent, "other", key, "other", "engine-token-2\n")
+        plain = key.with_name("plain")
+        plain.write_text("engine-token-2\n")
+        for path in (other_id, plain):
+            status, out = run("sealgate-worker", *base, f"--engine-token-file={path}")
+            assert status == 1 and str(path) in out and "not sealed to this TEE" in out, out
+            assert "engine-token-2" not in out
+        status, out = run("sealgate-worker", *base[:3], f"--engine-token-file={plain}")
+        assert status == 1 and "key file" in out, out

@@ -1,3 +1,4 @@
+#include "base/attr.h"
 #include "base/text.h"
 #include "tests/lib/law.h"
 
@@ -131,6 +132,18 @@ static void quotes_json(void **state)
     CHECK_BYTES(buf_view(&b), BYTES_LIT("\"a\\\"b\\\\\\n\\u0001\xef\xbf\xbd\xc3\xbc\""));
 }
 
+static void the_first_line_has_no_line_end_and_no_blanks_around_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in, *line;
+    } cases[] = { { "", "" },        { "\n", "" },           { "a", "a" },     { "a\n", "a" },
+                  { "a\r\nb", "a" }, { " a b\t\nc", "a b" }, { "\na", "" },    { "\r\n", "" },
+                  { "a\r", "a" },    { "\ra", "\ra" },       { "a \r\n", "a" } };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        CHECK_BYTES(text_first_line(bytes_str(cases[i].in)), bytes_str(cases[i].line));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +155,7 @@ int main(void)
         cmocka_unit_test(knows_utf8),
         cmocka_unit_test(numbers_are_digits_that_fit),
         cmocka_unit_test(quotes_json),
+        cmocka_unit_test(the_first_line_has_no_line_end_and_no_blanks_around_it),
     };
     return cmocka_run_group_tests_name("base/text", tests, NULL, NULL);
 }
