@@ -45,6 +45,7 @@ enum error_cause {
     ERROR_MODEL_NOT_FOUND,       /* 404 about = model */
     ERROR_UNKNOWN_URL,           /* 404 about = METHOD and path */
     ERROR_NOT_FOUND,             /* 404 about = id */
+    ERROR_NO_PREVIOUS,           /* 404 about = id; param */
     ERROR_METHOD,                /* 405 about = METHOD and path; allow */
     ERROR_REQUEST_TIMEOUT,       /* 408 the request did not arrive in time */
     ERROR_REPLAYED,              /* 409 the sealed request was seen before */

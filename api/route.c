@@ -32,6 +32,7 @@ static const struct row rows[] = {
     { ROUTE_PASS, READING, "GET, HEAD, POST", "/v1/chat/completions", WORD_INIT("pass") },
     { ROUTE_COMPLETIONS, POST, "POST", "/v1/completions", WORD_INIT("completions") },
     { ROUTE_EMBEDDINGS, POST, "POST", "/v1/embeddings", WORD_INIT("embeddings") },
+    { ROUTE_RESPONSES, POST, "POST", "/v1/responses", WORD_INIT("responses") },
     { ROUTE_MODELS, READING, ALLOW_READING, "/v1/models", WORD_INIT("models") },
     { ROUTE_MODEL, READING, "GET, HEAD, DELETE", "/v1/models/*", WORD_INIT("model") },
     /* Of models that were made by a key's owner. */
@@ -272,6 +273,7 @@ bool route_is_sealed(enum route_kind kind)
     case ROUTE_CHAT_COMPLETIONS:
     case ROUTE_COMPLETIONS:
     case ROUTE_EMBEDDINGS:
+    case ROUTE_RESPONSES:
     case ROUTE_MODELS:
     case ROUTE_MODEL:
     case ROUTE_PASS:

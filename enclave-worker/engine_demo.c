@@ -357,6 +357,7 @@ static err answer(struct call *c, const struct engine_request *request)
     case ROUTE_MODEL:
         return answer_model(c, route.id);
     case ROUTE_NONE:
+    case ROUTE_RESPONSES:
     case ROUTE_RECEIPT:
     case ROUTE_ATTESTATION:
     case ROUTE_EVIDENCE:

@@ -15,6 +15,7 @@
 #include "enclave-worker/engine_demo.h"
 #include "enclave-worker/engine_http.h"
 #include "enclave-worker/engine_plain.h"
+#include "enclave-worker/engine_responses.h"
 #include "enclave-worker/secrets.h"
 #include "enclave-worker/tee.h"
 #include "enclave-worker/worker.h"
@@ -54,15 +55,22 @@ static err open_engine(struct program *p, struct buf *message)
         .idle_ms = s->engine_idle_timeout,
         .calls_max = s->engine_calls_max,
     };
-    err e = strcmp(s->engine, "demo") == 0
-                ? engine_demo_new(&p->worker.engine, p->worker.loop, &demo)
+    const struct engine_responses_settings responses = {
+        .mode = (enum responses_mode)s->responses,
+        .refuse_tools = s->responses_tools != 0,
+    };
+    struct engine *inner = NULL;
+    err e = strcmp(s->engine, "demo") == 0 ? engine_demo_new(&inner, p->worker.loop, &demo)
             : bytes_starts(bytes_str(s->engine), BYTES_LIT("https://"))
-                ? engine_http_new(&p->worker.engine, p->worker.loop, &http)
-                : engine_plain_new(&p->worker.engine, p->worker.loop, &http);
+                ? engine_http_new(&inner, p->worker.loop, &http)
+                : engine_plain_new(&inner, p->worker.loop, &http);
     if (e.code != ERR_OK)
         return complain(message, "engine",
                         "must be demo, http://HOST:PORT, https://HOST:PORT or unix:PATH");
-    return OK;
+    e = engine_responses_new(&p->worker.engine, p->worker.loop, inner, &responses);
+    if (e.code != ERR_OK)
+        engine_free(inner);
+    return e;
 }
 
 static err read_manifest(struct program *p, struct buf *message)

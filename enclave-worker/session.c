@@ -541,8 +541,10 @@ static void refuse_for_engine(struct session *s)
     (void)buf_add(&about, s->request.head.method);
     (void)buf_add_u8(&about, ' ');
     (void)buf_add(&about, s->request.head.path);
-    const struct api_error error = { .cause = cause_of_status(s),
-                                     .about = buf_view(&about),
+    enum error_cause cause = cause_of_status(s);
+    const struct api_error error = { .cause = cause,
+                                     .about = cause == ERROR_UNKNOWN_URL ? buf_view(&about)
+                                                                         : (bytes){ 0 },
                                      .retry_after_s = 1 };
     s->outcome = WORKER_ENGINE_FAILED;
     refuse_with(s, &error);

@@ -6,6 +6,8 @@
 #include "wire/ohttp.h"
 
 static const char *const SECRETS_MODES[] = { "plain", "sealed", NULL };
+static const char *const RESPONSES_MODES[] = { "auto", "native", "bridge", NULL };
+static const char *const RESPONSES_TOOLS[] = { "leave-out", "refuse", NULL };
 static const char *const PADDINGS[] = { "off", "size", NULL };
 
 #define ROW(field) .name = #field, .offset = offsetof(struct worker_settings, field)
@@ -53,6 +55,20 @@ static const struct config_row ROWS[] = {
       .help = "Requests at the engine at a time; more are answered 503." },
     { ROW(demo_pace), .type = CONFIG_MILLIS, .fallback = "15ms",
       .help = "Pace of the demo engine, per token." },
+
+    { .group = "Responses API",
+      ROW(responses),
+      .type = CONFIG_WORD,
+      .words = RESPONSES_MODES,
+      .fallback = "auto",
+      .help = "How /v1/responses reaches the engine: native passes it on, bridge asks for chat "
+              "completions instead, auto finds out with the first request which of the two the "
+              "engine knows." },
+    { ROW(responses_tools), .type = CONFIG_WORD, .words = RESPONSES_TOOLS,
+      .fallback = "leave-out",
+      .help = "Bridge only: tools that a server would have to run itself, such as web_search. "
+              "leave-out: the model is not told of them, and the answer names them in "
+              "x-sealgate-tools-left-out; refuse: 400." },
 
     { .group = "Attestation and receipts",
       ROW(platform),

@@ -27,6 +27,8 @@ struct worker_settings {
     uint64_t engine_idle_timeout;
     uint64_t engine_calls_max;
     uint64_t demo_pace;
+    unsigned responses;
+    unsigned responses_tools;
 
     unsigned platform;
     const char *image;

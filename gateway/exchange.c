@@ -869,7 +869,7 @@ static void on_body(struct guest *g, bytes piece)
 static bool wants_json(const struct exchange *x)
 {
     return x->guest.route == ROUTE_CHAT_COMPLETIONS || x->guest.route == ROUTE_COMPLETIONS ||
-           x->guest.route == ROUTE_EMBEDDINGS;
+           x->guest.route == ROUTE_EMBEDDINGS || x->guest.route == ROUTE_RESPONSES;
 }
 
 static void on_body_end(struct guest *g)

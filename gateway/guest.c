@@ -111,6 +111,7 @@ static const struct word ROUTES[ROUTE_KINDS] = {
     [ROUTE_CHAT_COMPLETIONS] = WORD_INIT("chat_completions"),
     [ROUTE_COMPLETIONS] = WORD_INIT("completions"),
     [ROUTE_EMBEDDINGS] = WORD_INIT("embeddings"),
+    [ROUTE_RESPONSES] = WORD_INIT("responses"),
     [ROUTE_MODELS] = WORD_INIT("models"),
     [ROUTE_MODEL] = WORD_INIT("model"),
     [ROUTE_RECEIPT] = WORD_INIT("receipt"),

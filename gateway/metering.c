@@ -8,6 +8,7 @@ static const char *const ROUTE_WORDS[ROUTE_KINDS] = {
     [ROUTE_CHAT_COMPLETIONS] = "chat_completions",
     [ROUTE_COMPLETIONS] = "completions",
     [ROUTE_EMBEDDINGS] = "embeddings",
+    [ROUTE_RESPONSES] = "responses",
     [ROUTE_MODELS] = "models",
     [ROUTE_MODEL] = "model",
     [ROUTE_RECEIPT] = "receipt",

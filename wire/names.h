@@ -51,6 +51,7 @@
 #define FIELD_RECEIPT_NONCE "x-receipt-nonce"
 #define FIELD_RECEIPT_URL "x-receipt-url"
 #define FIELD_RETRY_AFTER "retry-after"
+#define FIELD_TOOLS_LEFT_OUT "x-sealgate-tools-left-out"
 #define FIELD_PROCESSING_MS "openai-processing-ms"
 #define FIELD_OPENAI_VERSION "openai-version"
 #define FIELD_TRACEPARENT "traceparent" /* W3C Trace Context */

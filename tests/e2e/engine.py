@@ -359,6 +359,33 @@ async def tools(call):
     await say(call, pieces, 0.001)
 
 
+async def thinks(call):
+    """Reasons, then says one word, stopped by its limit when it has one."""
+    finish = "length" if call.json.get("max_tokens") else "stop"
+    if not call.streams:
+        whole = chat_object(call, "yes", reasoning_content="hm, well")
+        whole["choices"][0]["finish_reason"] = finish
+        call.whole(200, whole)
+        return
+    deltas = [{"role": "assistant", "reasoning_content": "hm, "}, {"reasoning_content": "well"},
+              {"content": "yes"}]
+    await say(call, [event(chunk_of(call, d)) for d in deltas] +
+              [event(chunk_of(call, {}, finish)), b"data: [DONE]\n\n"], 0.001)
+
+
+async def calls_all(call):
+    """Calls every tool it was told of, each with one text."""
+    names = [t["function"]["name"] for t in call.json.get("tools") or []]
+    pieces = [event(chunk_of(call, {"role": "assistant", "content": None}))]
+    for i, name in enumerate(names):
+        pieces.append(event(chunk_of(call, {"tool_calls": [{
+            "index": i, "id": f"call_{i}", "type": "function",
+            "function": {"name": name, "arguments": ""}}]})))
+        pieces += [event(chunk_of(call, {"tool_calls": [{
+            "index": i, "function": {"arguments": c}}]})) for c in '{"input":"ü\\n"}']
+    await say(call, pieces + [event(chunk_of(call, {}, "tool_calls")), b"data: [DONE]\n\n"])
+
+
 async def failing(call, status):
     codes = {"400": "context_length_exceeded", "401": "invalid_api_key", "403": "forbidden",
              "404": "model_not_found", "422": "unprocessable", "429": "rate_limit_exceeded"}
@@ -534,7 +561,8 @@ async def gate(call, name):
 
 
 SCRIPTS = [
-    (r"gpt-test|demo|org/.*", plain), (r"plain.*", plain), (r"tools", tools),
+    (r"gpt-test|demo|org/.*", plain), (r"plain.*", plain), (r"tools", tools), (r"thinks", thinks),
+    (r"calls-all", calls_all),
     (r"err-(\d+)", failing), (r"html-(\d+)", html), (r"words-(\d+)-(\d+).*", words),
     (r"slow-(\d+).*", slow_start), (r"cut-(\d+)(?:-(\d+))?", cut_after), (r"early-(\d+)", end_early),
     (r"no-done", no_done), (r"no-last-line", no_last_empty_line), (r"split", split),

@@ -34,7 +34,7 @@ static void knows_every_endpoint(void **state)
         { "GET", "/healthz", ROUTE_HEALTHZ, "" },
         { "GET", "/readyz", ROUTE_READYZ, "" },
         { "GET", "/metrics", ROUTE_METRICS, "" },
-        { "POST", "/v1/responses", ROUTE_PASS, "" },
+        { "POST", "/v1/responses", ROUTE_RESPONSES, "" },
         { "DELETE", "/v1/responses/resp_1", ROUTE_PASS, "" },
         { "POST", "/v1/audio/transcriptions", ROUTE_PASS, "" },
         { "GET", "/v1/chat/completions", ROUTE_PASS, "" },
@@ -87,7 +87,8 @@ static void names_the_methods_that_would_do(void **state)
         { "POST", "/v1/models", "GET, HEAD" },
         { "POST", "/v1/models/demo", "GET, HEAD, DELETE" },
         { "POST", "/healthz", "GET, HEAD" },
-        { "TRACE", "/v1/responses", "GET, HEAD, POST, PUT, PATCH, DELETE" },
+        { "GET", "/v1/responses", "POST" },
+        { "TRACE", "/v1/rerank", "GET, HEAD, POST, PUT, PATCH, DELETE" },
         { "get", "/v1/models", "GET, HEAD" },
         { "", "/v1/models", "GET, HEAD" },
     };

@@ -1,0 +1,473 @@
+#include "api/responses_ask.h"
+
+#include "api/responses_input.h"
+#include "base/attr.h"
+#include "base/json.h"
+#include "base/text.h"
+
+void responses_ask_clear(struct responses_ask *a)
+{
+    responses_tools_clear(&a->tools);
+    buf_clear(&a->echo);
+    json_free(a->root);
+    a->root = NULL;
+}
+
+static bool is_null(const struct json *value)
+{
+    return json_kind(value) == JSON_KIND_NONE || json_kind(value) == JSON_KIND_NULL;
+}
+
+static bytes text_of(const struct json *object, const char *key)
+{
+    bytes text = { 0 };
+    (void)json_text(json_get(object, key), &text);
+    return text;
+}
+
+/* ---- the table ---- */
+
+enum { IS_ANY = 0, IS_TEXT, IS_NUMBER, IS_INTEGER, IS_BOOL, IS_OBJECT, IS_ARRAY };
+
+/* What may be said at the top of a request. */
+static const struct row {
+    const char *name;
+    int kind;         /* what it must be, unless it is null */
+    const char *echo; /* JSON that the answer says when the request does not; NULL: no echo */
+    const char *chat; /* the engine's name for it; NULL: not passed on as it is */
+    bool unsupported; /* refused unless it is null */
+} ROWS[] = {
+    { .name = "model", .kind = IS_TEXT, .echo = "null", .chat = "model" },
+    { .name = "input" },
+    { .name = "instructions", .kind = IS_TEXT, .echo = "null" },
+    { .name = "previous_response_id", .kind = IS_TEXT, .echo = "null" },
+    { .name = "conversation", .unsupported = true },
+    { .name = "prompt", .unsupported = true },
+    { .name = "context_management", .unsupported = true },
+    { .name = "store", .kind = IS_BOOL },
+    { .name = "background", .kind = IS_BOOL, .echo = "false" },
+    { .name = "stream", .kind = IS_BOOL },
+    { .name = "stream_options", .kind = IS_OBJECT },
+    { .name = "include", .kind = IS_ARRAY },
+    { .name = "tools", .kind = IS_ARRAY },
+    { .name = "tool_choice", .echo = "\"auto\"" },
+    { .name = "parallel_tool_calls", .kind = IS_BOOL, .echo = "true" },
+    { .name = "max_tool_calls", .kind = IS_INTEGER, .echo = "null" },
+    { .name = "text", .kind = IS_OBJECT },
+    { .name = "reasoning", .kind = IS_OBJECT },
+    { .name = "temperature", .kind = IS_NUMBER, .echo = "1.0", .chat = "temperature" },
+    { .name = "top_p", .kind = IS_NUMBER, .echo = "1.0", .chat = "top_p" },
+    { .name = "presence_penalty", .kind = IS_NUMBER, .echo = "0.0", .chat = "presence_penalty" },
+    { .name = "frequency_penalty", .kind = IS_NUMBER, .echo = "0.0", .chat = "frequency_penalty" },
+    { .name = "top_logprobs", .kind = IS_INTEGER, .echo = "0" },
+    { .name = "max_output_tokens", .kind = IS_INTEGER, .echo = "null" },
+    { .name = "truncation", .kind = IS_TEXT, .echo = "\"disabled\"" },
+    { .name = "metadata", .kind = IS_OBJECT, .echo = "{}" },
+    { .name = "service_tier", .kind = IS_TEXT, .echo = "\"default\"", .chat = "service_tier" },
+    { .name = "prompt_cache_key", .kind = IS_TEXT, .echo = "null" },
+    { .name = "prompt_cache_retention", .kind = IS_TEXT },
+    { .name = "safety_identifier", .kind = IS_TEXT, .echo = "null" },
+    { .name = "user", .kind = IS_TEXT, .echo = "null", .chat = "user" },
+};
+
+/* What we write ourselves; a request of the Responses API has no business with it. */
+static const char *const OURS[] = {
+    "messages", "response_format", "max_tokens",    "max_completion_tokens", "logprobs",
+    "n",        "functions",       "function_call", "reasoning_effort",      "verbosity"
+};
+
+static const struct row *find_row(bytes name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {
+        if (bytes_equal(name, bytes_str(ROWS[i].name)))
+            return &ROWS[i];
+    }
+    return NULL;
+}
+
+static bool is_ours(bytes name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(OURS); i++) {
+        if (bytes_equal(name, bytes_str(OURS[i])))
+            return true;
+    }
+    return false;
+}
+
+static bool is_of_kind(const struct json *value, int kind)
+{
+    enum json_kind have = json_kind(value);
+    switch (kind) {
+    case IS_TEXT:
+        return have == JSON_KIND_TEXT;
+    case IS_NUMBER:
+        return have == JSON_KIND_INTEGER || have == JSON_KIND_REAL;
+    case IS_INTEGER:
+        return have == JSON_KIND_INTEGER;
+    case IS_BOOL:
+        return have == JSON_KIND_BOOL;
+    case IS_OBJECT:
+        return have == JSON_KIND_OBJECT;
+    case IS_ARRAY:
+        return have == JSON_KIND_ARRAY;
+    default:
+        return true;
+    }
+}
+
+/* ---- checks ---- */
+
+static err check_kinds(const struct json *root, struct responses_fault *fault)
+{
+    for (struct json_pair p = { 0 }; json_next(root, &p);) {
+        const struct row *row = find_row(p.key);
+        if (is_ours(p.key))
+            return responses_blame(fault, ERROR_UNSUPPORTED_PARAMETER, "%.*s", (int)p.key.len,
+                                   (const char *)p.key.at);
+        if (row == NULL || is_null(p.value))
+            continue;
+        if (row->unsupported)
+            return responses_blame(fault, ERROR_UNSUPPORTED_PARAMETER, "%s", row->name);
+        if (!is_of_kind(p.value, row->kind))
+            return responses_blame(fault, ERROR_INVALID_TYPE, "%s", row->name);
+    }
+    return OK;
+}
+
+static err check_number(const struct json *root, const char *name, int64_t least, int64_t most,
+                        struct responses_fault *fault)
+{
+    int64_t value;
+    if (json_i64(json_get(root, name), &value) && (value < least || value > most))
+        return responses_blame(fault, ERROR_INVALID_VALUE, "%s", name);
+    return OK;
+}
+
+static err check_metadata(const struct json *metadata, struct responses_fault *fault)
+{
+    if (json_len(metadata) > RESPONSES_METADATA_MAX)
+        return responses_blame(fault, ERROR_INVALID_VALUE, "metadata");
+    for (struct json_pair p = { 0 }; json_next(metadata, &p);) {
+        if (json_kind(p.value) != JSON_KIND_TEXT)
+            return responses_blame(fault, ERROR_INVALID_TYPE, "metadata");
+    }
+    return OK;
+}
+
+/* Dropping the middle of a conversation is the engine's business, and chat has no word for it. */
+static err check_truncation(const struct json *root, struct responses_fault *fault)
+{
+    bytes word = text_of(root, "truncation");
+    if (word.len == 0 || bytes_equal(word, BYTES_LIT("disabled")))
+        return OK;
+    enum error_cause cause =
+        bytes_equal(word, BYTES_LIT("auto")) ? ERROR_UNSUPPORTED_PARAMETER : ERROR_INVALID_VALUE;
+    return responses_blame_word(fault, cause, word, "truncation");
+}
+
+/* Words of `include`; those about tools that no answer of ours can have ask for nothing. */
+static err read_include(struct responses_ask *a, struct responses_fault *fault)
+{
+    static const char *const nothing[] = { "file_search_call.results",
+                                           "web_search_call.results",
+                                           "web_search_call.action.sources",
+                                           "message.input_image.image_url",
+                                           "computer_call_output.output.image_url",
+                                           "code_interpreter_call.outputs" };
+    const struct json *include = json_get(a->root, "include");
+    for (size_t i = 0; i < json_len(include); i++) {
+        bytes word = { 0 };
+        bool known = false;
+        if (!json_text(json_at(include, i), &word))
+            return responses_blame(fault, ERROR_INVALID_TYPE, "include[%zu]", i);
+        for (size_t k = 0; k < ARRAY_LEN(nothing); k++)
+            known = known || bytes_equal(word, bytes_str(nothing[k]));
+        if (bytes_equal(word, BYTES_LIT("reasoning.encrypted_content")))
+            a->encrypted = known = true;
+        if (bytes_equal(word, BYTES_LIT("message.output_text.logprobs")))
+            a->logprobs = known = true;
+        if (!known)
+            return responses_blame_word(fault, ERROR_INVALID_VALUE, word, "include[%zu]", i);
+    }
+    return OK;
+}
+
+static err check_text(const struct json *text, struct responses_fault *fault)
+{
+    const struct json *format = json_get(text, "format");
+    bytes type = text_of(format, "type");
+    if (is_null(format))
+        return OK;
+    if (json_kind(format) != JSON_KIND_OBJECT)
+        return responses_blame(fault, ERROR_INVALID_TYPE, "text.format");
+    if (bytes_equal(type, BYTES_LIT("text")) || bytes_equal(type, BYTES_LIT("json_object")))
+        return OK;
+    if (!bytes_equal(type, BYTES_LIT("json_schema")))
+        return responses_blame_word(fault, ERROR_INVALID_VALUE, type, "text.format.type");
+    if (text_of(format, "name").len == 0)
+        return responses_blame(fault, ERROR_MISSING_FIELD, "text.format.name");
+    if (json_kind(json_get(format, "schema")) != JSON_KIND_OBJECT)
+        return responses_blame(fault, ERROR_MISSING_FIELD, "text.format.schema");
+    return OK;
+}
+
+static err check_words(const struct json *object, const char *param, const char *const *keys,
+                       struct responses_fault *fault)
+{
+    for (; *keys != NULL; keys++) {
+        const struct json *value = json_get(object, *keys);
+        if (!is_null(value) && json_kind(value) != JSON_KIND_TEXT)
+            return responses_blame(fault, ERROR_INVALID_TYPE, "%s.%s", param, *keys);
+    }
+    return OK;
+}
+
+/* What is kept for later, and made meanwhile, must be kept. */
+static err check_keeping(const struct responses_ask *a, bool stores, struct responses_fault *fault)
+{
+    if (a->background && !stores)
+        return responses_blame(fault, ERROR_UNSUPPORTED_PARAMETER, "background");
+    if (a->background && !a->store)
+        return responses_blame(fault, ERROR_INVALID_VALUE, "background");
+    return OK;
+}
+
+static err check_all(struct responses_ask *a, struct responses_fault *fault)
+{
+    static const char *const verbosity[] = { "verbosity", NULL };
+    static const char *const reasoning[] = { "effort", "summary", NULL };
+    TRY(check_kinds(a->root, fault));
+    TRY(check_number(a->root, "top_logprobs", 0, RESPONSES_TOP_LOGPROBS_MAX, fault));
+    TRY(check_number(a->root, "max_output_tokens", 1, INT64_MAX, fault));
+    TRY(check_number(a->root, "max_tool_calls", 0, INT64_MAX, fault));
+    TRY(check_metadata(json_get(a->root, "metadata"), fault));
+    TRY(check_truncation(a->root, fault));
+    TRY(check_text(json_get(a->root, "text"), fault));
+    TRY(check_words(json_get(a->root, "text"), "text", verbosity, fault));
+    TRY(check_words(json_get(a->root, "reasoning"), "reasoning", reasoning, fault));
+    if (is_null(json_get(a->root, "model")))
+        return responses_blame(fault, ERROR_MISSING_FIELD, "model");
+    if (is_null(json_get(a->root, "input")) && text_of(a->root, "previous_response_id").len == 0)
+        return responses_blame(fault, ERROR_MISSING_FIELD, "input");
+    return OK;
+}
+
+/* ---- the echo ---- */
+
+static err add_key(struct buf *out, const char *key)
+{
+    return buf_addf(out, ",\"%s\":", key);
+}
+
+static err add_or(struct buf *out, const struct json *value, const char *otherwise)
+{
+    return is_null(value) ? buf_add_str(out, otherwise) : json_write(out, value);
+}
+
+static err echo_format(struct buf *out, const struct json *format)
+{
+    if (!bytes_equal(text_of(format, "type"), BYTES_LIT("json_schema")))
+        return add_or(out, format, "{\"type\":\"text\"}");
+    TRY(buf_add_str(out, "{\"type\":\"json_schema\",\"name\":"));
+    TRY(json_write(out, json_get(format, "name")));
+    TRY(add_key(out, "description"));
+    TRY(add_or(out, json_get(format, "description"), "null"));
+    TRY(add_key(out, "schema"));
+    TRY(json_write(out, json_get(format, "schema")));
+    TRY(add_key(out, "strict"));
+    TRY(add_or(out, json_get(format, "strict"), "false"));
+    return buf_add_u8(out, '}');
+}
+
+static err echo_text(struct buf *out, const struct json *text)
+{
+    TRY(buf_add_str(out, ",\"text\":{\"format\":"));
+    TRY(echo_format(out, json_get(text, "format")));
+    TRY(add_key(out, "verbosity"));
+    TRY(add_or(out, json_get(text, "verbosity"), "\"medium\""));
+    return buf_add_u8(out, '}');
+}
+
+static err echo_reasoning(struct buf *out, const struct json *reasoning)
+{
+    TRY(buf_add_str(out, ",\"reasoning\":{\"effort\":"));
+    TRY(add_or(out, json_get(reasoning, "effort"), "null"));
+    TRY(add_key(out, "summary"));
+    TRY(add_or(out, json_get(reasoning, "summary"), "null"));
+    return buf_add_u8(out, '}');
+}
+
+static err write_echo(struct responses_ask *a)
+{
+    struct buf *out = &a->echo;
+    for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {
+        if (ROWS[i].echo == NULL)
+            continue;
+        TRY(add_key(out, ROWS[i].name));
+        TRY(add_or(out, json_get(a->root, ROWS[i].name), ROWS[i].echo));
+    }
+    TRY(add_key(out, "store"));
+    TRY(buf_add_str(out, a->store ? "true" : "false"));
+    TRY(add_key(out, "tools"));
+    TRY(buf_add(out, buf_view(&a->tools.echo)));
+    TRY(echo_text(out, json_get(a->root, "text")));
+    return echo_reasoning(out, json_get(a->root, "reasoning"));
+}
+
+/* ---- reading ---- */
+
+static err read_root(struct responses_ask *a, bytes body, struct responses_fault *fault)
+{
+    err e = json_read(&a->root, body, JSON_DEPTH_MAX);
+    if (e.code == ERR_NOMEM)
+        return e;
+    if (e.code != ERR_OK)
+        return responses_blame(fault, ERROR_INVALID_JSON, "%s", "");
+    if (json_kind(a->root) != JSON_KIND_OBJECT)
+        return responses_blame(fault, ERROR_NOT_OBJECT, "%s", "");
+    return OK;
+}
+
+static void read_switches(struct responses_ask *a, bool stores)
+{
+    int64_t top = 0;
+    a->store = true;
+    (void)json_bool(json_get(a->root, "stream"), &a->stream);
+    (void)json_bool(json_get(a->root, "store"), &a->store);
+    (void)json_bool(json_get(a->root, "background"), &a->background);
+    (void)json_i64(json_get(a->root, "top_logprobs"), &top);
+    a->logprobs = a->logprobs || top > 0;
+    a->store = a->store && stores;
+    a->summary = !is_null(json_get(json_get(a->root, "reasoning"), "summary"));
+    a->previous = text_of(a->root, "previous_response_id");
+}
+
+err responses_ask_read(struct responses_ask *out, bytes body,
+                       const struct responses_ask_settings *settings, struct responses_fault *fault)
+{
+    *out = (struct responses_ask){ .echo = BUF(RESPONSES_ECHO_MAX) };
+    *fault = (struct responses_fault){ 0 };
+    responses_tools_init(&out->tools);
+    TRY(read_root(out, body, fault));
+    TRY(check_all(out, fault));
+    TRY(read_include(out, fault));
+    read_switches(out, settings->stores);
+    TRY(check_keeping(out, settings->stores, fault));
+    TRY(responses_tools_read(&out->tools, json_get(out->root, "tools"),
+                             json_get(out->root, "tool_choice"), settings->refuse_tools, fault));
+    return write_echo(out);
+}
+
+const struct json *responses_ask_input(const struct responses_ask *a)
+{
+    return json_get(a->root, "input");
+}
+
+/* ---- writing ---- */
+
+static err write_messages(const struct responses_ask *a, const struct json *past, struct buf *out,
+                          struct responses_fault *fault)
+{
+    struct responses_input in;
+    const struct json *input = json_get(a->root, "input");
+    responses_input_init(&in);
+    err e = responses_input_system(&in, text_of(a->root, "instructions"));
+    if (e.code == ERR_OK && past != NULL)
+        e = responses_input_add(&in, past, "previous_response_id", fault);
+    if (e.code == ERR_OK && !is_null(input))
+        e = responses_input_add(&in, input, "input", fault);
+    if (e.code == ERR_OK)
+        e = responses_input_write(&in, out);
+    responses_input_clear(&in);
+    return e;
+}
+
+static err write_format(const struct json *format, struct buf *out)
+{
+    static const char *const members[] = { "name", "description", "schema", "strict" };
+    struct json_out j = JSON_OUT(out);
+    bytes type = text_of(format, "type");
+    if (type.len == 0 || bytes_equal(type, BYTES_LIT("text")))
+        return OK;
+    TRY(add_key(out, "response_format"));
+    if (!bytes_equal(type, BYTES_LIT("json_schema")))
+        return buf_add_str(out, "{\"type\":\"json_object\"}");
+    json_begin_object(&j, NULL);
+    json_put_str(&j, "type", "json_schema");
+    json_begin_object(&j, "json_schema");
+    for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+        const struct json *value = json_get(format, members[i]);
+        BUF_AUTO text = BUF(RESPONSES_CHAT_MAX);
+        if (is_null(value))
+            continue;
+        TRY(json_write(&text, value));
+        json_put_raw(&j, members[i], buf_view(&text));
+    }
+    json_close(&j);
+    json_close(&j);
+    return json_end(&j);
+}
+
+static err write_member(struct buf *out, const char *key, const struct json *value)
+{
+    if (is_null(value))
+        return OK;
+    TRY(add_key(out, key));
+    return json_write(out, value);
+}
+
+/* Engines know one or the other name; those that know both take the same from either. */
+static err write_limits(const struct responses_ask *a, struct buf *out)
+{
+    TRY(write_member(out, "max_completion_tokens", json_get(a->root, "max_output_tokens")));
+    TRY(write_member(out, "max_tokens", json_get(a->root, "max_output_tokens")));
+    if (!a->logprobs)
+        return OK;
+    TRY(buf_add_str(out, ",\"logprobs\":true"));
+    return write_member(out, "top_logprobs", json_get(a->root, "top_logprobs"));
+}
+
+static err write_tools(const struct responses_ask *a, struct buf *out)
+{
+    if (a->tools.offered == 0)
+        return OK;
+    TRY(add_key(out, "tools"));
+    TRY(buf_add(out, buf_view(&a->tools.chat)));
+    if (a->tools.choice.len > 0) {
+        TRY(add_key(out, "tool_choice"));
+        TRY(buf_add(out, buf_view(&a->tools.choice)));
+    }
+    return write_member(out, "parallel_tool_calls", json_get(a->root, "parallel_tool_calls"));
+}
+
+/* Members that are passed on, under the engine's name or as they are. */
+static err write_others(const struct responses_ask *a, struct buf *out)
+{
+    for (struct json_pair p = { 0 }; json_next(a->root, &p);) {
+        const struct row *row = find_row(p.key);
+        if (is_null(p.value) || (row != NULL && row->chat == NULL))
+            continue;
+        TRY(buf_add_u8(out, ','));
+        TRY(text_json_quote(out, row != NULL ? bytes_str(row->chat) : p.key));
+        TRY(buf_add_u8(out, ':'));
+        TRY(json_write(out, p.value));
+    }
+    return OK;
+}
+
+err responses_ask_write(const struct responses_ask *a, const struct json *past, struct buf *out,
+                        struct responses_fault *fault)
+{
+    const struct json *text = json_get(a->root, "text");
+    TRY(buf_add_str(out, "{\"messages\":"));
+    TRY(write_messages(a, past, out, fault));
+    TRY(write_others(a, out));
+    TRY(write_limits(a, out));
+    TRY(write_tools(a, out));
+    TRY(write_format(json_get(text, "format"), out));
+    TRY(write_member(out, "verbosity", json_get(text, "verbosity")));
+    TRY(write_member(out, "reasoning_effort", json_get(json_get(a->root, "reasoning"), "effort")));
+    if (a->stream)
+        TRY(buf_add_str(out, ",\"stream\":true,\"stream_options\":{\"include_usage\":true}"));
+    return buf_add_u8(out, '}');
+}

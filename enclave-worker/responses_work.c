@@ -1,0 +1,182 @@
+#include "enclave-worker/responses_work.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "wire/names.h"
+
+static void on_told(struct loop_task *t)
+{
+    struct responses_work *w = CONTAINER_OF(t, struct responses_work, told);
+    w->changed(w->owner, w);
+}
+
+static void tell(struct responses_work *w)
+{
+    loop_defer(w->loop, &w->told, on_told);
+}
+
+static void move(struct responses_work *w, enum work_state state)
+{
+    w->state = state;
+    tell(w);
+}
+
+static void give_up(struct responses_work *w, err why)
+{
+    w->why = why;
+    move(w, WORK_BROKEN);
+}
+
+/* Behind whatever the reply was told. */
+static void note(struct responses_work *w, err e)
+{
+    if (e.code != ERR_OK)
+        give_up(w, e);
+    else if (w->reply.ended)
+        move(w, WORK_OVER);
+    else
+        tell(w);
+}
+
+/* ---- the engine ---- */
+
+static err keep_head(struct responses_work *w, unsigned status, const struct engine_field *fields,
+                     size_t n)
+{
+    struct bhttp_field copy[ENGINE_FIELDS_MAX];
+    struct bhttp_head head = { .status = status, .fields = copy };
+    for (; head.fields_n < n && head.fields_n < ENGINE_FIELDS_MAX; head.fields_n++)
+        copy[head.fields_n] =
+            (struct bhttp_field){ fields[head.fields_n].name, fields[head.fields_n].value };
+    w->status = status;
+    return kept_head(&w->head, &head);
+}
+
+static bool is_stream(const struct responses_work *w)
+{
+    bytes type = kept_field(&w->head, FIELD_CONTENT_TYPE);
+    return text_equal_nocase(bytes_slice(type, 0, sizeof MEDIA_SSE - 1), BYTES_LIT(MEDIA_SSE));
+}
+
+static void on_head(void *owner, unsigned status, const struct engine_field *fields, size_t n,
+                    int64_t content_length)
+{
+    struct responses_work *w = owner;
+    (void)content_length;
+    err e = keep_head(w, status, fields, n);
+    if (e.code != ERR_OK) {
+        give_up(w, e);
+        return;
+    }
+    if (status < 200 || status >= 300) {
+        w->body.max = WORK_REFUSAL_MAX;
+        return;
+    }
+    w->whole = !is_stream(w);
+    w->state = WORK_RUNNING;
+    note(w, responses_reply_start(&w->reply));
+}
+
+static void on_body(void *owner, bytes piece)
+{
+    struct responses_work *w = owner;
+    if (w->state == WORK_OVER || w->state == WORK_BROKEN)
+        return;
+    if (w->state != WORK_RUNNING || w->whole) {
+        err e = buf_add(&w->body, piece);
+        if (e.code != ERR_OK)
+            give_up(w, e);
+        return;
+    }
+    w->chat.now = clock_wall_s();
+    note(w, responses_chat_put(&w->chat, piece));
+}
+
+static void on_end(void *owner, err why)
+{
+    struct responses_work *w = owner;
+    w->call = NULL;
+    if (w->state == WORK_OVER || w->state == WORK_BROKEN)
+        return;
+    w->chat.now = clock_wall_s();
+    if (w->state == WORK_ASKED) {
+        w->why = why;
+        move(w, why.code == ERR_OK && w->status != 0 ? WORK_REFUSED : WORK_BROKEN);
+    } else if (why.code != ERR_OK && !w->ask.stream) {
+        give_up(w, why);
+    } else if (why.code != ERR_OK) {
+        note(w, responses_chat_break(&w->chat, error_from(why, true)));
+    } else if (w->whole) {
+        note(w, responses_chat_whole(&w->chat, buf_view(&w->body)));
+    } else {
+        note(w, responses_chat_end(&w->chat));
+    }
+}
+
+static const struct engine_events EVENTS = { .head = on_head, .body = on_body, .end = on_end };
+
+/* ---- the owner ---- */
+
+err work_start(struct responses_work *w, const struct work_settings *settings,
+               struct responses_ask *ask, struct buf *request, work_changed_fn *changed,
+               void *owner)
+{
+    *w = (struct responses_work){ .loop = settings->loop,
+                                  .changed = changed,
+                                  .owner = owner,
+                                  .body = BUF(WORK_BODY_MAX),
+                                  .ask = *ask,
+                                  .request = *request };
+    *ask = (struct responses_ask){ 0 };
+    *request = BUF(request->max);
+    const struct responses_reply_settings reply = { .id = settings->id,
+                                                    .created_at = settings->created_at,
+                                                    .events = w->ask.stream,
+                                                    .background = w->ask.background,
+                                                    .summary = w->ask.summary,
+                                                    .encrypted = w->ask.encrypted,
+                                                    .logprobs = w->ask.logprobs,
+                                                    .tools = &w->ask.tools,
+                                                    .echo = buf_view(&w->ask.echo) };
+    responses_reply_init(&w->reply, &reply);
+    responses_chat_init(&w->chat, &w->reply);
+    const struct engine_request chat = { .method = BYTES_LIT("POST"),
+                                         .path = BYTES_LIT("/v1/chat/completions"),
+                                         .fields = settings->fields,
+                                         .fields_n = settings->fields_n,
+                                         .body = buf_view(&w->request) };
+    return engine_start(settings->engine, &chat, &EVENTS, w, &w->call);
+}
+
+void work_clear(struct responses_work *w)
+{
+    engine_cancel(w->call);
+    w->call = NULL;
+    loop_defer_cancel(&w->told);
+    responses_chat_clear(&w->chat);
+    responses_reply_clear(&w->reply);
+    responses_ask_clear(&w->ask);
+    kept_clear(&w->head);
+    buf_clear(&w->body);
+    buf_clear(&w->request);
+}
+
+void work_pause(struct responses_work *w, bool pause)
+{
+    if (w->call == NULL || w->paused == pause)
+        return;
+    w->paused = pause;
+    if (pause)
+        engine_pause(w->call);
+    else
+        engine_resume(w->call);
+}
+
+err work_cancel(struct responses_work *w)
+{
+    engine_cancel(w->call);
+    w->call = NULL;
+    err e = responses_reply_cancel(&w->reply, clock_wall_s());
+    note(w, e);
+    return e;
+}

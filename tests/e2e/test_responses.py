@@ -1,0 +1,344 @@
+"""The Responses API, over an engine that knows chat completions only, and over one that knows it"""
+import json
+import pathlib
+
+import common
+from client import PROMPT_CANARY, http, wait_for
+from engine import ANSWER_CANARY, SSE, WORDS, event
+from stack import Stack
+from suite import test
+
+TEXT = "".join(WORDS)
+RECORDED = pathlib.Path(__file__).resolve().parent / "recorded"
+REQUIRED = """id object created_at completed_at status incomplete_details model previous_response_id
+instructions output error tools tool_choice truncation parallel_tool_calls text top_p presence_penalty
+frequency_penalty top_logprobs temperature reasoning usage max_output_tokens max_tool_calls store
+background service_tier metadata safety_identifier prompt_cache_key""".split()
+TERMINAL = ("response.completed", "response.incomplete", "response.failed")
+
+
+def stack():
+    return common.shared("responses")
+
+
+def finish():
+    common.finish("responses")
+
+
+def ask(model, headers=(), port=None, **more):
+    body = {"model": model, "input": f"say something about {PROMPT_CANARY}", **more}
+    return http(port or stack().port, "POST", "/v1/responses", body, headers)
+
+
+def events_of(answer):
+    """The events of a stream, checked: names, numbers, and what must come before what."""
+    assert answer.status == 200 and answer.complete, vars(answer)
+    assert answer.header("content-type") == "text/event-stream; charset=utf-8"
+    blocks = [b for b in answer.body.decode().split("\n\n") if b and not b.startswith(":")]
+    assert blocks[-1] == "data: [DONE]" and answer.body.endswith(b"data: [DONE]\n\n")
+    out = []
+    for block in blocks[:-1]:
+        name, data = block.split("\n")
+        assert name.startswith("event: ") and data.startswith("data: "), block
+        out.append(json.loads(data[6:]))
+        assert out[-1]["type"] == name[7:] and out[-1]["sequence_number"] == len(out) - 1, block
+    check_order(out)
+    return out
+
+
+def check_order(events):
+    kinds = [e["type"] for e in events]
+    assert kinds[0] == "response.created" and "response.in_progress" in kinds[:3]
+    assert kinds[-1] in TERMINAL and sum(k in TERMINAL for k in kinds) == 1, kinds
+    items, parts = {}, {}
+    for e in events:
+        kind, at = e["type"], e.get("output_index")
+        if kind == "response.output_item.added":
+            assert at not in items and at == len(items)
+            items[at] = e["item"]
+        elif kind == "response.output_item.done":
+            assert items[at]["id"] == e["item"]["id"]
+            items[at] = e["item"]
+        elif at is not None:
+            assert items[at]["id"] == e["item_id"] and items[at]["status"] == "in_progress"
+        if kind.endswith(".delta"):
+            parts[e["item_id"]] = parts.get(e["item_id"], "") + e["delta"]
+        for member in ("text", "arguments", "input"):
+            if kind.endswith(".done") and member in e and e["type"] != "response.content_part.done":
+                assert parts.get(e["item_id"], "") == e[member], e
+    last = events[-1]["response"]
+    assert last["output"] == [items[i] for i in sorted(items)]
+    for e in (events[0], events[-1]):
+        missing = [k for k in REQUIRED if k not in e["response"]]
+        assert not missing, missing
+
+
+def text_of(response):
+    return "".join(p["text"] for item in response["output"] if item["type"] == "message"
+                   for p in item["content"] if p["type"] == "output_text")
+
+
+@test("a response has every member that clients require, and what the engine said")
+def _():
+    a = ask("gpt-test")
+    assert a.status == 200 and a.header("content-type") == "application/json", vars(a)
+    r = a.json
+    assert not [k for k in REQUIRED if k not in r]
+    assert r["object"] == "response" and r["status"] == "completed" and text_of(r) == TEXT
+    assert r["usage"]["input_tokens"] == 7 and r["usage"]["total_tokens"] == 17
+    assert a.header("x-receipt-id")
+
+
+@test("a stream of a response has the whole order of events, and the receipt before the last one")
+def _():
+    a = ask("gpt-test", stream=True)
+    events = events_of(a)
+    assert text_of(events[-1]["response"]) == TEXT
+    blocks = a.body.decode().split("\n\n")
+    assert blocks[-4].startswith(": receipt ") and blocks[-3].startswith("event: response.completed")
+
+
+@test("the receipt of a bridged response is found by its id, and covers the bytes that were exchanged")
+def _():
+    for stream in (False, True):
+        body = {"model": "gpt-test", "input": PROMPT_CANARY, "stream": stream}
+        a = http(stack().port, "POST", "/v1/responses", body)
+        name = events_of(a)[-1]["response"]["id"] if stream else a.json["id"]
+        by_id = http(stack().port, "GET", f"/v1/receipts/{name}")
+        assert by_id.status == 200 and by_id.json["id"] == a.header("x-receipt-id"), by_id.body
+        common.check(stack(), body, a)
+
+
+@test("a bridged stream says each token while the engine is still speaking")
+def _():
+    s = stack()
+    with s.conn() as c:
+        a = c.ask("POST", "/v1/responses", {"model": "gate-bridged", "input": "x", "stream": True})
+        while a.body.count(b"output_text.delta\n") < 2:
+            assert c.chunk(a)
+        assert s.engine.of("gate-bridged")[-1].ended is None
+        s.engine.release["bridged"] = True
+        c.rest(a)
+    events_of(a)
+
+
+@test("who leaves a bridged stream is gone at the engine too")
+def _():
+    s = stack()
+    with s.conn() as c:
+        a = c.ask("POST", "/v1/responses", {"model": "endless-bridged", "input": "x", "stream": True})
+        while b"output_text.delta" not in a.body:
+            assert c.chunk(a)
+    wait_for(lambda: s.engine.of("endless-bridged")[-1].gone is not None)
+
+
+@test("a slow reader of a bridged stream holds the engine back")
+def _():
+    s = stack()
+    with s.conn() as c:
+        a = c.ask("POST", "/v1/responses", {"model": "big-65536", "input": "x", "stream": True})
+        while a.body.count(b"output_text.delta\n") < 2:
+            assert c.chunk(a)
+        call = s.engine.of("big-65536")[-1]
+        wait_for(lambda: not call.protocol.may_write.is_set(), 20)
+        assert call.written < 48 << 20, call.written
+
+
+@test("however the engine writes its stream, the response is the same")
+def _():
+    def same(model):
+        events = events_of(ask(model, stream=True))
+        for e in events:
+            e.pop("item_id", None)
+            if "item" in e:
+                e["item"].pop("id")
+        return [e for e in events if "response" not in e]
+    want = same("gpt-test")
+    for model in ("glued", "crlf", "no-space", "decorated", "two-on-a-line", "multi-line",
+                  "no-done", "no-last-line"):
+        assert same(model) == want, model
+
+
+@test("reasoning comes as an item in front of the message, as a summary when one is asked for")
+def _():
+    for stream in (False, True):
+        a = ask("thinks", stream=stream)
+        r = events_of(a)[-1]["response"] if stream else a.json
+        assert [i["type"] for i in r["output"]] == ["reasoning", "message"], r
+        assert r["output"][0]["content"] == [{"type": "reasoning_text", "text": "hm, well"}]
+        a = ask("thinks", stream=stream, reasoning={"summary": "auto"},
+                include=["reasoning.encrypted_content"])
+        r = events_of(a)[-1]["response"] if stream else a.json
+        item = r["output"][0]
+        assert item["summary"] == [{"type": "summary_text", "text": "hm, well"}]
+        b = ask("thinks", input=[{"type": "reasoning", "summary": [],
+                                  "encrypted_content": item["encrypted_content"]},
+                                 {"role": "assistant", "content": "yes"}])
+        assert b.status == 200
+        messages = stack().engine.of("thinks")[-1].json["messages"]
+        assert messages == [{"role": "assistant", "content": "yes", "reasoning_content": "hm, well"}]
+
+
+@test("an answer that its limit cut is incomplete")
+def _():
+    for stream in (False, True):
+        a = ask("thinks", stream=stream, max_output_tokens=20)
+        r = events_of(a)[-1]["response"] if stream else a.json
+        assert r["status"] == "incomplete" and r["max_output_tokens"] == 20
+        assert r["incomplete_details"] == {"reason": "max_output_tokens"}
+    sent = stack().engine.of("thinks")[-1].json
+    assert sent["max_tokens"] == sent["max_completion_tokens"] == 20
+
+
+@test("tools are called side by side, streamed and not")
+def _():
+    tools = [{"type": "function", "name": n, "parameters": {"type": "object"}}
+             for n in ("weather", "time")]
+    for stream in (False, True):
+        a = ask("tools", stream=stream, tools=tools)
+        r = events_of(a)[-1]["response"] if stream else a.json
+        calls = [(i["type"], i["call_id"], i["name"], i["arguments"]) for i in r["output"]]
+        assert calls == [("function_call", "call_1", "weather", '{"city":"Zürich","days":3}'),
+                         ("function_call", "call_2", "time", "{}")], calls
+
+
+@test("a recorded turn of a coding agent reaches response.completed")
+def _():
+    body = json.loads((RECORDED / "agent-turn.json").read_text())
+    a = http(stack().port, "POST", "/v1/responses", body,
+             [("originator", "agent"), ("session_id", "019a9c7e"), ("openai-beta", "responses=experimental")])
+    events = events_of(a)
+    assert events[-1]["type"] == "response.completed"
+    assert a.header("x-sealgate-tools-left-out") == "web_search"
+    seen = {(i["type"], i["name"], i.get("namespace")): i for i in events[-1]["response"]["output"]}
+    assert set(seen) == {("function_call", "shell", None), ("function_call", "update_plan", None),
+                         ("custom_tool_call", "apply_patch", None),
+                         ("function_call", "search", "mcp__docs__")}, seen
+    assert seen["custom_tool_call", "apply_patch", None]["input"] == "ü\n"
+    sent = stack().engine.of("calls-all")[-1].json
+    roles = [m["role"] for m in sent["messages"]]
+    assert roles == ["system", "user", "user", "assistant", "tool", "assistant", "tool", "assistant",
+                     "tool"], roles
+    assert sent["messages"][2]["content"][1]["type"] == "image_url"
+    assert sent["messages"][3]["content"] == "I will look at the test first."
+    assert sent["messages"][3]["tool_calls"][0]["id"] == "call_Yx1"
+    assert json.loads(sent["messages"][5]["tool_calls"][0]["function"]["arguments"])["input"] == \
+        body["input"][8]["input"]
+    assert sent["client_metadata"] == body["client_metadata"] and "store" not in sent
+
+
+@test("what chat completions cannot express is refused by the name of the parameter")
+def _():
+    for more, param in (({"conversation": "c"}, "conversation"),
+                        ({"truncation": "auto"}, "truncation"),
+                        ({"input": [{"type": "web_search_call"}]}, "input[0].type"),
+                        ({"input": [{"role": "user", "content": [{"type": "input_file",
+                                                                  "file_url": "https://x"}]}]},
+                         "input[0].content[0].file_url"),
+                        ({"temperature": "hot"}, "temperature")):
+        a = ask("gpt-test", **more)
+        assert a.status == 400 and a.json["error"]["param"] == param, a.body
+    before = len(stack().engine.calls)
+    assert ask("gpt-test", conversation="c").status == 400
+    assert len(stack().engine.calls) == before
+
+
+@test("the engine's refusals keep their status, and no answer is taken for one that was cut")
+def _():
+    for status in (400, 401, 404, 429, 500, 503):
+        for stream in (False, True):
+            a = ask(f"err-{status}", stream=stream)
+            assert a.status == status and a.json["error"]["message"], (status, a.body)
+    for model in ("half-json", "cut-json", "not-http", "refuses-bridged"):
+        a = ask(model)
+        assert a.status == 502 and a.json["error"]["code"], (model, a.body)
+
+
+@test("an engine that breaks off leads to an error event and response.failed")
+def _():
+    for model in ("cut-4", "cut-4-9", "early-4", "garbage-4", "error-event"):
+        events = events_of(ask(model, stream=True))
+        assert [e["type"] for e in events[-2:]] == ["error", "response.failed"], model
+        error, failed = events[-2], events[-1]["response"]
+        assert error["message"] and error["error"]["message"] == error["message"]
+        assert failed["status"] == "failed" and failed["error"]["code"] == "server_error"
+        assert failed["output"][0]["status"] == "incomplete", failed
+    assert failed["error"]["message"] == "the engine ran out of memory"
+
+
+# ---- an engine that knows the Responses API ----
+
+def native_events(call):
+    response = {"id": "resp_native", "object": "response", "status": "completed",
+                "output": [{"type": "message", "content": [{"type": "output_text",
+                                                             "text": ANSWER_CANARY}]}]}
+    named = [("response.created", {"response": {**response, "status": "in_progress", "output": []}}),
+             ("response.output_text.delta", {"delta": ANSWER_CANARY}),
+             ("response.completed", {"response": response})]
+    return [f"event: {n}\n".encode() + event({"type": n, "sequence_number": i, **d})
+            for i, (n, d) in enumerate(named)]
+
+
+async def native(call):
+    if call.path != "/v1/responses":
+        call.whole(404, {"detail": "Not Found"})
+    elif call.json.get("model") != "native":
+        call.whole(404, {"error": {"message": "no such model", "code": "model_not_found"}})
+    elif call.streams:
+        call.head(200, SSE)
+        for e in native_events(call):
+            call.put(e)
+        call.end()
+    else:
+        call.whole(200, {"id": "resp_native", "object": "response", "marked": call.json})
+
+
+@test("an engine that knows the Responses API is asked in its own words, and its bytes pass")
+def _():
+    with Stack() as s:
+        s.engine.scripts.update(native=native, other=native)
+        a = ask("other", port=s.port)
+        assert a.status == 404 and "error" in a.json, a.body
+        a = ask("native", port=s.port, conversation="c", anything=[1])
+        assert a.json["marked"]["anything"] == [1], a.body
+        a = ask("native", port=s.port, stream=True)
+        passed = [b for b in a.body.decode().split("\n\n") if not b.startswith(":")]
+        assert "\n\n".join(passed).encode() == b"".join(native_events(None)), a.body
+        assert [c.path for c in s.engine.of("native")] == ["/v1/responses"] * 2
+        assert [c.path for c in s.engine.of("other")] == ["/v1/responses", "/v1/chat/completions"]
+
+
+@test("which way a response goes is found out once, or set")
+def _():
+    s = stack()
+    ask("gpt-test")
+    before = len(s.engine.calls)
+    ask("gpt-test")
+    assert [c.path for c in s.engine.calls[before:]] == ["/v1/chat/completions"]
+    with Stack(worker={"responses": "bridge"}) as t:
+        assert text_of(ask("gpt-test", port=t.port).json) == TEXT
+        assert [c.path for c in t.engine.calls] == ["/v1/chat/completions"]
+    with Stack(worker={"responses": "native"}) as t:
+        assert ask("gpt-test", port=t.port).status == 404
+        assert [c.path for c in t.engine.calls] == ["/v1/responses"]
+
+
+@test("tools that a server would run are refused where that is set")
+def _():
+    with Stack(worker={"responses_tools": "refuse"}) as t:
+        a = ask("gpt-test", port=t.port, tools=[{"type": "web_search"}])
+        assert a.status == 400 and a.json["error"]["param"] == "tools[0].type", a.body
+
+
+@test("the built-in engine answers the Responses API")
+def _():
+    with Stack(worker={"engine": "demo", "demo_pace": "0ms"}) as t:
+        tools = [{"type": "function", "name": "f", "parameters": {"type": "object"}}]
+        assert text_of(ask("demo", port=t.port).json)
+        assert text_of(events_of(ask("demo", port=t.port, stream=True))[-1]["response"])
+        r = ask("demo", port=t.port, tools=tools, tool_choice="required").json
+        assert r["output"][0]["name"] == "f", r
+        r = ask("demo", port=t.port, text={"format": {
+            "type": "json_schema", "name": "n", "schema": {
+                "type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}}})
+        assert isinstance(json.loads(text_of(r.json))["a"], int)
