@@ -102,6 +102,14 @@ static err check_settings(const struct nvml *n)
     return OK;
 }
 
+err nvml_check(const struct nvml *n)
+{
+    unsigned count = 0;
+    TRY(check_settings(n));
+    ENSURE(n->calls.count(&count) == 0 && count > 0, UNAVAILABLE);
+    return OK;
+}
+
 static err ask_device(const struct nvml *n, unsigned i, bytes nonce, struct work *w)
 {
     void *device = NULL;
@@ -148,8 +156,8 @@ static err collect(const struct nvml *n, bytes nonce, const struct nvml_extras *
                    struct work *w)
 {
     unsigned count = 0;
-    TRY(check_settings(n));
-    ENSURE(n->calls.count(&count) == 0 && count > 0, UNAVAILABLE);
+    TRY(nvml_check(n));
+    ENSURE(n->calls.count(&count) == 0, UNAVAILABLE);
     ENSURE(count <= NVML_GPUS_MAX, LIMIT);
     for (unsigned i = 0; i < count; i++) {
         TRY(ask_device(n, i, nonce, w));

@@ -67,6 +67,10 @@ err nvml_open(struct nvml **out, const char *path);
 err nvml_open_with(struct nvml **out, const struct nvml_calls *calls);
 void nvml_close(struct nvml *n);
 
+/* Can GPUs be asked? ERR_UNAVAILABLE: there is none, or they cannot say. ERR_DENIED: confidential
+ * computing is off, or on with development tools. */
+err nvml_check(const struct nvml *n);
+
 /* Asks every GPU for a report over that nonce (NVML_NONCE_LEN bytes) and appends the GPU evidence of
  * a bundle (attest/nvgpu_bundle.h), with these answers and manifests in it. ERR_UNAVAILABLE: no GPU,
  * or one that does not answer. ERR_DENIED: confidential computing is off, or on with development

@@ -17,6 +17,7 @@
 #include "enclave-worker/engine_plain.h"
 #include "enclave-worker/engine_responses.h"
 #include "enclave-worker/secrets.h"
+#include "enclave-worker/gpu.h"
 #include "enclave-worker/tee.h"
 #include "enclave-worker/worker.h"
 #include "wire/names.h"
@@ -30,6 +31,7 @@ struct program {
     struct manifest manifest;
     struct buf manifest_file;
     struct tls_context *tls;
+    struct gpu *gpu;
     struct link_listener *listeners[WORKER_LISTENERS_MAX];
     size_t listeners_n;
     struct loop_timer drain;
@@ -140,6 +142,17 @@ static err open_keys(struct program *p)
     return replay_new(&p->worker.replay, (uint32_t)(2 * s->date_window + 1), s->replay_max);
 }
 
+static err open_gpu(struct program *p, struct buf *message)
+{
+    enum gpu_found found;
+    TRY(gpu_open(&p->gpu, (enum gpu_use)p->settings.gpu, NULL, &found, message));
+    if (found == GPU_PRIVATE)
+        LOG_INFO(p->worker.log, "showing evidence of GPUs");
+    if (found == GPU_NOT_PRIVATE)
+        LOG_WARN(p->worker.log, "GPUs are not in confidential mode, so evidence leaves them out");
+    return OK;
+}
+
 static err open_proof(struct program *p, struct buf *message)
 {
     const struct worker_settings *s = &p->settings;
@@ -155,6 +168,8 @@ static err open_proof(struct program *p, struct buf *message)
     };
     TRY(claims_write(&encoded, &claims));
     proof.claims = buf_view(&encoded);
+    TRY(open_gpu(p, message));
+    proof.gpu = p->gpu;
     TRY(tee_open(&proof.attester, tee_words[s->platform], s->image, message));
     LOG_INFO(p->worker.log, "making evidence",
              F_WORD_OF("platform", tee_log_word(proof.attester->kind->platform)));
@@ -293,6 +308,7 @@ static void close_all(struct program *p)
     }
     issuer_free(w->issuer);
     prove_free(w->prove);
+    gpu_close(p->gpu);
     if (w->loop != NULL)
         loop_deliver(w->loop);
     replay_free(w->replay);

@@ -9,6 +9,7 @@
 #include "crypto/init.h"
 #include "crypto/secret.h"
 #include "crypto/sign.h"
+#include "enclave-worker/gpu.h"
 
 enum { NONCE_LEN = 32 };
 
@@ -26,7 +27,8 @@ struct prove_job {
 
 struct prove {
     struct loop *loop;
-    struct attester *attester; /* the thread's, once it runs */
+    struct attester *attester; /* the thread's, once it runs, as is gpu */
+    const struct gpu *gpu;
     const struct signing_key *identity;
     struct buf claims;
     struct buf document;
@@ -56,7 +58,9 @@ static struct attester_subject subject_for(const struct prove *p, bytes nonce)
 static err make_document(struct prove *p, bytes nonce, struct buf *out)
 {
     const struct attester_subject subject = subject_for(p, nonce);
-    return attester_document_with_gpu(p->attester, &subject, (bytes){ 0 }, clock_wall_s(), out);
+    BUF_AUTO gpu = BUF(BUNDLE_GPU_EVIDENCE_MAX);
+    TRY(gpu_evidence(p->gpu, nonce, subject.identity, &gpu));
+    return attester_document_with_gpu(p->attester, &subject, buf_view(&gpu), clock_wall_s(), out);
 }
 
 static void job_free(struct prove_job *job)
@@ -144,6 +148,7 @@ err prove_new(struct prove **out, struct loop *loop, const struct prove_settings
     p->loop = loop;
     p->attester = settings->attester;
     p->identity = settings->identity;
+    p->gpu = settings->gpu;
     p->claims = BUF(8192);
     p->document = BUF(BUNDLE_MAX);
     p->tokens_ms = 1000;

@@ -14,6 +14,7 @@
 
 struct prove;
 struct prove_job;
+struct gpu;
 struct signing_key;
 
 enum {
@@ -25,6 +26,7 @@ struct prove_settings {
     struct attester *attester;          /* taken, also on failure */
     const struct signing_key *identity; /* must outlive it */
     bytes claims;                       /* encoded; copied */
+    const struct gpu *gpu;              /* NULL: none; must outlive it */
 };
 
 /* ERR_UNTRUSTED: the TEE's own document does not hold, even in its own eyes; *message (NULL: not

@@ -2,6 +2,7 @@
 
 #include "base/attr.h"
 #include "base/sock.h"
+#include "enclave-worker/gpu.h"
 #include "enclave-worker/tee.h"
 #include "wire/ohttp.h"
 
@@ -79,6 +80,10 @@ static const struct config_row ROWS[] = {
               "the worker does not start where there is none (`sealgate detect` tells). simulated "
               "proves nothing and says so: receipts carry security_mode evaluation, and gateways "
               "refuse it unless their policy names it." },
+    { ROW(gpu), .type = CONFIG_WORD, .words = gpu_words, .fallback = "auto",
+      .help = "Evidence of NVIDIA GPUs beside the TEE's. auto shows it when NVIDIA's library is "
+              "installed and the GPUs are in confidential mode; required does not start without; "
+              "off never asks." },
     { ROW(image), .type = CONFIG_TEXT, .fallback = "sealgate-demo",
       .help = "simulated only: the text whose digests stand for the measured image." },
     { ROW(manifest), .type = CONFIG_PATH,

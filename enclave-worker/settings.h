@@ -31,6 +31,7 @@ struct worker_settings {
     unsigned responses_tools;
 
     unsigned platform;
+    unsigned gpu;
     const char *image;
     const char *manifest;
     const char *issuer;

@@ -128,8 +128,9 @@ NAMES = {1: "iss", 6: "iat", 7: "cti", 10: "eat_nonce", 265: "eat_profile", -655
          -65538: "model_version", -65539: "model_hash", -65540: "request_hash",
          -65541: "response_hash", -65542: "attestation_doc_hash", -65543: "enclave_measurements",
          -65544: "policy_version", -65545: "sequence_number", -65546: "execution_time_ms",
-         -65547: "memory_peak_mb", -65548: "security_mode", -65549: "model_hash_scheme"}
-OPTIONAL = {"eat_nonce", "model_hash_scheme"}
+         -65547: "memory_peak_mb", -65548: "security_mode", -65549: "model_hash_scheme",
+         -70001: "gpu"}
+OPTIONAL = {"eat_nonce", "model_hash_scheme", "gpu"}
 V1 = "https://spec.cyntrisec.com/air/v1"
 SEALGATE = "urn:uuid:2c7f3bb5-9406-4da3-9905-328dcd6f31be"  # PROTOCOL.md 9.1
 PROTECTED = bytes.fromhex("a2012703183d")

@@ -3,6 +3,7 @@ it. Encodes by itself what the programs encode too, so the two check each other.
 import json
 import os
 import pathlib
+import ssl
 
 from suite import Skip
 
@@ -39,6 +40,8 @@ def head(kind, n):
 
 
 def item(value):
+    if isinstance(value, list):
+        return head(4, len(value)) + b"".join(map(item, value))
     if isinstance(value, int):
         return head(0, value)
     if isinstance(value, str):
@@ -85,6 +88,31 @@ def snp_table(folder, c):
         data += der
         at += len(der)
     return rows + bytes(24) + data
+
+
+# ---- a GPU, and all that NVIDIA publishes about it ----
+
+GPU = "gh100-550.90.07"
+GPU_AT = 1755777600  # when the recorded answers about its certificates held
+GPU_NONCE = "931d8dd0add203ac3d8b4fbde75e115278eefcdceac5b87671a748f32364dfcb"
+
+
+def gpu_device():
+    """(report, chain in PEM)"""
+    folder = folder_of("nvidia") / "gpu"
+    return tuple((folder / f"{GPU}.{name}").read_bytes() for name in ("evidence.bin", "chain.pem"))
+
+
+def gpu_evidence():
+    folder = folder_of("nvidia")
+    report, chain = gpu_device()
+    certs = [ssl.PEM_cert_to_DER_cert(c.strip() + "\n-----END CERTIFICATE-----")
+             for c in chain.decode().split("-----END CERTIFICATE-----")[:-1]]
+    ocsp = [(folder / f"ocsp/device-{n}.der").read_bytes()
+            for n in ("brom", "provisioner", "identity")]
+    rims = [(folder / f"rim/{n}.xml").read_bytes()
+            for n in ("driver-gh100-550.90.07", "vbios-1010-0200-882-96009f0001")]
+    return cbor_map({"ocsp": ocsp, "rims": rims, "devices": [[1, report, certs]]})
 
 
 # ---- together ----

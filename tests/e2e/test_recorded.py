@@ -16,7 +16,7 @@ import recorded
 from client import PROMPT_CANARY, chat, http, wait_for
 from engine import WORDS
 from proxy import DATA, PREFACE, Proxy, frames_of
-from stack import Options, Program, Stack, flags, free_port, is_open
+from stack import Options, Program, Stack, flags, free_port, is_open, run
 from suite import test
 
 TEXT = "".join(WORDS)
@@ -217,6 +217,88 @@ for _platform in recorded.PLATFORMS:
             (worker,) = wait_until_judged(s, s.gateway, s.port)
             assert failure(worker) == "gpu", worker
             refuses_prompts(s, (s.port,))
+
+
+# ---- GPUs ----
+
+LENIENT = "  manifests: false\n  revocation: false\n"
+
+
+@contextlib.contextmanager
+def with_gpu(env, gateway, nvidia, **settings):
+    """A worker beside whose simulated TEE there is a GPU, and a gateway that knows what to expect."""
+    with scratch() as folder:
+        policy = folder / "policy.yaml"
+        policy.write_text("platforms: [simulated]\nmeasurements: any\n" + nvidia)
+        with Stack(between=Proxy, start_gateway=False, env=env(folder), gateway_binary=gateway,
+                   gateway_env=at_time(recorded.GPU_AT, SEALGATE_TEST_UNBOUND="1",
+                                       SEALGATE_TEST_GPU_NONCE=recorded.GPU_NONCE),
+                   gateway={"policy": str(policy), "collateral_offline": True,
+                            "collateral": str(folder), "worker_timeout": "300ms", "shards": 1},
+                   **settings) as s:
+            s.start_gateway()
+            yield s
+
+
+def nvml(folder, **more):
+    """NVIDIA's library, in the place where the worker looks for it."""
+    report, chain = recorded.gpu_device()
+    shown = lay_out(folder / "gpu", report=report, chain=chain)
+    shutil.copy(Options.build / "tests/e2e/libfake-nvml.so", folder / "gpu" / "libnvidia-ml.so.1")
+    return {"LD_LIBRARY_PATH": shown, "SEALGATE_TEST_NVML": shown, **more}
+
+
+def shows_a_gpu(s):
+    s.wait_ready()
+    a = chat(s.port, "gpt-test", True)
+    assert a.complete and a.text() == TEXT, a.body
+    r = s.http("GET", f"/v1/receipts/{a.header('x-receipt-id')}").json
+    claims = air.verify(base64.b64decode(r["receipt"]), bytes.fromhex(r["signing_key"]),
+                        air.SEALGATE)
+    assert claims["gpu"]["gpus"] == 1, claims
+
+
+@test("recorded evidence of a GPU, with all that NVIDIA says of it, is judged and stands in receipts")
+def _():
+    def env(folder):
+        return at_time(recorded.GPU_AT, SEALGATE_TEST_EVIDENCE=lay_out(
+            folder / "shown", gpu=recorded.gpu_evidence()))
+    with with_gpu(env, "unbound-gateway", "nvidia:\n  gpus: 1\n",
+                  worker_binary="recorded-worker") as s:
+        shows_a_gpu(s)
+    for nvidia in ("nvidia:\n  gpus: 2\n", "nvidia:\n  gpus: 1\n  models: [GB100]\n",
+                   "nvidia:\n  gpus: 1\n  minimum_driver: 550.90.08\n", ""):
+        with with_gpu(env, "unbound-gateway", nvidia, worker_binary="recorded-worker") as s:
+            (worker,) = wait_until_judged(s, s.gateway, s.port)
+            assert failure(worker) == "gpu", (nvidia, worker)
+            refuses_prompts(s, (s.port,))
+
+
+@test("the worker asks NVIDIA's library where it is installed, and shows what that says")
+def _():
+    with with_gpu(lambda f: at_time(recorded.GPU_AT, **nvml(f)), "unbound-gateway",
+                  "nvidia:\n  gpus: 1\n" + LENIENT, worker_binary="recorded-worker",
+                  worker={"gpu": "required"}) as s:
+        shows_a_gpu(s)
+
+
+@test("the shipped gateway refuses a GPU's recorded evidence, which answers another question")
+def _():
+    for nvidia in ("nvidia:\n  gpus: 1\n" + LENIENT, ""):
+        with with_gpu(nvml, "sealgate-gateway", nvidia) as s:
+            (worker,) = wait_until_judged(s, s.gateway, s.port)
+            assert failure(worker) == "gpu", (nvidia, worker)
+            refuses_prompts(s, (s.port,))
+
+
+@test("a worker that has to show GPUs does not start without, and says what is missing")
+def _():
+    with scratch() as folder:
+        for env, word in (({}, "libnvidia-ml.so.1"),
+                          (nvml(folder, SEALGATE_TEST_NVML_FEATURE="0"), "confidential mode")):
+            status, out = run("sealgate-worker", "--platform", "simulated", "--gpu", "required",
+                              "--listen", "127.0.0.1:0", env=env)
+            assert status == 1 and "gpu: " in out and word in out, out
 
 
 # ---- every case that the shared vectors know to be wrong ----

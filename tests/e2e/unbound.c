@@ -5,11 +5,12 @@
  * The linker puts this in front of verifier_find(). With SEALGATE_TEST_UNBOUND=1 a hardware verifier
  * does all that it does, and then says that evidence whose signature holds carries the report data
  * that is asked for. Recorded evidence was valid at some time: SEALGATE_TEST_CLOCK moves the clock by
- * so many seconds.
+ * so many seconds. GPUs were asked with some nonce: SEALGATE_TEST_GPU_NONCE is taken for all, in hex.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "attest/nvgpu_bundle.h"
 #include "attest/policy.h"
 #include "attest/verifier.h"
 #include "base/attr.h"
@@ -18,6 +19,8 @@
 
 const struct verifier *__real_verifier_find(bytes platform);
 const struct verifier *__wrap_verifier_find(bytes platform);
+void __real_nvgpu_nonce(bytes nonce, bytes identity, uint8_t out[static NVGPU_NONCE_LEN]);
+void __wrap_nvgpu_nonce(bytes nonce, bytes identity, uint8_t out[static NVGPU_NONCE_LEN]);
 
 static const char *const hardware[] = { "tdx", "sev-snp", "azure-sev-snp", "nitro" };
 static struct verifier unbound[ARRAY_LEN(hardware)];
@@ -81,4 +84,15 @@ const struct verifier *__wrap_verifier_find(bytes platform)
             return &unbound[i];
     }
     return __real_verifier_find(platform);
+}
+
+void __wrap_nvgpu_nonce(bytes nonce, bytes identity, uint8_t out[static NVGPU_NONCE_LEN])
+{
+    const char *hex = getenv("SEALGATE_TEST_GPU_NONCE"); /* NOLINT(concurrency-mt-unsafe) */
+    BUF_AUTO recorded = BUF(NVGPU_NONCE_LEN);
+    if (is_unbound && hex != NULL && err_is_ok(text_hex_decode(&recorded, bytes_str(hex))) &&
+        recorded.len == NVGPU_NONCE_LEN)
+        memcpy(out, recorded.at, NVGPU_NONCE_LEN);
+    else
+        __real_nvgpu_nonce(nonce, identity, out);
 }

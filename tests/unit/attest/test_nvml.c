@@ -109,7 +109,9 @@ static void a_machine_that_is_open_is_not_attested(void **state)
 {
     (void)state;
     BUF_AUTO out = BUF(LARGE);
+    CHECK_OK(nvml_check(lib));
     dev_tools = 1;
+    CHECK_ERR(nvml_check(lib), DENIED);
     CHECK_ERR(nvml_collect(lib, BYTES_ARRAY(nonce), NULL, &out), DENIED);
     dev_tools = 0;
     feature = 0;
@@ -128,6 +130,7 @@ static void a_library_that_fails_or_lies_is_an_error(void **state)
     CHECK_ERR(nvml_collect(lib, BYTES_ARRAY(nonce), NULL, &out), MALFORMED);
     report_size = 0;
     gpus = 0;
+    CHECK_ERR(nvml_check(lib), UNAVAILABLE);
     CHECK_ERR(nvml_collect(lib, BYTES_ARRAY(nonce), NULL, &out), UNAVAILABLE);
     gpus = NVML_GPUS_MAX;
     CHECK_OK(nvml_collect(lib, BYTES_ARRAY(nonce), NULL, &out));
