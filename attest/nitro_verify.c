@@ -111,33 +111,21 @@ static err check_path(struct run *r, enum nitro_reason *why)
     return OK;
 }
 
-/* For people; stops at the first that is no certificate. */
-static err describe(struct nitro_result *out, const bytes *certs, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        err e = x509_about_der(certs[i], &out->certs[i]);
-        if (e.code == ERR_NOMEM)
-            return e;
-        if (!err_is_ok(e))
-            return OK;
-        out->certs_n++;
-    }
-    return OK;
-}
-
 static err check_chain(struct run *r, enum nitro_reason *why)
 {
     bytes certs[NITRO_CABUNDLE_MAX + 1];
     struct x509_why fault = { 0 };
+    struct x509_seen seen = { .certs = r->result->certs };
     const struct nitro_settings *s = r->settings;
     struct x509_query q = { .certs = certs,
                             .certs_n = order_certs(&r->result->doc, certs),
                             .roots = s->roots_n > 0 ? s->roots : &nitro_aws_root,
                             .roots_n = s->roots_n > 0 ? s->roots_n : 1,
                             .at_s = time_of(r),
-                            .why = &fault };
-    TRY(describe(r->result, certs, q.certs_n));
+                            .why = &fault,
+                            .seen = &seen };
     err e = x509_verify(&r->chain, &q);
+    r->result->certs_n = seen.n;
     if (e.code == ERR_NOMEM || e.code == ERR_INTERNAL)
         return e;
     if (!err_is_ok(e)) {

@@ -68,6 +68,7 @@ struct run {
     const struct nvgpu_settings *settings;
     struct nvgpu_rim *rim;
     struct xml *doc;
+    struct x509_chain *chain; /* once it was verified */
     struct xml_node signature;
     struct buf der;
     bytes certs[NVGPU_RIM_CERTS_MAX];
@@ -106,38 +107,47 @@ static err check_digest(struct run *r)
     return OK;
 }
 
+/* Of the first certificate, proved or not. */
+static err signer_key(const struct run *r, struct buf *out)
+{
+    enum ec_curve curve;
+    bytes point;
+    if (r->chain == NULL)
+        return x509_spki(r->certs[0], out);
+    TRY(x509_key(r->chain, 0, &curve, &point));
+    return buf_add(out, point);
+}
+
 static err check_signature(struct run *r)
 {
     BUF_AUTO value = BUF(NVGPU_SIGNATURE_LEN);
-    BUF_AUTO spki = BUF(1024);
+    BUF_AUTO key = BUF(1024);
     BUF_AUTO canonical = BUF(CANONICAL_MAX);
     TRY(read_base64(dsig(r->signature, "SignatureValue"), &value));
-    TRY(x509_spki(r->certs[0], &spki));
+    TRY(signer_key(r, &key));
     TRY(xml_canonical(r->doc, dsig(r->signature, "SignedInfo"), (struct xml_node){ 0 },
                       &canonical));
-    TRY(verify_ecdsa(EC_P384, buf_view(&spki), buf_view(&canonical), buf_view(&value), ECDSA_RAW));
+    TRY(verify_ecdsa(EC_P384, buf_view(&key), buf_view(&canonical), buf_view(&value), ECDSA_RAW));
     r->rim->signature_valid = true;
     return OK;
 }
 
-static err describe_chain(struct run *r)
+static void take_dates(struct nvgpu_rim *rim, const struct x509_seen *seen)
 {
-    struct x509_about about;
-    r->rim->not_before = INT64_MIN;
-    r->rim->not_after = INT64_MAX;
-    for (size_t i = 0; i < r->certs_n; i++) {
-        TRY(x509_about_der(r->certs[i], &about));
-        if (about.not_before > r->rim->not_before)
-            r->rim->not_before = about.not_before;
-        if (about.not_after < r->rim->not_after)
-            r->rim->not_after = about.not_after;
+    rim->not_before = INT64_MIN;
+    rim->not_after = INT64_MAX;
+    for (size_t i = 0; i < seen->n; i++) {
+        if (seen->certs[i].not_before > rim->not_before)
+            rim->not_before = seen->certs[i].not_before;
+        if (seen->certs[i].not_after < rim->not_after)
+            rim->not_after = seen->certs[i].not_after;
     }
-    return OK;
 }
 
 static err check_chain(struct run *r)
 {
-    struct x509_chain *chain = NULL;
+    struct x509_about abouts[NVGPU_RIM_CERTS_MAX];
+    struct x509_seen seen = { .certs = abouts };
     struct x509_why why = { 0 };
     const struct nvgpu_settings *s = r->settings;
     struct x509_query q = { .certs = r->certs,
@@ -145,12 +155,12 @@ static err check_chain(struct run *r)
                             .roots = s->roots_n > 0 ? s->roots : &nvgpu_rim_root,
                             .roots_n = s->roots_n > 0 ? s->roots_n : 1,
                             .at_s = s->at_s,
-                            .why = &why };
-    TRY(describe_chain(r));
-    err e = x509_verify(&chain, &q);
+                            .why = &why,
+                            .seen = &seen };
+    err e = x509_verify(&r->chain, &q);
+    take_dates(r->rim, &seen);
     r->rim->root_pinned = why.fault != X509_FAULT_ROOT;
     r->rim->chain_valid = err_is_ok(e);
-    x509_free(chain);
     return e;
 }
 
@@ -247,7 +257,7 @@ static err run_checks(struct run *r, bytes text)
 {
     TRY(read_document(r, text));
     r->rim->form = true;
-    err by_digest = check_digest(r), by_signature = check_signature(r), by_chain = check_chain(r);
+    err by_digest = check_digest(r), by_chain = check_chain(r), by_signature = check_signature(r);
     TRY(by_digest);
     TRY(by_signature);
     return by_chain;
@@ -259,6 +269,7 @@ err nvgpu_rim_verify(bytes xml, const struct nvgpu_settings *s, struct nvgpu_rim
     struct run r = { .settings = s, .rim = out, .der = BUF(NVGPU_RIM_CERTS_MAX * BASE64_MAX) };
     err e = run_checks(&r, xml);
     xml_free(r.doc);
+    x509_free(r.chain);
     buf_clear(&r.der);
     if (e.code == ERR_NOMEM || e.code == ERR_INTERNAL) {
         nvgpu_rim_clear(out);

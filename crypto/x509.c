@@ -16,6 +16,7 @@ enum { SECURITY_LEVEL = 2 /* at least 112 bits: no SHA-1, no RSA under 2048 */ }
 
 struct x509_chain {
     STACK_OF(X509) * certs;
+    bool in_order;
 };
 
 /* What one verification needs of OpenSSL's objects, released together. */
@@ -51,6 +52,46 @@ static err cert_read(bytes der, X509 **out)
     return OK;
 }
 
+static err copy_name(const X509_NAME *name, char *to)
+{
+    BIO *text = BIO_new(BIO_s_mem());
+    ENSURE(text != NULL, NOMEM);
+    bool fine = X509_NAME_print_ex(text, name, 0, XN_FLAG_RFC2253) >= 0;
+    int n = fine ? BIO_read(text, to, X509_SUBJECT_MAX - 1) : 0;
+    to[n > 0 ? n : 0] = '\0';
+    BIO_free(text);
+    ENSURE(fine, MALFORMED);
+    return OK;
+}
+
+/* Days since 1970-01-01 of a date of the Gregorian calendar. */
+static int64_t days_of(int64_t year, int64_t month, int64_t day)
+{
+    int64_t y = month > 2 ? year : year - 1;
+    int64_t m = month > 2 ? month - 3 : month + 9;
+    return 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719468;
+}
+
+static err time_of(const ASN1_TIME *t, int64_t *out)
+{
+    struct tm tm;
+    ENSURE(ASN1_TIME_to_tm(t, &tm) == 1, MALFORMED);
+    *out = days_of(tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday) * 86400 + tm.tm_hour * 3600 +
+           tm.tm_min * 60 + tm.tm_sec;
+    return OK;
+}
+
+static err describe(X509 *cert, struct x509_about *out)
+{
+    *out = (struct x509_about){ .ca = X509_check_ca(cert) != 0 };
+    const X509_NAME *subject = X509_get_subject_name(cert);
+    TRY(copy_name(subject, out->subject));
+    (void)X509_NAME_get_text_by_NID(unconst(subject), NID_serialNumber, out->serial_number,
+                                    sizeof out->serial_number);
+    TRY(time_of(X509_get0_notBefore(cert), &out->not_before));
+    return time_of(X509_get0_notAfter(cert), &out->not_after);
+}
+
 static bool is_pinned(bytes der, const struct x509_query *q)
 {
     uint8_t digest[SHA256_LEN];
@@ -77,6 +118,17 @@ static err work_init(struct work *w)
     return OK;
 }
 
+/* What cannot be described is not looked at any further here; the path decides about it. */
+static err see(const struct x509_query *q, size_t i, X509 *cert)
+{
+    if (q->seen == NULL || q->seen->n != i)
+        return OK;
+    err e = describe(cert, &q->seen->certs[i]);
+    if (err_is_ok(e))
+        q->seen->n++;
+    return e.code == ERR_NOMEM ? e : OK;
+}
+
 /* Sorts the certificates into pinned ones, which are trusted, and the rest, which have to be shown
  * to descend from one. */
 static err work_read(struct work *w, const struct x509_query *q)
@@ -84,6 +136,7 @@ static err work_read(struct work *w, const struct x509_query *q)
     bool any_root = false;
     for (size_t i = 0; i < q->certs_n; i++) {
         TRY(cert_read(q->certs[i], &w->certs[i]));
+        TRY(see(q, i, w->certs[i]));
         if (is_pinned(q->certs[i], q)) {
             any_root = true;
             ENSURE(X509_STORE_add_cert(w->roots, w->certs[i]) == 1, NOMEM);
@@ -153,6 +206,17 @@ static err issuers_check(STACK_OF(X509) * certs, const struct x509_query *q)
     return OK;
 }
 
+static bool is_in_order(const struct work *w, STACK_OF(X509) * path, size_t certs_n)
+{
+    if ((size_t)sk_X509_num(path) != certs_n)
+        return false;
+    for (size_t i = 0; i < certs_n; i++) {
+        if (sk_X509_value(path, (int)i) != w->certs[i])
+            return false;
+    }
+    return true;
+}
+
 static void chain_free_at(struct x509_chain **chain)
 {
     x509_free(*chain);
@@ -165,6 +229,7 @@ static err work_result(struct work *w, const struct x509_query *q, struct x509_c
     TRY(mem_new(&chain));
     chain->certs = X509_STORE_CTX_get1_chain(w->ctx);
     ENSURE(chain->certs != NULL, NOMEM);
+    chain->in_order = is_in_order(w, chain->certs, q->certs_n);
     *out = chain;
     chain = NULL;
     return OK;
@@ -172,6 +237,8 @@ static err work_result(struct work *w, const struct x509_query *q, struct x509_c
 
 err x509_verify(struct x509_chain **out, const struct x509_query *query)
 {
+    if (query->seen != NULL)
+        query->seen->n = 0;
     ENSURE(query->roots_n > 0, CONFIG);
     tell(query, X509_FAULT_FORM, 0);
     ENSURE(query->certs_n > 0, MALFORMED);
@@ -196,6 +263,11 @@ void x509_free(struct x509_chain *chain)
 size_t x509_len(const struct x509_chain *chain)
 {
     return (size_t)sk_X509_num(chain->certs);
+}
+
+bool x509_in_order(const struct x509_chain *chain)
+{
+    return chain->in_order;
 }
 
 static err cert_at(const struct x509_chain *chain, size_t i, X509 **out)
@@ -265,46 +337,6 @@ err x509_extension(const struct x509_chain *chain, size_t i, const char *oid, by
     const ASN1_STRING *data = X509_EXTENSION_get_data(X509_get_ext(cert, at));
     *out = bytes_of(ASN1_STRING_get0_data(data), (size_t)ASN1_STRING_length(data));
     return OK;
-}
-
-static err copy_name(const X509_NAME *name, char *to)
-{
-    BIO *text = BIO_new(BIO_s_mem());
-    ENSURE(text != NULL, NOMEM);
-    bool fine = X509_NAME_print_ex(text, name, 0, XN_FLAG_RFC2253) >= 0;
-    int n = fine ? BIO_read(text, to, X509_SUBJECT_MAX - 1) : 0;
-    to[n > 0 ? n : 0] = '\0';
-    BIO_free(text);
-    ENSURE(fine, MALFORMED);
-    return OK;
-}
-
-/* Days since 1970-01-01 of a date of the Gregorian calendar. */
-static int64_t days_of(int64_t year, int64_t month, int64_t day)
-{
-    int64_t y = month > 2 ? year : year - 1;
-    int64_t m = month > 2 ? month - 3 : month + 9;
-    return 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719468;
-}
-
-static err time_of(const ASN1_TIME *t, int64_t *out)
-{
-    struct tm tm;
-    ENSURE(ASN1_TIME_to_tm(t, &tm) == 1, MALFORMED);
-    *out = days_of(tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday) * 86400 + tm.tm_hour * 3600 +
-           tm.tm_min * 60 + tm.tm_sec;
-    return OK;
-}
-
-static err describe(X509 *cert, struct x509_about *out)
-{
-    *out = (struct x509_about){ .ca = X509_check_ca(cert) != 0 };
-    const X509_NAME *subject = X509_get_subject_name(cert);
-    TRY(copy_name(subject, out->subject));
-    (void)X509_NAME_get_text_by_NID(unconst(subject), NID_serialNumber, out->serial_number,
-                                    sizeof out->serial_number);
-    TRY(time_of(X509_get0_notBefore(cert), &out->not_before));
-    return time_of(X509_get0_notAfter(cert), &out->not_after);
 }
 
 err x509_about(const struct x509_chain *chain, size_t i, struct x509_about *out)

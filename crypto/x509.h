@@ -33,13 +33,31 @@ struct x509_why {
     unsigned depth; /* of the certificate it was found at: 0 is the leaf */
 };
 
+/* What people want to see of a certificate, and whether it may issue others. */
+enum { X509_SUBJECT_MAX = 512, X509_SERIAL_MAX = 64 };
+struct x509_about {
+    char subject[X509_SUBJECT_MAX];      /* RFC 4514, cut when longer */
+    char serial_number[X509_SERIAL_MAX]; /* the subject's attribute of that name, cut; or empty */
+    int64_t not_before;                  /* Unix seconds */
+    int64_t not_after;
+    bool ca;
+};
+
+/* Of the certificates in the order of the query, whatever comes of their chain. Stops at the first
+ * that cannot be read. */
+struct x509_seen {
+    struct x509_about *certs; /* room for as many as the query has */
+    size_t n;
+};
+
 struct x509_query {
     const bytes *certs; /* DER; the leaf first, then in any order, a pinned root among them */
     size_t certs_n;
     const struct x509_root *roots;
     size_t roots_n;
-    int64_t at_s;         /* Unix time at which every certificate has to be valid */
-    struct x509_why *why; /* NULL: not wanted; set when the chain is refused */
+    int64_t at_s;           /* Unix time at which every certificate has to be valid */
+    struct x509_why *why;   /* NULL: not wanted; set when the chain is refused */
+    struct x509_seen *seen; /* NULL: not wanted */
 };
 
 /* A chain that was verified, leaf first, the root last. */
@@ -55,6 +73,9 @@ void x509_free(struct x509_chain *chain);
 /* Certificates of the verified path, the root included. */
 size_t x509_len(const struct x509_chain *chain);
 
+/* True when the path is all that was given, in the order it was given. */
+bool x509_in_order(const struct x509_chain *chain);
+
 /* The public key of the i-th certificate as an uncompressed point, borrowed from the chain.
  * ERR_UNSUPPORTED: not P-256 or P-384. */
 err x509_key(const struct x509_chain *chain, size_t i, enum ec_curve *curve, bytes *point);
@@ -63,15 +84,7 @@ err x509_key(const struct x509_chain *chain, size_t i, enum ec_curve *curve, byt
  * more than one. */
 err x509_common_name(const struct x509_chain *chain, size_t i, bytes *out);
 
-/* What people want to see of the i-th certificate, and whether it may issue others. */
-enum { X509_SUBJECT_MAX = 512, X509_SERIAL_MAX = 64 };
-struct x509_about {
-    char subject[X509_SUBJECT_MAX];      /* RFC 4514, cut when longer */
-    char serial_number[X509_SERIAL_MAX]; /* the subject's attribute of that name, cut; or empty */
-    int64_t not_before;                  /* Unix seconds */
-    int64_t not_after;
-    bool ca;
-};
+/* About the i-th certificate. */
 err x509_about(const struct x509_chain *chain, size_t i, struct x509_about *out);
 
 /* The same of one in DER that nobody has verified. ERR_MALFORMED: no certificate. */

@@ -29,7 +29,7 @@ static err verify_at(const bytes *certs, size_t n, const struct pki_cert *pinned
 {
     struct x509_root r = pin(pinned);
     struct x509_chain *chain = NULL;
-    struct x509_query q = { certs, n, &r, 1, at_s, NULL };
+    struct x509_query q = { certs, n, &r, 1, at_s, NULL, NULL };
     err e = x509_verify(&chain, &q);
     CHECK((chain != NULL) == (e.code == ERR_OK));
     x509_free(chain);
@@ -59,7 +59,7 @@ static void what_the_leaf_says_is_read_from_the_verified_chain(void **state)
     struct x509_root r = pin(root);
     struct x509_chain *chain = NULL;
     const bytes certs[] = { pki_der(leaf), pki_der(root), pki_der(issuer) };
-    struct x509_query q = { certs, 3, &r, 1, NOW, NULL };
+    struct x509_query q = { certs, 3, &r, 1, NOW, NULL, NULL };
     enum ec_curve curve;
     bytes point, name, octets;
     CHECK_OK(x509_verify(&chain, &q));
@@ -88,7 +88,7 @@ static void dates_and_names_are_read_for_people(void **state)
     struct x509_root r = pin(root);
     struct x509_chain *chain = NULL;
     const bytes certs[] = { pki_der(leaf), pki_der(root), pki_der(issuer) };
-    struct x509_query q = { certs, 3, &r, 1, NOW, NULL };
+    struct x509_query q = { certs, 3, &r, 1, NOW, NULL, NULL };
     struct x509_about about;
     CHECK_OK(x509_verify(&chain, &q));
     CHECK_OK(x509_about(chain, 0, &about));
@@ -114,13 +114,61 @@ static void dates_and_names_are_read_for_people(void **state)
     CHECK_ERR(x509_spki(BYTES_LIT("no"), &spki), MALFORMED);
 }
 
+static bool in_order(const bytes *certs, size_t n)
+{
+    struct x509_root r = pin(root);
+    struct x509_chain *chain = NULL;
+    struct x509_query q = { certs, n, &r, 1, NOW, NULL, NULL };
+    CHECK_OK(x509_verify(&chain, &q));
+    bool is = x509_in_order(chain);
+    x509_free(chain);
+    return is;
+}
+
+static void only_the_whole_path_in_its_order_is_in_order(void **state)
+{
+    (void)state;
+    const bytes good[] = { pki_der(leaf), pki_der(issuer), pki_der(root) };
+    const bytes crossed[] = { pki_der(leaf), pki_der(root), pki_der(issuer) };
+    const bytes surplus[] = { pki_der(leaf), pki_der(issuer), pki_der(root),
+                              pki_der(foreign_root) };
+    const bytes twice[] = { pki_der(leaf), pki_der(issuer), pki_der(issuer), pki_der(root) };
+    CHECK(in_order(good, 3));
+    CHECK(!in_order(crossed, 3));
+    CHECK(!in_order(surplus, 4));
+    CHECK(!in_order(twice, 4));
+}
+
+/* For people, and also when there is no path: what was given, as far as it can be read. */
+static void what_was_given_is_seen_whatever_comes_of_it(void **state)
+{
+    (void)state;
+    struct x509_root r = pin(foreign_root);
+    struct x509_chain *chain = NULL;
+    struct x509_about abouts[3];
+    struct x509_seen seen = { abouts, 7 };
+    const bytes certs[] = { pki_der(leaf), pki_der(issuer), pki_der(root) };
+    const bytes broken[] = { pki_der(leaf), BYTES_LIT("no"), pki_der(root) };
+    struct x509_query q = { certs, 3, &r, 1, NOW + 3 * DAY, NULL, &seen };
+    CHECK_ERR(x509_verify(&chain, &q), UNTRUSTED);
+    CHECK(seen.n == 3);
+    assert_string_equal(abouts[0].subject, "CN=leaf,O=test");
+    CHECK(abouts[1].ca && abouts[0].not_after == NOW + DAY);
+    q.certs = broken;
+    CHECK_ERR(x509_verify(&chain, &q), MALFORMED);
+    CHECK(seen.n == 1);
+    q.roots_n = 0;
+    CHECK_ERR(x509_verify(&chain, &q), CONFIG);
+    CHECK(seen.n == 0);
+}
+
 static enum x509_fault why_not(const bytes *certs, size_t n, const struct pki_cert *pinned,
                                int64_t at_s, unsigned *depth)
 {
     struct x509_root r = pin(pinned);
     struct x509_chain *chain = NULL;
     struct x509_why why = { 0 };
-    struct x509_query q = { certs, n, &r, 1, at_s, &why };
+    struct x509_query q = { certs, n, &r, 1, at_s, &why, NULL };
     err e = x509_verify(&chain, &q);
     CHECK(err_is_ok(e) == (why.fault == X509_FAULT_NONE));
     x509_free(chain);
@@ -285,7 +333,7 @@ static void a_query_pins_at_least_one_root_and_not_too_many(void **state)
     struct x509_root roots[X509_ROOTS_MAX + 1] = { 0 };
     struct x509_chain *chain = NULL;
     const bytes certs[] = { pki_der(leaf), pki_der(issuer), pki_der(root) };
-    struct x509_query q = { certs, 3, roots, 0, NOW, NULL };
+    struct x509_query q = { certs, 3, roots, 0, NOW, NULL, NULL };
     CHECK_ERR(x509_verify(&chain, &q), CONFIG);
     roots[X509_ROOTS_MAX - 1] = pin(root);
     q.roots_n = X509_ROOTS_MAX + 1;
@@ -341,6 +389,8 @@ int main(void)
         cmocka_unit_test(a_chain_to_the_pinned_root_is_taken_in_any_order_of_its_issuers),
         cmocka_unit_test(what_the_leaf_says_is_read_from_the_verified_chain),
         cmocka_unit_test(dates_and_names_are_read_for_people),
+        cmocka_unit_test(only_the_whole_path_in_its_order_is_in_order),
+        cmocka_unit_test(what_was_given_is_seen_whatever_comes_of_it),
         cmocka_unit_test(a_refusal_says_what_was_wrong_and_where),
         cmocka_unit_test(only_a_pinned_root_is_trusted),
         cmocka_unit_test(an_issuer_that_is_no_ca_is_refused),
