@@ -2,8 +2,8 @@
  * api/scan.h - reads JSON token by token and checks all of it, without a tree.
  *
  * RFC 8259: exactly one value, UTF-8 (RFC 3629), no lone surrogates in \u escapes, no byte order
- * mark. No allocation, no recursion; long strings go by sixteen bytes at a time. Only for api/peek
- * and api/sse; safe from any thread.
+ * mark. No allocation, no recursion; long strings go by sixteen bytes at a time. Only for api/peek,
+ * api/splice and api/sse; safe from any thread.
  */
 #pragma once
 

@@ -38,6 +38,8 @@ struct engine_request {
     const struct engine_field *fields;
     size_t fields_n; /* at most ENGINE_FIELDS_MAX, else ERR_LIMIT */
     bytes body;      /* borrowed until end() or cancel() */
+    bytes model;     /* that the body asks for, unescaped; empty where it names none */
+    bytes caller;    /* whose key it came with: not for the engine's eyes; empty: nobody's */
 };
 
 struct engine_events {

@@ -16,6 +16,7 @@
 #include "enclave-worker/engine_http.h"
 #include "enclave-worker/engine_plain.h"
 #include "enclave-worker/engine_responses.h"
+#include "enclave-worker/engine_route.h"
 #include "enclave-worker/secrets.h"
 #include "enclave-worker/gpu.h"
 #include "enclave-worker/tee.h"
@@ -28,6 +29,7 @@ struct program {
     struct config config;
     struct worker_settings settings;
     struct worker worker;
+    struct engines *engines; /* NULL: only one */
     struct manifest manifest;
     struct buf manifest_file;
     struct tls_context *tls;
@@ -45,13 +47,15 @@ static err complain(struct buf *message, const char *name, const char *what)
     FAIL(CONFIG);
 }
 
-static err open_engine(struct program *p, struct buf *message)
+static err open_engine(struct program *p, const struct engines_entry *at, struct engine **out,
+                       struct buf *message)
 {
     const struct worker_settings *s = &p->settings;
     const struct engine_demo_settings demo = { .token_ms = s->demo_pace };
     const struct engine_http_settings http = {
-        .url = s->engine,
-        .ca_path = s->engine_ca,
+        .url = at->url,
+        .ca_path = at->ca != NULL ? at->ca : s->engine_ca,
+        .token_path = at->token_file,
         .connect_ms = s->engine_connect_timeout,
         .first_byte_ms = s->engine_first_byte_timeout,
         .idle_ms = s->engine_idle_timeout,
@@ -62,16 +66,61 @@ static err open_engine(struct program *p, struct buf *message)
         .refuse_tools = s->responses_tools != 0,
     };
     struct engine *inner = NULL;
-    err e = strcmp(s->engine, "demo") == 0 ? engine_demo_new(&inner, p->worker.loop, &demo)
-            : bytes_starts(bytes_str(s->engine), BYTES_LIT("https://"))
+    err e = strcmp(at->url, "demo") == 0 ? engine_demo_new(&inner, p->worker.loop, &demo)
+            : bytes_starts(bytes_str(at->url), BYTES_LIT("https://"))
                 ? engine_http_new(&inner, p->worker.loop, &http)
                 : engine_plain_new(&inner, p->worker.loop, &http);
     if (e.code != ERR_OK)
-        return complain(message, "engine",
-                        "must be demo, http://HOST:PORT, https://HOST:PORT or unix:PATH");
-    e = engine_responses_new(&p->worker.engine, p->worker.loop, inner, &responses);
+        return complain(message, at->name,
+                        "must be demo, http://HOST:PORT, https://HOST:PORT or unix:PATH, with a "
+                        "token_file that can be read");
+    e = engine_responses_new(out, p->worker.loop, inner, &responses);
     if (e.code != ERR_OK)
         engine_free(inner);
+    return e;
+}
+
+static err read_engines(struct program *p, struct buf *message)
+{
+    const char *path = p->settings.engines;
+    BUF_AUTO text = BUF(YAML_INPUT_MAX);
+    if (path == NULL)
+        return OK;
+    if (file_read(&text, path).code != ERR_OK)
+        return complain(message, path, "cannot be read");
+    TRY(engines_read(&p->engines, buf_view(&text), path, message));
+    for (size_t i = 0; i < p->engines->entries_n; i++) {
+        if (p->engines->entries[i].token_file != NULL && p->settings.secrets == SECRETS_SEALED)
+            return complain(message, path, "a token_file here cannot be sealed yet");
+    }
+    return OK;
+}
+
+static err join_engines(struct program *p, struct engine *const *engines)
+{
+    const struct engine_route_settings settings = { .table = p->engines,
+                                                    .engines = engines,
+                                                    .salt = p->settings.cache_salt };
+    if (settings.table != NULL || settings.salt)
+        return engine_route_new(&p->worker.engine, p->worker.loop, &settings);
+    p->worker.engine = engines[0];
+    return OK;
+}
+
+static err open_engines(struct program *p, struct buf *message)
+{
+    const struct engines_entry only = { .name = "engine", .url = p->settings.engine };
+    struct engine *engines[ENGINES_MAX] = { 0 };
+    TRY(read_engines(p, message));
+    const struct engines_entry *entries = p->engines != NULL ? p->engines->entries : &only;
+    size_t n = p->engines != NULL ? p->engines->entries_n : 1;
+    err e = OK;
+    for (size_t i = 0; i < n && e.code == ERR_OK; i++)
+        e = open_engine(p, &entries[i], &engines[i], message);
+    if (e.code == ERR_OK)
+        e = join_engines(p, engines);
+    for (size_t i = 0; i < n && e.code != ERR_OK; i++)
+        engine_free(engines[i]);
     return e;
 }
 
@@ -287,7 +336,7 @@ static err open_all(struct program *p, struct buf *message)
     TRY(loop_on_signal(w->loop, SIGINT, on_signal, p));
     TRY(open_metrics(&w->metrics));
     TRY(read_manifest(p, message));
-    TRY(open_engine(p, message));
+    TRY(open_engines(p, message));
     TRY(open_keys(p));
     TRY(open_proof(p, message));
     TRY(read_secrets(p, message));
@@ -314,6 +363,7 @@ static void close_all(struct program *p)
     replay_free(w->replay);
     keys_free(w->keys);
     engine_free(w->engine);
+    engines_free(p->engines);
     token_set_clear(&w->tokens);
     buf_clear(&w->engine_authorization);
     manifest_clear(&p->manifest);

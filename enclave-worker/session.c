@@ -42,6 +42,7 @@ struct session {
     struct hash_wait hashing; /* of the content, once it is complete */
     struct route_match route;
     struct peek peek;
+    const struct token *key; /* that it came with; NULL: none was needed */
 
     struct engine_call *call;
     bool paused;
@@ -607,6 +608,14 @@ static const struct engine_events ENGINE_EVENTS = { .head = on_engine_head,
 
 /* ---- asking ---- */
 
+/* Keys of one name belong to one caller. */
+static bytes caller_of(const struct session *s)
+{
+    if (s->key == NULL)
+        return (bytes){ 0 };
+    return s->key->name[0] != 0 ? bytes_str(s->key->name) : BYTES_ARRAY(s->key->digest);
+}
+
 static err ask_engine(struct session *s)
 {
     struct worker *w = worker_of(s);
@@ -622,6 +631,8 @@ static err ask_engine(struct session *s)
         .fields_n = inner_engine_fields(&s->request, buf_view(&w->engine_authorization),
                                         w->tokens.n == 0, &trace, fields),
         .body = buf_view(&s->content),
+        .model = peek_model(&s->peek),
+        .caller = caller_of(s),
     };
     return engine_start(w->engine, &request, &ENGINE_EVENTS, s, &s->call);
 }
@@ -647,19 +658,25 @@ static err prepare_answer(struct session *s)
 }
 
 /* ERROR_CAUSES when it may go to the engine. */
-static enum error_cause objection(const struct session *s)
+static enum error_cause objection(struct session *s)
 {
     const struct worker *w = worker_of(s);
     enum inner_date date = inner_date(&s->request, clock_wall_s(), w->settings->date_window);
     if (date == INNER_DATE_STALE || (date == INNER_DATE_NONE && w->settings->date_required))
         return ERROR_STALE_DATE;
     bytes authorization = kept_field(&s->request, FIELD_AUTHORIZATION);
-    if (w->tokens.n > 0 &&
-        token_set_find(&w->tokens, token_of_authorization(authorization)) == NULL)
+    if (w->tokens.n > 0)
+        s->key = token_set_find(&w->tokens, token_of_authorization(authorization));
+    if (w->tokens.n > 0 && s->key == NULL)
         return authorization.len > 0 ? ERROR_BAD_API_KEY : ERROR_NO_API_KEY;
     if (s->route.verdict != ROUTE_FOUND || !route_is_sealed(s->route.kind))
         return ERROR_UNKNOWN_URL;
     return ERROR_CAUSES;
+}
+
+static bytes asked_model(const struct session *s)
+{
+    return s->peek.model_len > 0 ? peek_model(&s->peek) : s->route.id;
 }
 
 static void ask(struct session *s)
@@ -678,7 +695,9 @@ static void ask(struct session *s)
     err e = prepare_answer(s);
     if (e.code == ERR_OK)
         e = ask_engine(s);
-    if (e.code != ERR_OK)
+    if (e.code == ERR_NOT_FOUND)
+        refuse_sealed(s, ERROR_MODEL_NOT_FOUND, asked_model(s));
+    else if (e.code != ERR_OK)
         fail(s, e.code == ERR_LIMIT ? ERROR_OVERLOADED : error_from(e, false));
 }
 

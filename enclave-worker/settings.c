@@ -41,6 +41,10 @@ static const struct config_row ROWS[] = {
       .value = "URL",
       .help = "The model server: http://HOST:PORT, https://HOST:PORT or unix:PATH of anything that "
               "speaks /v1/chat/completions; or demo for the built-in one, which needs no model." },
+    { ROW(engines), .type = CONFIG_PATH,
+      .help = "Several model servers in place of engine: a YAML file with a list engines, each with "
+              "name, url, models (names, or patterns with one *), aliases (a map from further "
+              "names to models), token_file and ca. The model's name chooses the server." },
     { ROW(engine_ca), .type = CONFIG_PATH,
       .help = "Roots (PEM) to trust for an https:// engine; without it the system's." },
     { ROW(engine_token_file), .type = CONFIG_PATH,
@@ -54,6 +58,10 @@ static const struct config_row ROWS[] = {
       .help = "How long the engine may be silent within an answer." },
     { ROW(engine_calls_max), .type = CONFIG_U64, .fallback = "2048", .min = 1, .max = 65536,
       .help = "Requests at the engine at a time; more are answered 503." },
+    { ROW(cache_salt), .type = CONFIG_BOOL, .fallback = "false",
+      .help = "Set cache_salt in requests (vLLM's prompt cache) to a secret of the caller's own key, "
+              "whatever the caller wrote there, so that nobody can find out by the time of an "
+              "answer what others asked. Needs tokens_file; lives as long as the process." },
     { ROW(demo_pace), .type = CONFIG_MILLIS, .fallback = "15ms",
       .help = "Pace of the demo engine, per token." },
 
@@ -177,6 +185,15 @@ err worker_settings_check(const struct config *c, const struct worker_settings *
             return config_refuse(c, &worker_program, "listen", message,
                                  "a tls:// address needs tls_cert and tls_key");
     }
+    if (s->engines != NULL && config_given(c, &worker_program, "engine"))
+        return config_refuse(c, &worker_program, "engines", message,
+                             "goes in the place of engine; set one of them");
+    if (s->engines != NULL && s->manifest != NULL)
+        return config_refuse(c, &worker_program, "manifest", message,
+                             "is of one model, and engines names several; receipts would be wrong");
+    if (s->cache_salt && s->tokens_file == NULL)
+        return config_refuse(c, &worker_program, "cache_salt", message,
+                             "needs tokens_file: callers are told apart by their keys");
     if (s->name == NULL || strlen(s->name) > 64)
         return config_refuse(c, &worker_program, "name", message,
                              "must be 1 to 64 characters long");

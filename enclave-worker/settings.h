@@ -20,12 +20,14 @@ struct worker_settings {
     const char *tokens_file;
 
     const char *engine;
+    const char *engines;
     const char *engine_ca;
     const char *engine_token_file;
     uint64_t engine_connect_timeout;
     uint64_t engine_first_byte_timeout;
     uint64_t engine_idle_timeout;
     uint64_t engine_calls_max;
+    bool cache_salt;
     uint64_t demo_pace;
     unsigned responses;
     unsigned responses_tools;

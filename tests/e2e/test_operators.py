@@ -1,8 +1,11 @@
 """What operators expect: traces, several engines, keys with rules, usage"""
+import hashlib
 import json
 
 import common
-from client import chat, http
+from client import chat, chat_body, http
+from engine import Engine
+from stack import Stack
 from suite import test
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -10,6 +13,14 @@ PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 def stack():
     return common.shared("operators")
+
+
+def key_line(token, name=""):
+    return f"{hashlib.sha256(token.encode()).hexdigest()} {name}".strip() + "\n"
+
+
+def bearer(token):
+    return [("authorization", f"Bearer {token}")]
 
 
 def finish():
@@ -47,3 +58,87 @@ def _():
         assert len(a.all("x-request-id")) == 1 and a.all("openai-version") == ["2020-10-01"], a.headers
         assert len(a.all("openai-processing-ms")) == 1 and int(a.header("openai-processing-ms")) >= 0
     assert seen(answers[0])["headers"]["x-request-id"] == answers[0].header("x-request-id")
+
+
+# ---- several engines ----
+
+class Two(Stack):
+    """A worker before two engines: what one does not know, the other does."""
+
+    def __init__(self, **settings):
+        self.other = Engine()
+        super().__init__(start_gateway=False, **settings)
+        for w in self.workers:
+            w.stop()
+        path = self.write("engines.yaml", f"""
+engines:
+  - name: one
+    url: {self.engine.url}
+    models: [echo, err-500]
+    aliases: {{gpt-4o: echo}}
+  - name: two
+    url: {self.other.url}/v1
+    models: [gpt-test, "words-*"]
+    aliases: {{"gpt/5": gpt-test}}
+""")
+        self.worker_settings.pop("engine")
+        self.worker_settings["engines"] = path
+        self.workers = [self.start_worker(i) for i in range(len(self.ports))]
+        self.start_gateway()
+        self.wait_ready()
+
+    def abandon(self):
+        super().abandon()
+        self.other.close()
+
+
+@test("the model's name chooses the engine, and an alias is rewritten on the way and nothing else")
+def _():
+    with Two() as s:
+        answer = chat(s.port, "gpt-4o", n=1)
+        sent = json.dumps(chat_body("gpt-4o", n=1))
+        assert seen(answer)["body"] == sent.replace('"gpt-4o"', '"echo"')
+        receipt = http(s.port, "GET", answer.header("x-receipt-url")).json
+        assert receipt["claims"]["request_hash_hex"] == hashlib.sha256(sent.encode()).hexdigest()
+        assert receipt["claims"]["model_id"] == "gpt-4o", receipt["claims"]
+        for model in ("gpt-test", "gpt/5", "words-3-1"):
+            a = chat(s.port, model, stream=True)
+            assert a.status == 200 and a.events()[-1] == "[DONE]"
+        assert [c.model for c in s.other.calls] == ["gpt-test", "gpt-test", "words-3-1"]
+        assert [c.model for c in s.engine.calls] == ["echo"]
+
+
+@test("a model that no engine serves is OpenAI's 404, and the list of models is that of all")
+def _():
+    with Two() as s:
+        a = chat(s.port, "nobody")
+        assert a.status == 404 and a.error["code"] == "model_not_found" and "nobody" in a.error["message"]
+        assert a.error["type"] == "invalid_request_error"
+        names = [m["id"] for m in http(s.port, "GET", "/v1/models").json["data"]]
+        assert names == ["echo", "err-500", "gpt-4o", "gpt-test", "gpt/5"], names
+        one = http(s.port, "GET", "/v1/models/gpt%2F5").json
+        assert one["id"] == "gpt/5" and one["object"] == "model" and one["owned_by"] == "two"
+        assert http(s.port, "GET", "/v1/models/words-1-1").json["id"] == "words-1-1"
+        a = http(s.port, "GET", "/v1/models/none")
+        assert a.status == 404 and a.error["code"] == "model_not_found"
+        assert not s.engine.calls and not s.other.calls
+
+
+# ---- prompt caches ----
+
+@test("the salt of an engine's prompt cache is the caller's, whatever he writes there")
+def _():
+    with Stack(start_gateway=False) as s:
+        s.workers[0].stop()
+        s.worker_settings.update(cache_salt=True, tokens_file=s.write(
+            "tokens", key_line("a", "alice") + key_line("a2", "alice") + key_line("b")))
+        s.workers = [s.start_worker(0)]
+        s.start_gateway()
+        s.wait_ready()
+
+        def salt(token, **more):
+            got = seen(chat(s.port, "echo", headers=bearer(token), **more))["body"]
+            assert got.count("cache_salt") == 1, got
+            return json.loads(got)["cache_salt"]
+        assert salt("a") == salt("a", cache_salt="mine") == salt("a2", cache_salt=[1])
+        assert salt("b", cache_salt=salt("a")) not in (salt("a"), "mine")
