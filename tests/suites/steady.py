@@ -7,6 +7,7 @@ import urllib.request
 
 import installs
 import stack
+import suite
 from client import wait_for
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -58,3 +59,19 @@ def behind_the_gateway(python):
         raise
     made.own_engine = True  # closed with the stack
     return made
+
+
+def count(done, label):
+    """Takes over the lines of a program that says ok, FAIL or SKIPPED, and "end" at its end."""
+    out = done.stdout.decode(errors="replace")
+    lines = out.splitlines()
+    kinds = [line.split(" ", 1)[0] for line in lines]
+    passed, failed, skipped = (kinds.count(k) for k in ("ok", "FAIL", "SKIPPED"))
+    suite.Totals.passed += passed
+    suite.Totals.failed += failed
+    suite.Totals.skipped += skipped
+    for line in lines:
+        if not line.startswith("ok ") and line != "end":
+            suite.say(f"   {line}")
+    suite.say(f"   {label}: {passed} passed, {failed} failed, {skipped} skipped")
+    assert passed and lines[-1] == "end", f"{label} ended with {done.returncode}: {out[-800:]}"
