@@ -36,9 +36,17 @@ def attempt(command, where, seconds=240, env=None):
     return done.returncode == 0
 
 
+def folder_of(name):
+    return CACHE / re.sub(r"[^a-zA-Z0-9.@-]", "_", name)[:120]
+
+
+def is_there(name):
+    return (folder_of(name) / "installed").exists()
+
+
 def installed(name, install, fresh_s=FRESH_S):
     """The folder of an installation; made by install(folder) when it is missing or old."""
-    folder = CACHE / re.sub(r"[^a-zA-Z0-9.@-]", "_", name)[:120]
+    folder = folder_of(name)
     done = folder / "installed"
     if done.exists() and time.time() - done.stat().st_mtime < fresh_s:
         return folder
