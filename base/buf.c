@@ -7,15 +7,20 @@
 
 #include "base/mem.h"
 
-enum { LEAST = 64 };
+enum { LEAST = 64, SMALL = 4096 };
 
-/* At least twice what there was, so that many small additions cost little; and no more than asked
- * for when that is over it: whoever asks for that much at once knows how much will come. */
+/* At least twice what there was, so that many additions cost little. While it is small, in powers of
+ * two; beyond that no more than asked for when twice is less: whoever asks for that much at once
+ * knows how much will come. */
 static size_t next_cap(const struct buf *b, size_t need)
 {
+    size_t cap = b->cap ? b->cap : LEAST;
+    while (cap < need && cap < SMALL)
+        cap *= 2;
+    if (cap >= need)
+        return cap;
     size_t twice = b->cap > b->max / 2 ? b->max : b->cap * 2;
-    size_t cap = twice > need ? twice : need;
-    return cap > LEAST ? cap : LEAST;
+    return twice > need ? twice : need;
 }
 
 /* One byte more than asked for is always allocated: buf_str() puts its NUL there. */
