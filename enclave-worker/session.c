@@ -23,6 +23,7 @@ enum {
     COLLECT_MAX = 1024 * 1024,    /* of an answer that is looked at before it is passed on */
     WHOLE_MAX = 16 * 1024 * 1024, /* of an unchunked answer, which is held until it is complete */
     RESERVE_MAX = 1024 * 1024,    /* of a request's content, on the word of its length alone */
+    TAIL_ROOM = 20 * 1024,        /* for what comes behind the content: trailers and padding */
     TARGET_MAX = 16 * 1024
 };
 
@@ -38,6 +39,7 @@ struct session {
     bool replay_checked;
     struct kept request;
     struct buf content;
+    bool in_place;            /* what is being read was opened where the content goes */
     uint64_t held;            /* what we count against the worker's budget */
     struct hash_wait hashing; /* of the content, once it is complete */
     struct route_match route;
@@ -715,12 +717,19 @@ static err on_inner_content(void *owner, bytes piece)
     struct worker *w = worker_of(s);
     if (s->content.cap == 0 && s->request.head.content_known) {
         uint8_t *room;
-        ENSURE(s->request.head.content_len <= s->content.max, LIMIT);
+        ENSURE(s->request.head.content_len <= w->settings->body_max, LIMIT);
         size_t len = (size_t)s->request.head.content_len;
-        TRY(buf_reserve(&s->content, len < RESERVE_MAX ? len : RESERVE_MAX, &room));
+        size_t behind = len > OHTTP_CHUNK_MAX ? TAIL_ROOM : 0;
+        TRY(buf_reserve(&s->content, (len < RESERVE_MAX ? len : RESERVE_MAX) + behind, &room));
     }
     ENSURE(w->held + piece.len <= w->settings->held_max, UNAVAILABLE);
-    TRY(buf_add(&s->content, piece));
+    ENSURE(piece.len <= w->settings->body_max - s->content.len, LIMIT);
+    if (s->in_place) {
+        ENSURE(piece.at == s->content.at + s->content.len, INTERNAL);
+        buf_commit(&s->content, piece.len);
+    } else {
+        TRY(buf_add(&s->content, piece));
+    }
     s->held += piece.len;
     w->held += piece.len;
     return OK;
@@ -765,15 +774,30 @@ static enum error_cause cause_of_reading(err e)
     return e.code == ERR_UNAVAILABLE ? ERROR_OVERLOADED : ERROR_BAD_REQUEST;
 }
 
+/* Once the content has begun, and its length is known, all that is opened is content until there is
+ * only the end left: so it is opened where it belongs. What is not taken from there stays behind the
+ * content, and goes with it. */
+static struct buf *room_to_open(struct session *s, bytes in, struct buf *apart)
+{
+    uint8_t *room;
+    s->in_place = s->request.head.content_known && s->content.len > 0;
+    if (s->in_place)
+        return &s->content;
+    /* What comes of it together with the beginning of a chunk that came before. */
+    if (in.len > OHTTP_CHUNK_MAX)
+        (void)buf_reserve(apart, in.len + OHTTP_CHUNK_MAX, &room);
+    return apart;
+}
+
 static void open_more(struct session *s, bytes in, bool end)
 {
-    BUF_AUTO plain = BUF(s->content.max + PLAIN_SLACK);
+    BUF_AUTO apart = BUF(s->content.max);
     enum ohttp_step step = OHTTP_MORE;
-    uint8_t *room;
-    /* Room for what comes of it together with the beginning of a chunk that came before. */
-    if (in.len > OHTTP_CHUNK_MAX)
-        (void)buf_reserve(&plain, in.len + OHTTP_CHUNK_MAX, &room);
-    err e = ohttp_server_open(s->ohttp, in, end, &plain, &step);
+    struct buf *plain = room_to_open(s, in, &apart);
+    size_t before = plain->len;
+    err e = ohttp_server_open(s->ohttp, in, end, plain, &step);
+    bytes opened = bytes_slice(buf_view(plain), before, plain->len - before);
+    plain->len = before;
     if (e.code != ERR_OK) {
         refuse_unopened(s, e);
         return;
@@ -783,7 +807,7 @@ static void open_more(struct session *s, bytes in, bool end)
         refuse_sealed(s, replay, (bytes){ 0 });
         return;
     }
-    e = bhttp_reader_put(s->reader, buf_view(&plain));
+    e = bhttp_reader_put(s->reader, opened);
     if (e.code == ERR_OK && step == OHTTP_DONE)
         e = bhttp_reader_end(s->reader);
     if (e.code != ERR_OK)
@@ -845,7 +869,7 @@ err session_start(struct worker *w, struct link_stream *stream, enum ohttp_varia
     TRY(mem_new(&s));
     s->visit = (struct visit){ .ops = &OPS, .worker = w, .stream = stream };
     s->variant = variant;
-    s->content = BUF(w->settings->body_max);
+    s->content = BUF(w->settings->body_max + PLAIN_SLACK);
     s->collected = BUF(COLLECT_MAX);
     s->whole = BUF(WHOLE_MAX);
     s->opened_ms = loop_now_ms(w->loop);

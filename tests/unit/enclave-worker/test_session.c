@@ -154,6 +154,54 @@ static void takes_requests_in_any_pieces(void **state)
     stage_close(&s);
 }
 
+/* A JSON body of len bytes whose bytes tell their place. */
+static const char *large_body(struct buf *to, size_t len)
+{
+    static const char head[] = "{\"model\":\"m\",\"messages\":[\"", tail[] = "\"]}";
+    CHECK_OK(buf_add_str(to, head));
+    for (size_t i = to->len; i + sizeof tail - 1 < len; i++)
+        CHECK_OK(buf_add_u8(to, (uint8_t)('a' + i * 7 % 23 + i / 4096 % 3)));
+    CHECK_OK(buf_add_str(to, tail));
+    CHECK(to->len == len);
+    return buf_str(to);
+}
+
+/* Many chunks each, in pieces that cut them, and two at once, so that their hashes are made
+ * together. */
+static void large_bodies_arrive_whole_and_are_signed(void **state)
+{
+    (void)state;
+    static const size_t lens[] = { 16384, 70000, 90001 }, steps[] = { 5000, 16404, 65536 };
+    struct stage s;
+    stage_open(&s, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
+        struct stage_ask asks[2];
+        struct buf bodies[2] = { BUF(1 << 20), BUF(1 << 20) };
+        for (size_t k = 0; k < 2; k++) {
+            (void)large_body(&bodies[k], lens[i] + 1000 * k);
+            const struct stage_request request = { .body = buf_view(&bodies[k]) };
+            stage_seal(&s, &asks[k], OHTTP_CHUNKED, &request);
+            for (size_t at = 0; at < asks[k].sealed.len; at += steps[i]) {
+                stage_send(&s, &asks[k], at, steps[i], at + steps[i] >= asks[k].sealed.len);
+                stage_turns(&s);
+            }
+            until_asked(&s, 2 * i + k + 1);
+            CHECK_BYTES(buf_view(&s.calls->body), buf_view(&bodies[k]));
+        }
+        for (size_t k = 2; k-- > 0;) {
+            stage_head(&s, 200, "application/json", sizeof ANSWER - 1);
+            stage_body(&s, ANSWER);
+            stage_end(&s, OK);
+            stage_answer(&s, &asks[k]);
+            check_complete(&asks[k]);
+            check_receipt(&s, &asks[k], buf_str(&bodies[k]), ANSWER, false);
+            stage_ask_clear(&asks[k]);
+            buf_clear(&bodies[k]);
+        }
+    }
+    stage_close(&s);
+}
+
 static void puts_the_nonce_into_the_receipt(void **state)
 {
     (void)state;
@@ -644,6 +692,7 @@ int main(void)
         cmocka_unit_test(answers_both_variants),
         cmocka_unit_test(streams_whole_events_and_the_end_with_its_receipt),
         cmocka_unit_test(takes_requests_in_any_pieces),
+        cmocka_unit_test(large_bodies_arrive_whole_and_are_signed),
         cmocka_unit_test(puts_the_nonce_into_the_receipt),
         cmocka_unit_test(refuses_a_replay_without_asking_twice),
         cmocka_unit_test(tells_a_full_memory_of_replays_from_a_replay),
