@@ -256,14 +256,8 @@ static err check_word(bytes word)
     return OK;
 }
 
-static err add_word(struct buf *id, bytes word, char behind)
-{
-    TRY(check_word(word));
-    TRY(buf_add(id, word));
-    return behind != '\0' ? buf_add_u8(id, (uint8_t)behind) : OK;
-}
-
-static err add_without_dots(struct buf *id, bytes word)
+/* In capitals and without dots. */
+static err add_word(struct buf *id, bytes word)
 {
     TRY(check_word(word));
     for (size_t i = 0; i < word.len; i++) {
@@ -274,24 +268,36 @@ static err add_without_dots(struct buf *id, bytes word)
     return OK;
 }
 
+/* Hopper's have another name than those of its successors. */
 static err id_of_driver(const struct run *r, struct buf *id)
 {
-    bytes chip = bytes_str(r->device.model);
+    bytes chip = bytes_str(r->device.model), driver = bytes_str(r->device.report.driver);
     chip = bytes_slice(chip, 0, text_find(chip, BYTES_LIT(" ")));
     bool hopper = bytes_starts(chip, BYTES_LIT("GH"));
     TRY(buf_add_str(id, hopper ? "NV_GPU_DRIVER_" : "NV_GPU_CC_DRIVER_"));
-    TRY(add_word(id, chip, '_'));
-    return add_word(id, bytes_str(r->device.report.driver), '\0');
+    TRY(add_word(id, chip));
+    TRY(buf_add_u8(id, '_'));
+    TRY(check_word(driver));
+    return buf_add(id, driver);
 }
 
-static err id_of_vbios(const struct run *r, enum nvgpu_kind kind, struct buf *id)
+static err add_board(const struct run *r, struct buf *id)
 {
     static const enum nvgpu_field_type parts[] = { NVGPU_FIELD_PROJECT, NVGPU_FIELD_PROJECT_SKU,
                                                    NVGPU_FIELD_CHIP_SKU };
-    TRY(buf_add_str(id, kind == NVGPU_GPU ? "NV_GPU_VBIOS_" : "NV_SWITCH_BIOS_"));
-    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-        TRY(add_word(id, nvgpu_field_text(&r->device.report, parts[i]), '_'));
-    return add_without_dots(id, bytes_str(r->device.report.vbios));
+    TRY(buf_add_str(id, "NV_GPU_VBIOS_"));
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        TRY(add_word(id, nvgpu_field_text(&r->device.report, parts[i])));
+        TRY(buf_add_u8(id, '_'));
+    }
+    return OK;
+}
+
+/* A switch does not say its board; NVIDIA's tools have this one for all of them. */
+static err id_of_vbios(const struct run *r, enum nvgpu_kind kind, struct buf *id)
+{
+    TRY(kind == NVGPU_GPU ? add_board(r, id) : buf_add_str(id, "NV_SWITCH_BIOS_5612_0002_890_"));
+    return add_word(id, bytes_str(r->device.report.vbios));
 }
 
 static err want_rim(struct run *r, struct buf *id)

@@ -289,14 +289,30 @@ void nvgpu_rim_clear(struct nvgpu_rim *rim)
 
 /* --- comparison -------------------------------------------------------------------------------- */
 
-/* The product is the first word of the leaf's name: "GH100 A01 GSP FMC LF". */
+/* The product is the first word of the leaf's name, "GH100 A01 GSP FMC LF"; a switch's is "LS_10" in
+ * the one and may be "LS10" in the other. */
+static bool is_product(bytes model, bytes product)
+{
+    bytes word = bytes_slice(model, 0, text_find(model, BYTES_LIT(" ")));
+    size_t k = 0;
+    if (bytes_equal(word, product))
+        return true;
+    for (size_t i = 0; i < word.len; i++) {
+        if (word.at[i] == '_')
+            continue;
+        if (k >= product.len || product.at[k] != word.at[i])
+            return false;
+        k++;
+    }
+    return word.len > 0 && k == product.len;
+}
+
 static const struct nvgpu_rim *find(const struct nvgpu_result *device, const char *version,
                                     const struct nvgpu_rim *rims, size_t n)
 {
     bytes model = bytes_str(device->model);
-    model = bytes_slice(model, 0, text_find(model, BYTES_LIT(" ")));
     for (size_t i = 0; i < n && version[0] != '\0'; i++) {
-        if (rims[i].accepted && bytes_equal(model, bytes_str(rims[i].product)) &&
+        if (rims[i].accepted && is_product(model, bytes_str(rims[i].product)) &&
             text_equal_nocase(bytes_str(rims[i].version), bytes_str(version)))
             return &rims[i];
     }

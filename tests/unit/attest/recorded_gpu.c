@@ -26,19 +26,27 @@ static struct buf read_one(const char *name)
     return out;
 }
 
-static void write_evidence(struct recorded_gpu *r)
+static struct buf read_part(const char *name, const char *part)
+{
+    char file[PATH_LEN];
+    (void)snprintf(file, sizeof file, "%s.%s", name, part);
+    return read_one(file);
+}
+
+void recorded_gpu_use(struct recorded_gpu *r, enum nvgpu_kind kind, const char *name)
 {
     struct pem_certs certs;
     struct nvgpu_bundle *b;
-    struct buf device = read_one("gpu/gh100-550.90.07.evidence.bin");
-    struct buf chain = read_one("gpu/gh100-550.90.07.chain.pem");
+    struct buf device = read_part(name, "evidence.bin"), chain = read_part(name, "chain.pem");
+    buf_truncate(&r->evidence, 0);
     CHECK_OK(mem_new(&b));
     CHECK_OK(pem_read_certs(&certs, buf_view(&chain)));
     b->devices_n = 1;
-    b->devices[0] = (struct nvgpu_device){ .kind = NVGPU_GPU, .evidence = buf_view(&device) };
+    b->devices[0] = (struct nvgpu_device){ .kind = kind, .evidence = buf_view(&device) };
     for (; b->devices[0].certs_n < certs.n; b->devices[0].certs_n++)
         b->devices[0].certs[b->devices[0].certs_n] = certs.certs[b->devices[0].certs_n];
     CHECK_OK(nvgpu_bundle_write(&r->evidence, b));
+    r->bundle.gpu_evidence = buf_view(&r->evidence);
     pem_clear(&certs);
     buf_clear(&chain);
     buf_clear(&device);
@@ -52,14 +60,13 @@ bool recorded_gpu_open(struct recorded_gpu *out)
     *out = (struct recorded_gpu){ .at = AT_S, .evidence = BUF(FILE_MAX) };
     for (size_t i = 0; i < RECORDED_GPU_PIECES; i++)
         out->pieces[i] = read_one(pieces[i]);
-    write_evidence(out);
     CHECK_OK(policy_read(&out->policy,
                          BYTES_LIT("platforms: [nitro]\nmeasurements: { pcr0: [" PCR "] }\n"
                                    "nvidia: { gpus: 1 }\n"),
                          "p", NULL));
-    out->bundle = (struct bundle){ .platform = BYTES_LIT("nitro"),
-                                   .evidence = BYTES_LIT("not looked at"),
-                                   .gpu_evidence = buf_view(&out->evidence) };
+    out->bundle =
+        (struct bundle){ .platform = BYTES_LIT("nitro"), .evidence = BYTES_LIT("not looked at") };
+    recorded_gpu_use(out, NVGPU_GPU, "gpu/gh100-550.90.07");
     return true;
 }
 

@@ -18,6 +18,8 @@ struct recorded_gpu {
 
 /* False when there are no vectors. */
 bool recorded_gpu_open(struct recorded_gpu *out);
+/* Puts a device of the vectors, such as "gpu/gb100-590.48.01", in place of the bundle's. */
+void recorded_gpu_use(struct recorded_gpu *r, enum nvgpu_kind kind, const char *name);
 void recorded_gpu_close(struct recorded_gpu *r);
 
 /* The one that the plan's need asks for, or empty. */

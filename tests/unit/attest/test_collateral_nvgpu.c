@@ -41,6 +41,33 @@ static void names_what_is_missing(void **state)
     CHECK(strcmp(plan.needs[4].key, "nvgpu-rim-nv-gpu-driver-gh100-550-90-07") == 0);
 }
 
+static void manifests_are_named(enum nvgpu_kind kind, const char *device, size_t n,
+                                const char *vbios, const char *driver)
+{
+    struct collateral_plan other;
+    recorded_gpu_use(&gpu, kind, device);
+    gpu.policy->nvidia->revocation = false;
+    CHECK_OK(collateral_plan_make(&other, &gpu.bundle, gpu.policy, gpu.at));
+    CHECK(other.n == n);
+    assert_string_equal(other.needs[0].path, vbios);
+    if (driver != NULL)
+        assert_string_equal(other.needs[1].path, driver);
+    collateral_plan_clear(&other);
+    gpu.policy->nvidia->revocation = true;
+    recorded_gpu_use(&gpu, NVGPU_GPU, "gpu/gh100-550.90.07");
+}
+
+/* As NVIDIA's own tools name them. */
+static void names_manifests_of_other_devices(void **state)
+{
+    NEEDS_VECTORS();
+    manifests_are_named(NVGPU_GPU, "gpu/gb100-590.48.01", 2,
+                        "/v1/rim/NV_GPU_VBIOS_G525_0220_886_9700E40011",
+                        "/v1/rim/NV_GPU_CC_DRIVER_GB100_590.48.01");
+    manifests_are_named(NVGPU_SWITCH, "switch/ls10-nvswitch", 1,
+                        "/v1/rim/NV_SWITCH_BIOS_5612_0002_890_9610550001", NULL);
+}
+
 static void finds_a_genuine_piece_for_every_need(void **state)
 {
     NEEDS_VECTORS();
@@ -275,6 +302,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_what_is_missing),
+        cmocka_unit_test(names_manifests_of_other_devices),
         cmocka_unit_test(finds_a_genuine_piece_for_every_need),
         cmocka_unit_test(joins_to_what_the_verifier_takes),
         cmocka_unit_test(asks_only_what_the_policy_wants),

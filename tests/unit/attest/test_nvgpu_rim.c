@@ -1,3 +1,5 @@
+#include <stdio.h>
+
 #include "attest/nvgpu_rim.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -65,6 +67,25 @@ static void manifests_of_others_do_not_count(void **state)
     rims[0].accepted = true;
     rims[0].active[0].index = 2;
     CHECK(nvgpu_rim_compare(&device, NVGPU_GPU, rims, 2, NULL) == NVGPU_RIM);
+}
+
+static enum nvgpu_reason compare_as(const char *model, const char *product)
+{
+    (void)snprintf(device.model, sizeof device.model, "%s A01 FSP FMC LF", model);
+    (void)snprintf(rims[1].product, sizeof rims[1].product, "%s", product);
+    return nvgpu_rim_compare(&device, NVGPU_SWITCH, rims + 1, 1, NULL);
+}
+
+static void a_switch_may_be_spelt_without_its_line(void **state)
+{
+    (void)state;
+    verify_made();
+    CHECK(compare_as("LS_10", "LS_10") == NVGPU_OK);
+    CHECK(compare_as("LS_10", "LS10") == NVGPU_OK);
+    CHECK(compare_as("LS_10", "LS1") == NVGPU_RIM);
+    CHECK(compare_as("LS_10", "LS100") == NVGPU_RIM);
+    CHECK(compare_as("LS10", "LS_10") == NVGPU_RIM);
+    CHECK(compare_as("GH100", "GB100") == NVGPU_RIM);
 }
 
 static bool accepts(const struct buf *xml)
@@ -272,6 +293,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(signed_values_are_compared_with_the_device),
         TEST(manifests_of_others_do_not_count),
+        TEST(a_switch_may_be_spelt_without_its_line),
         TEST(any_flipped_bit_is_refused),
         TEST(only_this_form_of_a_signature_is_taken),
         TEST(resources_are_read_strictly),
