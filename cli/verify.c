@@ -18,8 +18,8 @@
 #include "base/text.h"
 #include "cli/cli.h"
 #include "cli/fetch.h"
+#include "cli/match.h"
 #include "crypto/hash.h"
-#include "receipts/air_types.h"
 #include "receipts/check.h"
 #include "receipts/transcript.h"
 
@@ -266,34 +266,6 @@ static void check_receipt(struct verification *v)
     air_check(buf_view(&v->receipt), buf_view(&v->key), &policy, &v->report);
 }
 
-/* The simulated platform shows its registers as Nitro's. */
-static bool has_same_platform(const struct air_type *type, const struct verdict *v)
-{
-    const char *platform = v->trust == TRUST_SIMULATED ? "nitro" : v->platform;
-    return bytes_equal(bytes_str(type->platform), bytes_str(platform));
-}
-
-/* The receipt's registers are those that its type takes from the evidence, and no others. */
-static bool has_same_registers(const struct verification *v)
-{
-    const struct air_claims *c = &v->report.claims;
-    const struct air_type *type = air_type_find(c->measurement_type);
-    if (type == NULL || !has_same_platform(type, &v->verdict))
-        return false;
-    for (size_t i = 0; i < type->slots_n; i++) {
-        const struct air_slot *slot = &type->slots[i];
-        if (!bytes_equal(c->registers[slot->at], verdict_register(&v->verdict, slot->in_evidence)))
-            return false;
-    }
-    return true;
-}
-
-static bool has_same_gpus(const struct air_gpu *claim, const struct verdict_gpu *evidence)
-{
-    return claim->gpus == evidence->gpus && claim->switches == evidence->switches &&
-           bytes_equal(BYTES_ARRAY(claim->evidence_hash), BYTES_ARRAY(evidence->digest));
-}
-
 static err judge_evidence(struct verification *v)
 {
     const struct verify_settings settings = {
@@ -307,16 +279,7 @@ static err judge_evidence(struct verification *v)
     v->judged = true;
     if (!v->verdict.accepted || !v->report.has_claims)
         return OK;
-    const struct air_claims *c = &v->report.claims;
-    bool evaluation = bytes_equal(c->security_mode, BYTES_LIT(AIR_MODE_EVALUATION));
-    if (!bytes_equal(BYTES_ARRAY(c->attestation_doc_hash), BYTES_ARRAY(v->verdict.document_digest)))
-        v->mismatch = "the receipt names another evidence document";
-    else if (!has_same_registers(v))
-        v->mismatch = "the registers in the receipt are not those of the evidence";
-    else if (!has_same_gpus(&c->gpu, &v->verdict.gpu))
-        v->mismatch = "the GPUs in the receipt are not those of the evidence";
-    else if (evaluation != (v->verdict.trust != TRUST_HARDWARE))
-        v->mismatch = "the receipt's security mode does not fit the platform";
+    v->mismatch = match_evidence(&v->report.claims, &v->verdict);
     return OK;
 }
 
