@@ -159,7 +159,9 @@ static err check_table(const struct config_program *program)
         ENSURE(find_row(program, row->name) == row, INTERNAL);
         ENSURE(row->type != CONFIG_WORD || (row->words != NULL && row->words[0] != NULL), INTERNAL);
         for (size_t k = 0; k < ARRAY_LEN(specials); k++)
-            ENSURE(strcmp(row->name, specials[k].name) != 0, INTERNAL);
+            ENSURE(specials[k].special == SPECIAL_VERSION ||
+                       strcmp(row->name, specials[k].name) != 0,
+                   INTERNAL);
     }
     return OK;
 }
@@ -366,11 +368,11 @@ static err refuse_flag(struct loader *l, const char *flag, const char *name)
 
 static bool find_flag(const struct config_program *program, const char *name, struct arg *out)
 {
+    out->row = find_row(program, name);
     for (size_t i = 0; i < ARRAY_LEN(specials); i++) {
-        if (strcmp(name, specials[i].name) == 0)
+        if (out->row == NULL && strcmp(name, specials[i].name) == 0)
             out->special = specials[i].special;
     }
-    out->row = find_row(program, name);
     if (out->row == NULL && strncmp(name, "no_", 3) == 0) {
         out->row = find_row(program, name + 3);
         out->negated = true;

@@ -54,7 +54,7 @@ struct config_list {
 
 struct config_row {
     const char *group; /* a heading for --help; NULL: that of the row above */
-    const char *name;  /* lower case, digits and '_' */
+    const char *name;  /* lower case, digits and '_'; one called version takes that flag's place */
     enum config_type type;
     const char *fallback; /* the default as one would write it; a list with commas. NULL: false, 0,
                              the first word, no text, an empty list */

@@ -149,6 +149,15 @@ static err put_row_help(const struct config_program *program, const struct confi
     return put_facts_wrapped(program, row, "      ", out);
 }
 
+static bool has_row(const struct config_program *program, const char *name)
+{
+    for (size_t i = 0; i < program->rows_n; i++) {
+        if (strcmp(program->rows[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
 static err put_common_help(const struct config_program *program, struct buf *out)
 {
     BUF_AUTO config = BUF(FACTS_MAX);
@@ -157,9 +166,10 @@ static err put_common_help(const struct config_program *program, struct buf *out
     const char *text = buf_str(&config);
     ENSURE(text != NULL, NOMEM);
     TRY(buf_add_str(out,
-                    "\nGeneral\n  --help, -h\n      Show this and exit.\n"
-                    "  --version\n      Show the version and exit.\n"
-                    "  --print-config\n"));
+                    "\nGeneral\n  --help, -h\n      Show this and exit.\n"));
+    if (!has_row(program, "version"))
+        TRY(buf_add_str(out, "  --version\n      Show the version and exit.\n"));
+    TRY(buf_add_str(out, "  --print-config\n"));
     TRY(put_wrapped(out, "      ",
                     "Show the settings as they would be used, as a file for --config, and exit."));
     TRY(buf_add_str(out, "  --config FILE\n"));

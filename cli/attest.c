@@ -4,10 +4,8 @@
 #include "attest/verify.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/sock.h"
-#include "base/text.h"
+#include "cli/ask.h"
 #include "cli/cli.h"
-#include "cli/fetch.h"
 #include "crypto/secret.h"
 
 enum { NONCE_LEN = 32 };
@@ -45,48 +43,6 @@ static const struct config_program PROGRAM = {
     .rows_n = ARRAY_LEN(ROWS),
 };
 
-/* The address as the servers write it becomes what libcurl wants. */
-static err write_url(const struct sock_addr *a, struct buf *url)
-{
-    bool v6 = strchr(a->host, ':') != NULL;
-    if (a->kind == SOCK_KIND_UNIX)
-        return buf_add_str(url, "http://worker/attestation");
-    ENSURE(a->kind == SOCK_KIND_TCP, UNSUPPORTED);
-    return buf_addf(url, "%s://%s%s%s:%u/attestation", a->tls ? "https" : "http", v6 ? "[" : "",
-                    a->host, v6 ? "]" : "", a->port);
-}
-
-static enum cli_exit ask(const struct attest_options *o, const char *address, bytes nonce,
-                         struct buf *bundle)
-{
-    struct sock_addr addr;
-    BUF_AUTO url = BUF(1024);
-    BUF_AUTO body = BUF(256);
-    BUF_AUTO message = BUF(1024);
-    long status = 0;
-    if (sock_addr_read(bytes_str(address), &addr).code != ERR_OK ||
-        write_url(&addr, &url).code != ERR_OK)
-        return cli_complain("%s is not an address; write HOST:PORT, tls://HOST:PORT or unix:PATH",
-                            address);
-    err e = buf_add_str(&body, "{\"nonce\":\"");
-    if (e.code == ERR_OK)
-        e = text_base64url_encode(&body, nonce);
-    if (e.code == ERR_OK)
-        e = buf_add_str(&body, "\"}");
-    const struct fetch f = { .url = buf_str(&url),
-                             .unix_path = addr.kind == SOCK_KIND_UNIX ? addr.path : NULL,
-                             .ca_path = o->ca,
-                             .http2 = !addr.tls,
-                             .body = buf_view(&body),
-                             .timeout_s = 30,
-                             .out = bundle };
-    if (e.code == ERR_OK)
-        e = fetch_run(&f, &status, &message);
-    if (e.code != ERR_OK)
-        return cli_complain("%s: %s", address, message.len > 0 ? buf_str(&message) : err_text(e));
-    return status == 200 ? CLI_OK : cli_complain("%s answered %ld", address, status);
-}
-
 static enum cli_exit judge(const struct attest_options *o, const struct policy *policy, bytes nonce,
                            bytes bundle)
 {
@@ -115,7 +71,7 @@ static enum cli_exit run(const struct attest_options *o, const char *address)
         return cli_complain("the system gives no randomness");
     enum cli_exit exit = cli_policy(&policy, o->policy);
     if (exit == CLI_OK)
-        exit = ask(o, address, BYTES_ARRAY(nonce), &bundle);
+        exit = ask_bundle(address, o->ca, BYTES_ARRAY(nonce), &bundle);
     if (exit == CLI_OK && o->save != NULL && file_write(o->save, buf_view(&bundle)).code != ERR_OK)
         exit = cli_complain("%s cannot be written", o->save);
     if (exit == CLI_OK)

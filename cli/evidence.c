@@ -2,15 +2,12 @@
  * cli/evidence.c - `sealgate verify evidence`: what is this piece of evidence worth? Offline: what
  * the vendor publishes to check it with comes from files.
  */
+#include "cli/evidence.h"
+
 #include <stdio.h>
 
-#include "attest/appraise.h"
-#include "attest/utc.h"
 #include "base/clock.h"
-#include "base/file.h"
-#include "base/mem.h"
 #include "base/text.h"
-#include "cli/cli.h"
 
 enum { USER_DATA_MAX = 1024 };
 
@@ -66,84 +63,72 @@ static const struct config_program PROGRAM = {
     .rows_n = ARRAY_LEN(ROWS),
 };
 
+/* What is held while it is judged. */
 struct inquiry {
-    struct evidence_options options;
     struct appraise_settings settings;
-    struct appraisal report;
-    struct policy *policy;
-    struct buf evidence;
     struct buf user_data;
     struct buf collateral[APPRAISE_COLLATERAL_MAX];
 };
 
-static enum cli_exit read_file(struct buf *to, const char *path)
-{
-    *to = BUF(APPRAISE_EVIDENCE_MAX);
-    err e = file_read(to, path);
-    if (e.code == ERR_LIMIT)
-        return cli_complain("%s is too large", path);
-    return e.code == ERR_OK ? CLI_OK : cli_complain("%s cannot be read", path);
-}
-
-static enum cli_exit read_collateral(struct inquiry *q)
+static enum cli_exit read_collateral(struct inquiry *q, const struct config_list *files)
 {
     enum cli_exit exit = CLI_OK;
-    for (size_t i = 0; exit == CLI_OK && i < q->options.collateral.n; i++) {
-        exit = read_file(&q->collateral[i], q->options.collateral.at[i]);
+    for (size_t i = 0; exit == CLI_OK && files != NULL && i < files->n; i++) {
+        q->collateral[i] = BUF(APPRAISE_EVIDENCE_MAX);
+        exit = cli_read(&q->collateral[i], files->at[i]);
         q->settings.collateral[i] = buf_view(&q->collateral[i]);
         q->settings.collateral_n = i + 1;
     }
     return exit;
 }
 
-static bool read_time(const char *text, int64_t *out)
-{
-    uint64_t seconds;
-    if (text == NULL) {
-        *out = clock_wall_s();
-        return true;
-    }
-    if (utc_read(bytes_str(text), out))
-        return true;
-    if (!text_u64(bytes_str(text), &seconds) || seconds > INT64_MAX)
-        return false;
-    *out = (int64_t)seconds;
-    return true;
-}
-
-static enum cli_exit read_options(struct inquiry *q)
+static enum cli_exit read_ask(struct inquiry *q, const struct evidence_ask *ask)
 {
     struct appraise_settings *s = &q->settings;
-    const struct evidence_options *o = &q->options;
-    if (!appraise_platform_read(bytes_str(o->platform), &s->platform))
+    s->policy = ask->policy;
+    if (ask->platform != NULL && !appraise_platform_read(bytes_str(ask->platform), &s->platform))
         return cli_complain("--platform is one of auto, tdx, snp, nitro, sealgate");
-    if (!read_time(o->at, &s->now))
+    if (ask->at == NULL)
+        s->now = clock_wall_s();
+    else if (!cli_time(ask->at, &s->now))
         return cli_complain("--at is a time like 2026-02-01T14:49:26Z, or Unix seconds");
-    if (o->max_age > INT64_MAX)
+    if (ask->max_age > INT64_MAX)
         return cli_complain("--max-age is too long");
-    s->max_age_s = (int64_t)o->max_age;
+    s->max_age_s = (int64_t)ask->max_age;
     q->user_data = BUF(USER_DATA_MAX);
-    s->ask_user_data = o->user_data != NULL;
-    if (s->ask_user_data && text_hex_decode(&q->user_data, bytes_str(o->user_data)).code != ERR_OK)
+    s->ask_user_data = ask->user_data != NULL;
+    if (s->ask_user_data &&
+        text_hex_decode(&q->user_data, bytes_str(ask->user_data)).code != ERR_OK)
         return cli_complain("--user-data is not hex");
     s->user_data = buf_view(&q->user_data);
-    return CLI_OK;
+    return read_collateral(q, ask->collateral);
 }
 
-static enum cli_exit gather(struct inquiry *q, const char *path)
+enum cli_exit evidence_judge(const struct evidence_ask *ask, bytes evidence,
+                             struct appraisal *report)
 {
-    enum cli_exit exit = read_options(q);
-    if (exit == CLI_OK)
-        exit = cli_policy(&q->policy, q->options.policy);
-    if (exit == CLI_OK)
-        exit = read_collateral(q);
-    if (exit == CLI_OK)
-        exit = read_file(&q->evidence, path);
-    q->settings.policy = q->policy;
+    struct inquiry q = { 0 };
+    memset(report, 0, sizeof *report);
+    enum cli_exit exit = read_ask(&q, ask);
+    err e = exit == CLI_OK ? appraise(evidence, &q.settings, report) : OK;
+    if (e.code != ERR_OK)
+        exit = cli_complain("%s", err_text(e));
+    buf_clear(&q.user_data);
+    for (size_t i = 0; i < APPRAISE_COLLATERAL_MAX; i++)
+        buf_clear(&q.collateral[i]);
     return exit;
 }
 
-static enum cli_exit exit_of(enum appraise_outcome o)
+enum cli_exit evidence_judge_file(const struct evidence_ask *ask, const char *path,
+                                  struct appraisal *report)
+{
+    BUF_AUTO evidence = BUF(APPRAISE_EVIDENCE_MAX);
+    memset(report, 0, sizeof *report);
+    enum cli_exit exit = cli_read(&evidence, path);
+    return exit == CLI_OK ? evidence_judge(ask, buf_view(&evidence), report) : exit;
+}
+
+enum cli_exit evidence_exit(enum appraise_outcome o)
 {
     switch (o) {
     case APPRAISE_NOT_DECIDED:
@@ -156,42 +141,46 @@ static enum cli_exit exit_of(enum appraise_outcome o)
     return CLI_NOT_DECIDED;
 }
 
-static enum cli_exit judge(struct inquiry *q)
+static enum cli_exit show(const struct appraisal *report, bool json)
 {
     BUF_AUTO text = BUF(APPRAISE_TEXT_MAX);
-    err e = appraise(buf_view(&q->evidence), &q->settings, &q->report);
-    if (e.code == ERR_OK)
-        e = q->options.json ? appraise_json(&q->report, &text) : appraise_text(&q->report, &text);
-    if (e.code == ERR_OK && q->options.json)
+    err e = json ? appraise_json(report, &text) : appraise_text(report, &text);
+    if (e.code == ERR_OK && json)
         e = buf_add_u8(&text, '\n');
     if (e.code != ERR_OK)
         return cli_complain("%s", err_text(e));
     (void)fputs(buf_str(&text), stdout);
-    return exit_of(q->report.outcome);
+    return evidence_exit(report->outcome);
 }
 
-static void clear(struct inquiry *q)
+static enum cli_exit run(const struct evidence_options *o, const char *path)
 {
-    policy_free(q->policy);
-    appraise_clear(&q->report);
-    buf_clear(&q->evidence);
-    buf_clear(&q->user_data);
-    for (size_t i = 0; i < APPRAISE_COLLATERAL_MAX; i++)
-        buf_clear(&q->collateral[i]);
+    static struct appraisal report;
+    struct policy *policy = NULL;
+    enum cli_exit exit = cli_policy(&policy, o->policy);
+    const struct evidence_ask ask = { .platform = o->platform,
+                                      .collateral = &o->collateral,
+                                      .user_data = o->user_data,
+                                      .max_age = o->max_age,
+                                      .at = o->at,
+                                      .policy = policy };
+    if (exit == CLI_OK)
+        exit = evidence_judge_file(&ask, path, &report);
+    if (exit == CLI_OK)
+        exit = show(&report, o->json);
+    appraise_clear(&report);
+    policy_free(policy);
+    return exit;
 }
 
 enum cli_exit cli_evidence(int argc, char **argv)
 {
-    static struct inquiry q;
     struct config c = { 0 };
+    struct evidence_options options = { 0 };
     enum cli_exit exit;
-    if (cli_load(&c, &PROGRAM, &q.options, argc, argv, &exit)) {
-        exit = c.arguments_n == 1 ? gather(&q, c.arguments[0])
+    if (cli_load(&c, &PROGRAM, &options, argc, argv, &exit))
+        exit = c.arguments_n == 1 ? run(&options, c.arguments[0])
                                   : cli_complain("name one file with evidence");
-        if (exit == CLI_OK)
-            exit = judge(&q);
-    }
-    clear(&q);
     config_clear(&c);
     return exit;
 }

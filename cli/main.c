@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "attest/utc.h"
+#include "base/file.h"
 #include "base/harden.h"
+#include "base/text.h"
 #include "cli/cli.h"
 #include "crypto/init.h"
 
@@ -20,6 +23,8 @@ static const struct command COMMANDS[] = {
     { "verify", cli_verify,
       "verify a receipt, or with `verify evidence` a TEE's evidence, offline" },
     { "attest", cli_attest, "ask a worker for its evidence and judge it" },
+    { "policy", cli_policy_command, "check, explain and sign policies; make keys for that" },
+    { "measure", cli_measure, "make a policy of what a worker, or evidence of it, shows" },
     { "detect", cli_detect, "what this machine can make evidence with" },
     { "seal", cli_seal, "seal a secret so that only this TEE can open it" },
     { "unseal", cli_unseal, "open a secret that was sealed to this TEE" },
@@ -34,6 +39,25 @@ enum cli_exit cli_complain(const char *format, ...)
     va_end(args);
     (void)fputc('\n', stderr);
     return CLI_NOT_DECIDED;
+}
+
+enum cli_exit cli_read(struct buf *to, const char *path)
+{
+    err e = file_read(to, path);
+    if (e.code == ERR_LIMIT)
+        return cli_complain("%s is too large", path);
+    return e.code == ERR_OK ? CLI_OK : cli_complain("%s cannot be read", path);
+}
+
+bool cli_time(const char *text, int64_t *out)
+{
+    uint64_t seconds;
+    if (utc_read(bytes_str(text), out))
+        return true;
+    if (!text_u64(bytes_str(text), &seconds) || seconds > INT64_MAX)
+        return false;
+    *out = (int64_t)seconds;
+    return true;
 }
 
 bool cli_load(struct config *c, const struct config_program *program, void *settings, int argc,

@@ -5,6 +5,7 @@
 
 #include "base/config.h"
 #include "base/config_value.h"
+#include "base/text.h"
 #include "tests/lib/law.h"
 
 enum pace { PACE_SLOW = 0, PACE_EVEN, PACE_FAST };
@@ -231,6 +232,28 @@ static void knows_what_is_asked_for(void **state)
     LOADED_AUTO l = LOADED;
     CHECK_OK(load(&l, ARGS("--help", "--idle=never", "--config=/none", "--version"), NULL));
     CHECK(l.c.ask == CONFIG_HELP);
+}
+
+static void a_setting_called_version_takes_the_flags_place(void **state)
+{
+    (void)state;
+    static const struct config_row rows[] = {
+        { .name = "version", .type = CONFIG_U64, .help = "Which one." },
+    };
+    static const struct config_program program = {
+        .name = "sign", .summary = "x", .env_prefix = "SIGN_", .rows = rows, .rows_n = 1
+    };
+    uint64_t version = 0;
+    struct config c = { 0 };
+    char *const argv[] = { (char *)(uintptr_t) "sign", (char *)(uintptr_t) "--version",
+                           (char *)(uintptr_t) "7", NULL };
+    BUF_AUTO text = BUF(CONFIG_MESSAGE_MAX);
+    CHECK_OK(config_load(&c, &program, &version, 3, argv, NULL, &text));
+    CHECK(c.ask == CONFIG_RUN && version == 7);
+    config_clear(&c);
+    CHECK_OK(config_help(&program, &text));
+    CHECK(text_find(buf_view(&text), BYTES_LIT("--version NUMBER")) < text.len);
+    CHECK(text_find(buf_view(&text), BYTES_LIT("Show the version")) == text.len);
 }
 
 static void takes_the_environment(void **state)
@@ -673,6 +696,7 @@ int main(void)
         cmocka_unit_test(takes_flags_in_every_form),
         cmocka_unit_test(takes_truth_with_its_value),
         cmocka_unit_test(knows_what_is_asked_for),
+        cmocka_unit_test(a_setting_called_version_takes_the_flags_place),
         cmocka_unit_test(takes_the_environment),
         cmocka_unit_test(prefers_flag_to_environment_to_file_to_default),
         cmocka_unit_test(refuses_files_it_cannot_read),
