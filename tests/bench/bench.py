@@ -337,8 +337,9 @@ PARTS = (
     ("store_batch_of_64", "receipt stored among 64, CPU each"),
     ("seal_and_open_event", "event of 230 B sealed and opened"),
     ("transcript_event", "event of 230 B hashed, per end"),
-    ("seal_and_open_384k", "384 KB sealed and opened"),
-    ("sha256_384k", "384 KB hashed, per end"),
+    ("seal_and_open_384k", "384 KB sealed and opened, but for the keys"),
+    ("sha256_384k", "384 KB hashed, per end, alone"),
+    ("sha256_384k_two", "384 KB hashed twice, at once"),
     ("peek_384k", "384 KB of JSON checked, per end"),
 )
 
