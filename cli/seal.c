@@ -73,7 +73,7 @@ static const struct config_program UNSEAL = {
 /* ---- in and out ---- */
 
 /* Not by stdio, whose buffers nobody wipes; and not by /dev/stdin, which a hardened process may not
- * open. LIMIT when there is more than out holds. */
+ * open. Stops when out is full. */
 static err read_input(struct buf *out)
 {
     uint8_t *room;
@@ -84,7 +84,8 @@ static err read_input(struct buf *out)
             continue;
         ENSURE(n >= 0, SYSTEM);
         buf_commit(out, (size_t)n);
-        ENSURE(out->len < out->max, LIMIT);
+        if (out->len == out->max)
+            return OK;
     }
     return OK;
 }
@@ -101,11 +102,12 @@ static err write_output(bytes b)
     return OK;
 }
 
+/* out has room for one byte more than there may be. */
 static enum cli_exit take_input(const struct seal_options *o, struct buf *out)
 {
     const char *name = o->in != NULL ? o->in : "standard input";
     err e = o->in != NULL ? file_read(out, o->in) : read_input(out);
-    if (e.code == ERR_LIMIT)
+    if (e.code == ERR_LIMIT || (e.code == ERR_OK && out->len == out->max))
         return cli_complain("%s is longer than may be sealed", name);
     return e.code == ERR_OK ? CLI_OK : cli_complain("%s cannot be read", name);
 }

@@ -91,10 +91,13 @@ def _():
         status, sealed, _said = sealgate("seal", *simulated(key), stdin=most)
         assert status == 0
         assert sealgate("unseal", *simulated(key), stdin=sealed)[:2] == (0, most)
-        status, out, said = sealgate("seal", *simulated(key), stdin=most + b"x")
-        assert (status, out) == (2, b"") and "longer" in said, said
-        status, out, said = sealgate("unseal", *simulated(key), stdin=sealed + b"x")
-        assert (status, out) == (2, b"") and "longer" in said, said
+        for command, much in (("seal", most + b"x"), ("unseal", sealed + b"x"),
+                              ("seal", 3 * most), ("unseal", 3 * sealed)):
+            path = key.with_name("much")
+            path.write_bytes(much)
+            for where, stdin in (((f"--in={path}",), b""), ((), much)):
+                status, out, said = sealgate(command, *simulated(key), *where, stdin=stdin)
+                assert (status, out) == (2, b"") and "longer" in said, (command, said)
 
 
 @contextlib.contextmanager
