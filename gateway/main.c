@@ -11,6 +11,7 @@
 #include "crypto/init.h"
 #include "crypto/tls.h"
 #include "gateway/keeper.h"
+#include "gateway/relay.h"
 #include "gateway/shard.h"
 #include "gateway/supply.h"
 #include "gateway/trust.h"
@@ -352,6 +353,8 @@ static err start(struct program *p, int argc, char **argv, struct buf *message)
         return OK;
     }
     TRY(gateway_settings_check(&p->config, &p->settings, message));
+    if (p->settings.mode == GATEWAY_RELAY)
+        return relay_run(&p->settings, message);
     TRY(open_all(p, message));
     return run(p);
 }

@@ -8,7 +8,18 @@
 
 #define ROW(field) .name = #field, .offset = offsetof(struct gateway_settings, field)
 
+static const char *const MODES[] = { "seal", "relay", NULL };
+
 static const struct config_row ROWS[] = {
+    { .group = "What it is",
+      ROW(mode),
+      .type = CONFIG_WORD,
+      .words = MODES,
+      .fallback = "seal",
+      .help = "seal: an OpenAI endpoint on the client's side, which verifies workers and seals "
+              "requests to them. relay: the host's front, which passes sealed requests on, has no "
+              "key, and refuses everything else." },
+
     { .group = "Clients",
       ROW(listen),
       .type = CONFIG_TEXT,
@@ -16,6 +27,9 @@ static const struct config_row ROWS[] = {
       .value = "HOST:PORT",
       .help = "Where OpenAI clients connect. What arrives here is in the clear (or in TLS with "
               "tls_cert), so keep it on this machine or in a network you trust." },
+    { ROW(listen_h2), .type = CONFIG_LIST, .max = 8, .value = "ADDRESS",
+      .help = "relay only: where gateways connect, with HTTP/2 and prior knowledge: HOST:PORT, "
+              "tls://HOST:PORT or unix:PATH." },
     { ROW(tls_cert), .type = CONFIG_PATH, .help = "Certificate chain (PEM): listen with TLS." },
     { ROW(tls_key), .type = CONFIG_PATH, .help = "Private key (PEM) of that certificate." },
     { ROW(tokens_file), .type = CONFIG_PATH,
@@ -95,6 +109,20 @@ static const struct config_row ROWS[] = {
     { ROW(receipts_age), .type = CONFIG_SECONDS, .fallback = "90d", .min = 60,
       .help = "Age at which receipts go." },
 
+    { .group = "Relay",
+      ROW(token_rate),
+      .type = CONFIG_U64,
+      .fallback = "0",
+      .max = 1000000,
+      .help = "relay only: requests per second of one token of tokens_file; 0 for any." },
+    { ROW(token_streams), .type = CONFIG_U64, .fallback = "0", .max = 1000000,
+      .help = "relay only: requests under way of one token; 0 for any." },
+    { ROW(address_rate), .type = CONFIG_U64, .fallback = "0", .max = 1000000,
+      .help = "relay only: requests per second of one IPv4 address or IPv6 network (/64); 0 for "
+              "any." },
+    { ROW(address_streams), .type = CONFIG_U64, .fallback = "0", .max = 1000000,
+      .help = "relay only: requests under way of one of these; 0 for any." },
+
     { .group = "Limits",
       ROW(shards),
       .type = CONFIG_U64,
@@ -150,6 +178,27 @@ static err check_base(const struct config *c, const char *name, const char *url,
                          "is not an address; write https://HOST[:PORT][/PATH]");
 }
 
+static err check_mode(const struct config *c, const struct gateway_settings *s, struct buf *message)
+{
+    struct sock_addr addr;
+    if (s->mode == GATEWAY_SEAL && s->listen_h2.n > 0)
+        return config_refuse(c, &gateway_program, "listen_h2", message, "goes with mode: relay");
+    for (size_t i = 0; i < s->listen_h2.n; i++) {
+        if (sock_addr_read(bytes_str(s->listen_h2.at[i]), &addr).code != ERR_OK ||
+            addr.kind == SOCK_KIND_VSOCK)
+            return config_refuse(c, &gateway_program, "listen_h2", message,
+                                 "\"%s\" is not an address; write HOST:PORT, tls://HOST:PORT or "
+                                 "unix:PATH",
+                                 s->listen_h2.at[i]);
+        if (addr.tls && s->tls_cert == NULL)
+            return config_refuse(c, &gateway_program, "listen_h2", message,
+                                 "\"%s\" needs tls_cert and tls_key", s->listen_h2.at[i]);
+    }
+    if ((s->token_rate > 0 || s->token_streams > 0) && s->tokens_file == NULL)
+        return config_refuse(c, &gateway_program, "token_rate", message, "needs tokens_file");
+    return OK;
+}
+
 err gateway_settings_check(const struct config *c, const struct gateway_settings *s,
                            struct buf *message)
 {
@@ -174,7 +223,8 @@ err gateway_settings_check(const struct config *c, const struct gateway_settings
     if (s->collateral_offline && s->collateral == NULL)
         return config_refuse(c, &gateway_program, "collateral_offline", message,
                              "needs the folder collateral");
-    if (s->policy == NULL)
+    TRY(check_mode(c, s, message));
+    if (s->mode == GATEWAY_SEAL && s->policy == NULL)
         return config_refuse(c, &gateway_program, "policy", message,
                              "is not set, so no worker would be accepted; name a policy file, or "
                              "write simulated to try things out without any protection");

@@ -9,8 +9,12 @@
 #include "base/config.h"
 #include "base/log.h"
 
+enum gateway_mode { GATEWAY_SEAL = 0, GATEWAY_RELAY };
+
 struct gateway_settings {
+    unsigned mode; /* enum gateway_mode */
     const char *listen;
+    struct config_list listen_h2;
     const char *tls_cert;
     const char *tls_key;
     uint64_t shards;
@@ -38,6 +42,11 @@ struct gateway_settings {
     const char *receipts;
     uint64_t receipts_max;
     uint64_t receipts_age;
+
+    uint64_t token_rate;
+    uint64_t token_streams;
+    uint64_t address_rate;
+    uint64_t address_streams;
 
     uint64_t body_max;
     uint64_t held_max;

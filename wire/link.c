@@ -378,6 +378,8 @@ err link_accept(struct link **out, const struct conn_socket *socket,
     *k = (struct link){
         .loop = socket->loop, .events = events, .owner = owner, .settings = *settings, .listener = n
     };
+    if (getpeername(socket->fd, (struct sockaddr *)&k->peer, &(socklen_t){ sizeof k->peer }) != 0)
+        k->peer.ss_family = AF_UNSPEC;
     err e = open_conn(k, socket);
     if (!err_is_ok(e)) {
         link_release(k);
@@ -432,6 +434,11 @@ bool link_is_up(const struct link *k)
 err link_why(const struct link *k)
 {
     return k->why;
+}
+
+const struct sockaddr *link_peer(const struct link *k)
+{
+    return (const struct sockaddr *)&k->peer;
 }
 
 size_t link_room(const struct link *k)

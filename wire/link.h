@@ -19,6 +19,7 @@ struct buf;
 struct loop;
 struct tls_context;
 struct link;
+struct sockaddr;
 
 /* Slots may be NULL. The table is borrowed for the life of the link or listener. `owner` is the one
  * given to link_open() or link_listen(). */
@@ -92,6 +93,8 @@ void link_drain(struct link *k);
 bool link_is_up(const struct link *k);
 /* Why the latest dial failed or connection ended; OK when none has. For logs. */
 err link_why(const struct link *k);
+/* A server's: who connected; family AF_UNSPEC when that is not known. */
+const struct sockaddr *link_peer(const struct link *k);
 /* Streams that may be submitted now, by the peer's limit and ours. */
 size_t link_room(const struct link *k);
 size_t link_streams(const struct link *k);

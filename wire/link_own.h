@@ -40,6 +40,7 @@ struct link {
 
     struct link_dialer *dialer;     /* client */
     struct link_listener *listener; /* server; NULL once the listener has let go */
+    struct sockaddr_storage peer;   /* server */
     struct link *next, *prev;       /* in the listener's list */
 };
 

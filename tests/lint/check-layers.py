@@ -19,6 +19,11 @@ HOME = {"uv.h": {"base"}, "jansson": {"base"}, "cbor": {"base"}, "yaml": {"base"
 NATIVE = {"pthread", "stdatomic"}
 # Headers that only one module's own files include, and that share a library's types between them.
 PRIVATE = {"gateway/front_private.h": "the files of gateway/front"}
+# Files that must have no way to a key, and what they may not include.
+KEYLESS = re.compile(r"gateway/(relay|quota)")
+KEYS = ("crypto/hpke", "crypto/kem", "crypto/aead", "crypto/sign", "crypto/cose", "wire/ohttp",
+        "attest/", "receipts/", "gateway/seal", "gateway/exchange", "gateway/trust",
+        "gateway/shard.h", "gateway/pool")
 
 
 def faults_of(include, quote, here, path):
@@ -28,6 +33,8 @@ def faults_of(include, quote, here, path):
             yield f'"{include}" is not written from the root of the repository'
         elif there != here and (LEVEL[there] >= LEVEL[here] or (here, there) in NEVER):
             yield f"{here} (level {LEVEL[here]}) may not include {include}"
+        elif KEYLESS.match(path) and include.startswith(KEYS):
+            yield f"{include}: a relay has no way to a key"
         elif include in PRIVATE and not path.startswith(include.split("_private")[0]):
             yield f"{include} is for {PRIVATE[include]}"
         return

@@ -1,0 +1,228 @@
+#include "gateway/relay.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/attr.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "crypto/tls.h"
+#include "gateway/relay_shard.h"
+
+enum { SHARDS_MAX = 256 };
+
+struct relay {
+    struct relay_common common;
+    struct loop_hook log_hook;
+    struct relay_shard *shards[SHARDS_MAX];
+    size_t shards_n;
+    size_t running;
+};
+
+static err complain(struct buf *message, const char *name, const char *what)
+{
+    TRY(buf_addf(message, "%s: %s", name, what));
+    FAIL(CONFIG);
+}
+
+/* ---- what is counted ---- */
+
+static const char *const KIND_WORDS[RELAY_KINDS] = {
+    [RELAY_REFUSED] = "unsealed", [RELAY_UNKNOWN] = "unknown", [RELAY_WRONG_METHOD] = "method",
+    [RELAY_SEALED] = "sealed",    [RELAY_ASK] = "ask",         [RELAY_EVIDENCE] = "evidence",
+    [RELAY_HEALTH] = "healthz",   [RELAY_READY] = "readyz",    [RELAY_METRICS] = "metrics",
+};
+static const char *const END_WORDS[] = { [RELAY_UNDER_WAY] = "under_way",
+                                         [RELAY_COMPLETE] = "complete",
+                                         [RELAY_BROKEN] = "broken_off",
+                                         [RELAY_LEFT] = "client_left" };
+static const char *const REFUSAL_WORDS[RELAY_REFUSALS] = { "not_sealed", "token", "quota",
+                                                           "not_http", "draining" };
+static const char *const WAY_WORDS[] = { "in", "out" };
+
+static err open_metrics(struct relay_metrics *m)
+{
+    const struct metric_spec requests = { .name = "sealgate_relay_requests_total",
+                                          .help = "Requests by what was asked and how it ended.",
+                                          .labels = {
+                                              { "kind", KIND_WORDS, RELAY_KINDS },
+                                              { "end", END_WORDS, ARRAY_LEN(END_WORDS) } } };
+    const struct metric_spec in_flight = { .name = "sealgate_relay_requests_in_flight",
+                                           .help = "Requests being passed on now.",
+                                           .kind = METRIC_GAUGE };
+    const struct metric_spec refused = { .name = "sealgate_relay_refused_total",
+                                         .help = "Requests that were not passed on, by cause.",
+                                         .labels = { { "cause", REFUSAL_WORDS, RELAY_REFUSALS } } };
+    const struct metric_spec traffic = { .name = "sealgate_relay_bytes_total",
+                                         .help = "Bytes of bodies, from clients (in) and to them.",
+                                         .labels = { { "way", WAY_WORDS, ARRAY_LEN(WAY_WORDS) } } };
+    TRY(metrics_new(&m->set));
+    TRY(metrics_register(m->set, &requests, &m->requests));
+    TRY(metrics_register(m->set, &in_flight, &m->in_flight));
+    TRY(metrics_register(m->set, &refused, &m->refused));
+    return metrics_register(m->set, &traffic, &m->bytes);
+}
+
+/* ---- opening ---- */
+
+static err read_tokens(struct relay_common *c, struct buf *message)
+{
+    BUF_AUTO file = BUF(TOKEN_FILE_MAX);
+    const char *path = c->settings->tokens_file;
+    if (path == NULL)
+        return OK;
+    if (file_read(&file, path).code != ERR_OK)
+        return complain(message, path, "cannot be read");
+    TRY(buf_addf(message, "%s:", path));
+    TRY(token_set_read(&c->tokens, buf_view(&file), message));
+    buf_truncate(message, 0);
+    return OK;
+}
+
+static err open_quota(struct quota **out, uint64_t rate, uint64_t at_once)
+{
+    return rate > 0 || at_once > 0 ? quota_new(out, rate, at_once) : OK;
+}
+
+static bool any_uses_tls(const struct config_list *addresses)
+{
+    for (size_t i = 0; i < addresses->n; i++) {
+        struct sock_addr addr;
+        if (sock_addr_read(bytes_str(addresses->at[i]), &addr).code == ERR_OK && addr.tls)
+            return true;
+    }
+    return false;
+}
+
+static err open_tls(struct relay_common *c, struct buf *message)
+{
+    const struct gateway_settings *s = c->settings;
+    const struct tls_settings worker = { .ca_path = s->worker_ca, .alpn = "h2" };
+    const struct tls_settings listen = { .cert_path = s->tls_cert,
+                                         .key_path = s->tls_key,
+                                         .alpn = "h2" };
+    if (any_uses_tls(&s->workers) && tls_context_new(&c->worker_tls, &worker, false).code != ERR_OK)
+        return complain(message, "worker_ca", "cannot be used");
+    if (any_uses_tls(&s->listen_h2) &&
+        tls_context_new(&c->listen_tls, &listen, true).code != ERR_OK)
+        return complain(message, "tls_cert", "the certificate or key cannot be used");
+    return OK;
+}
+
+static err open_shards(struct relay *r, struct buf *message)
+{
+    const struct gateway_settings *s = r->common.settings;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t n = s->shards > 0 ? s->shards : cores > 0 ? (size_t)cores : 1;
+    for (; r->shards_n < n && r->shards_n < SHARDS_MAX; r->shards_n++) {
+        err e = relay_shard_new(&r->shards[r->shards_n], &r->common);
+        if (e.code == ERR_CONFIG)
+            return complain(message, "tls_cert", "the certificate or key cannot be used");
+        if (e.code != ERR_OK)
+            return complain(message, s->listen,
+                            "or an address of listen_h2 cannot be listened on; is it in use, or "
+                            "not ours?");
+    }
+    return OK;
+}
+
+static void on_shard_ended(void *owner)
+{
+    struct relay *r = owner;
+    r->running--;
+    if (r->running == 0)
+        loop_stop(r->common.control);
+}
+
+static err open_all(struct relay *r, struct buf *message)
+{
+    struct relay_common *c = &r->common;
+    const struct gateway_settings *s = c->settings;
+    c->ended = on_shard_ended;
+    c->owner = r;
+    TRY(log_open(&c->log, STDERR_FILENO, (enum log_level)s->log_level));
+    TRY(loop_new(&c->control));
+    TRY(open_metrics(&c->metrics));
+    TRY(read_tokens(c, message));
+    TRY(open_quota(&c->by_token, s->token_rate, s->token_streams));
+    TRY(open_quota(&c->by_address, s->address_rate, s->address_streams));
+    TRY(open_tls(c, message));
+    return open_shards(r, message);
+}
+
+/* ---- running ---- */
+
+static void on_signal(void *owner, int signum)
+{
+    struct relay *r = owner;
+    (void)signum;
+    LOG_INFO(r->common.log, "draining");
+    for (size_t i = 0; i < r->shards_n; i++)
+        relay_shard_post_drain(r->shards[i]);
+}
+
+static void on_turn_end(struct loop_hook *h)
+{
+    log_flush(CONTAINER_OF(h, struct relay, log_hook)->common.log);
+}
+
+/* All or none: those that run already are told to end, twice, which is at once. */
+static err start_shards(struct relay *r)
+{
+    err e = OK;
+    while (r->running < r->shards_n && e.code == ERR_OK) {
+        e = relay_shard_start(r->shards[r->running]);
+        r->running += e.code == ERR_OK;
+    }
+    for (size_t i = 0; e.code != ERR_OK && i < r->running; i++) {
+        relay_shard_post_drain(r->shards[i]);
+        relay_shard_post_drain(r->shards[i]);
+    }
+    return e;
+}
+
+static err serve(struct relay *r)
+{
+    struct relay_common *c = &r->common;
+    struct sock_addr addr;
+    TRY(sock_addr_read(bytes_str(c->settings->listen), &addr));
+    TRY(loop_on_signal(c->control, SIGTERM, on_signal, r));
+    TRY(loop_on_signal(c->control, SIGINT, on_signal, r));
+    TRY(start_shards(r));
+    LOG_INFO(c->log, "ready", F_WORD("mode", "relay"), F_ADDR("listen", &addr),
+             F_U64("shards", r->shards_n));
+    log_batch(c->log, true);
+    loop_hook_add(c->control, &r->log_hook, LOOP_ORDER_END, on_turn_end);
+    loop_run(c->control);
+    log_batch(c->log, false);
+    LOG_INFO(c->log, "stopped");
+    return OK;
+}
+
+static void close_all(struct relay *r)
+{
+    struct relay_common *c = &r->common;
+    for (size_t i = 0; i < r->shards_n; i++)
+        relay_shard_free(r->shards[i]);
+    if (c->control != NULL)
+        loop_deliver(c->control);
+    tls_context_free(c->worker_tls);
+    tls_context_free(c->listen_tls);
+    quota_free(c->by_token);
+    quota_free(c->by_address);
+    token_set_clear(&c->tokens);
+    loop_free(c->control);
+    metrics_free(c->metrics.set);
+    log_close(c->log);
+}
+
+err relay_run(const struct gateway_settings *settings, struct buf *message)
+{
+    struct relay r = { .common = { .settings = settings } };
+    err e = open_all(&r, message);
+    if (e.code == ERR_OK)
+        e = serve(&r);
+    close_all(&r);
+    return e;
+}

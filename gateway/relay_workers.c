@@ -1,0 +1,299 @@
+#include "gateway/relay_workers.h"
+
+#include "base/attr.h"
+#include "base/mem.h"
+#include "wire/keylist.h"
+#include "wire/names.h"
+
+enum { KEYLIST_MAX = 64 * 1024, REDIAL_MAX_MS = 1000, HURRY_MS = 200 };
+
+struct published {
+    uint8_t id;
+    char hint[KEY_CONFIG_HINT_LEN + 1];
+};
+
+struct worker {
+    struct relay_workers *all;
+    struct link *link;
+    struct published keys[RELAY_KEYS_MAX];
+    size_t keys_n;
+    struct relay_up reader; /* of the key list */
+    struct buf list;
+    bool is_list;
+};
+
+struct relay_workers {
+    struct loop *loop;
+    struct loop_timer timer;
+    struct loop_timer hurry;
+    size_t n;
+    struct worker at[];
+};
+
+/* ---- the key lists ---- */
+
+static void learn(struct worker *w)
+{
+    struct key_config configs[RELAY_KEYS_MAX];
+    size_t n;
+    if (keylist_read(buf_view(&w->list), KEYLIST_PREFIXED, configs, RELAY_KEYS_MAX, &n).code !=
+        ERR_OK)
+        return;
+    w->keys_n = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct published *k = &w->keys[w->keys_n];
+        k->id = configs[i].id;
+        if (key_config_hint(&configs[i], k->hint).code == ERR_OK)
+            w->keys_n++;
+    }
+}
+
+static struct worker *reader_of(struct relay_up *u)
+{
+    return CONTAINER_OF(u, struct worker, reader);
+}
+
+static void on_list_head(struct relay_up *u, unsigned status, const struct link_field *fields,
+                         size_t n)
+{
+    struct worker *w = reader_of(u);
+    (void)fields;
+    (void)n;
+    buf_truncate(&w->list, 0);
+    w->is_list = status == 200;
+}
+
+static void on_list_data(struct relay_up *u, bytes in)
+{
+    struct worker *w = reader_of(u);
+    w->is_list = w->is_list && buf_add(&w->list, in).code == ERR_OK;
+    link_stream_consume(u->stream, in.len);
+}
+
+static void on_list_end(struct relay_up *u)
+{
+    struct worker *w = reader_of(u);
+    if (w->is_list)
+        learn(w);
+}
+
+static void on_list_writable(struct relay_up *u)
+{
+    (void)u;
+}
+
+static void on_list_closed(struct relay_up *u, enum link_close why)
+{
+    (void)why;
+    buf_truncate(&reader_of(u)->list, 0);
+}
+
+static const struct relay_up_ops LIST_OPS = { .head = on_list_head,
+                                              .data = on_list_data,
+                                              .end = on_list_end,
+                                              .writable = on_list_writable,
+                                              .closed = on_list_closed };
+
+static void read_list(struct worker *w)
+{
+    const struct link_request request = { .method = BYTES_LIT("GET"),
+                                          .path = BYTES_LIT(PATH_OHTTP_GATEWAY),
+                                          .end = true };
+    if (w->reader.stream == NULL && link_is_up(w->link))
+        (void)relay_workers_ask(w->all, (size_t)(w - w->all->at), &request, &w->reader);
+}
+
+static void read_lists(struct relay_workers *all)
+{
+    for (size_t i = 0; i < all->n; i++)
+        read_list(&all->at[i]);
+}
+
+static void on_timer(struct loop_timer *t)
+{
+    struct relay_workers *all = CONTAINER_OF(t, struct relay_workers, timer);
+    read_lists(all);
+    loop_timer_start(all->loop, t, RELAY_KEYS_MS, on_timer);
+}
+
+/* At most once per HURRY_MS, whoever asks. */
+static void on_hurry(struct loop_timer *t)
+{
+    (void)t;
+}
+
+static void hurry(struct relay_workers *all)
+{
+    if (loop_timer_active(&all->hurry))
+        return;
+    read_lists(all);
+    loop_timer_start(all->loop, &all->hurry, HURRY_MS, on_hurry);
+}
+
+/* ---- the links ---- */
+
+static void on_up(struct link *k, void *owner)
+{
+    (void)k;
+    read_list(owner);
+}
+
+static void on_down(struct link *k, void *owner, err why)
+{
+    struct worker *w = owner;
+    (void)k;
+    (void)why;
+    w->keys_n = 0;
+}
+
+static void on_head(struct link_stream *s, unsigned status, const struct link_field *fields,
+                    size_t n)
+{
+    struct relay_up *u = link_stream_owner(s);
+    u->ops->head(u, status, fields, n);
+}
+
+static void on_data(struct link_stream *s, bytes in)
+{
+    struct relay_up *u = link_stream_owner(s);
+    u->ops->data(u, in);
+}
+
+static void on_end(struct link_stream *s)
+{
+    struct relay_up *u = link_stream_owner(s);
+    u->ops->end(u);
+}
+
+static void on_writable(struct link_stream *s)
+{
+    struct relay_up *u = link_stream_owner(s);
+    u->ops->writable(u);
+}
+
+static void on_closed(struct link_stream *s, enum link_close why)
+{
+    struct relay_up *u = link_stream_owner(s);
+    u->stream = NULL;
+    u->ops->closed(u, why);
+}
+
+static const struct link_events EVENTS = { .up = on_up,
+                                           .down = on_down,
+                                           .head = on_head,
+                                           .data = on_data,
+                                           .end = on_end,
+                                           .writable = on_writable,
+                                           .closed = on_closed };
+
+static err open_worker(struct relay_workers *all, size_t place,
+                       const struct relay_workers_settings *settings)
+{
+    struct worker *w = &all->at[place];
+    struct link_settings link = { .redial_max_ms = REDIAL_MAX_MS };
+    w->all = all;
+    w->reader.ops = &LIST_OPS;
+    w->list = BUF(KEYLIST_MAX);
+    TRY(sock_addr_read(bytes_str(settings->addresses->at[place]), &link.addr));
+    link.tls = link.addr.tls ? settings->tls : NULL;
+    return link_open(&w->link, all->loop, &link, &EVENTS, w);
+}
+
+err relay_workers_new(struct relay_workers **out, struct loop *loop,
+                      const struct relay_workers_settings *settings)
+{
+    size_t n = settings->addresses->n;
+    ENSURE(n > 0 && n <= RELAY_WORKERS_MAX, LIMIT);
+    struct relay_workers *all = mem_alloc(sizeof *all + n * sizeof all->at[0]);
+    ENSURE(all != NULL, NOMEM);
+    all->loop = loop;
+    all->n = n;
+    err e = OK;
+    for (size_t i = 0; i < n && e.code == ERR_OK; i++)
+        e = open_worker(all, i, settings);
+    if (e.code != ERR_OK) {
+        relay_workers_free(all);
+        return e;
+    }
+    loop_timer_start(loop, &all->timer, RELAY_KEYS_MS, on_timer);
+    *out = all;
+    return OK;
+}
+
+void relay_workers_free(struct relay_workers *all)
+{
+    if (all == NULL)
+        return;
+    loop_timer_stop(&all->timer);
+    loop_timer_stop(&all->hurry);
+    for (size_t i = 0; i < all->n; i++) {
+        struct worker *w = &all->at[i];
+        if (w->reader.stream != NULL)
+            link_stream_reset(w->reader.stream, LINK_CANCEL);
+        link_close(w->link);
+        buf_clear(&w->list);
+    }
+    mem_free(all);
+}
+
+size_t relay_workers_count(const struct relay_workers *all)
+{
+    return all->n;
+}
+
+size_t relay_workers_up(const struct relay_workers *all)
+{
+    size_t up = 0;
+    for (size_t i = 0; i < all->n; i++)
+        up += link_is_up(all->at[i].link);
+    return up;
+}
+
+/* ---- which ---- */
+
+enum fit { FIT_ANY = 0, FIT_ID, FIT_HINT };
+
+static enum fit fit_of(const struct worker *w, const struct relay_want *want)
+{
+    enum fit best = FIT_ANY;
+    for (size_t i = 0; i < w->keys_n; i++) {
+        if (want->hint.len > 0 && bytes_equal(want->hint, bytes_str(w->keys[i].hint)))
+            return FIT_HINT;
+        if (want->key_id == w->keys[i].id)
+            best = FIT_ID;
+    }
+    return best;
+}
+
+static bool is_freer(const struct relay_workers *all, size_t a, size_t b)
+{
+    return link_streams(all->at[a].link) < link_streams(all->at[b].link);
+}
+
+size_t relay_workers_choose(struct relay_workers *all, const struct relay_want *want)
+{
+    size_t best = SIZE_MAX;
+    enum fit best_fit = FIT_ANY;
+    for (size_t n = 0; n < all->n; n++) {
+        size_t i = want->sticky ? (size_t)((want->near + n) % all->n) : n;
+        struct link *k = all->at[i].link;
+        if ((want->avoid >> i & 1) != 0 || !link_is_up(k) || link_room(k) == 0)
+            continue;
+        enum fit fit = fit_of(&all->at[i], want);
+        if (best == SIZE_MAX || fit > best_fit ||
+            (fit == best_fit && !want->sticky && is_freer(all, i, best))) {
+            best = i;
+            best_fit = fit;
+        }
+    }
+    if (best_fit == FIT_ANY && (want->hint.len > 0 || want->key_id >= 0))
+        hurry(all);
+    return best;
+}
+
+err relay_workers_ask(struct relay_workers *all, size_t place, const struct link_request *request,
+                      struct relay_up *u)
+{
+    ENSURE(place < all->n, UNAVAILABLE);
+    return link_submit(all->at[place].link, request, &u->stream, u);
+}

@@ -1,0 +1,68 @@
+/*
+ * gateway/relay_workers.h - a relay's connections to workers, and which keys each has published.
+ *
+ * Belongs to one shard's thread. Nothing a worker says is verified here: a relay cannot, and need
+ * not. A worker that lies about its keys gets requests that it cannot open.
+ */
+#pragma once
+
+#include "base/config.h"
+#include "base/loop.h"
+#include "wire/link.h"
+
+enum {
+    RELAY_WORKERS_MAX = 64,
+    RELAY_KEYS_MAX = 16, /* of one worker's list */
+    RELAY_KEYS_MS = 5000 /* how often lists are read anew */
+};
+
+struct relay_workers;
+
+/* Whoever has a stream to a worker: the stream's owner. Only closed() may be missing in `ops` for
+ * streams that nobody waits for. */
+struct relay_up;
+struct relay_up_ops {
+    void (*head)(struct relay_up *u, unsigned status, const struct link_field *fields, size_t n);
+    void (*data)(struct relay_up *u, bytes in);
+    void (*end)(struct relay_up *u);
+    void (*writable)(struct relay_up *u);
+    void (*closed)(struct relay_up *u, enum link_close why); /* stream is NULL by then */
+};
+struct relay_up {
+    const struct relay_up_ops *ops;
+    struct link_stream *stream; /* NULL: none, or over */
+};
+
+struct relay_workers_settings {
+    const struct config_list *addresses; /* that sock_addr_read() accepts; borrowed */
+    struct tls_context *tls;             /* for tls:// workers; borrowed */
+};
+
+err relay_workers_new(struct relay_workers **out, struct loop *loop,
+                      const struct relay_workers_settings *settings);
+/* Streams have been given up before. NULL is allowed. */
+void relay_workers_free(struct relay_workers *w);
+
+/* Places of workers, for struct relay_want. */
+size_t relay_workers_count(const struct relay_workers *w);
+/* Those that are connected. */
+size_t relay_workers_up(const struct relay_workers *w);
+
+/* Which worker: of a key hint (the x-ohttp-key field), else of a key id; else, with `sticky`, the
+ * same one for the same `near` as long as it is connected; else the one with the fewest streams. */
+struct relay_want {
+    bytes hint; /* empty: not said */
+    int key_id; /* -1: not said */
+    bool sticky;
+    uint64_t near;
+    uint64_t avoid; /* a bit for each place that is not wanted */
+};
+
+/* The connected worker that fits best; a hint or an id that nobody has
+ * published asks for new lists and is no reason to refuse: the worker that gets the request says so
+ * itself. SIZE_MAX: none is connected. */
+size_t relay_workers_choose(struct relay_workers *w, const struct relay_want *want);
+
+/* A stream to the worker at that place. u->ops is set by the caller. Errors of link_submit(). */
+err relay_workers_ask(struct relay_workers *w, size_t place, const struct link_request *request,
+                      struct relay_up *u);

@@ -1,0 +1,104 @@
+#include "tests/unit/gateway/relay_stage.h"
+
+static size_t choose_hint(struct stage *s, const char *hint)
+{
+    const struct relay_want want = { .hint = bytes_str(hint), .key_id = -1 };
+    return relay_workers_choose(s->all, &want);
+}
+
+static size_t choose_id(struct stage *s, int id)
+{
+    const struct relay_want want = { .key_id = id };
+    return relay_workers_choose(s->all, &want);
+}
+
+static void a_hint_or_an_id_finds_the_worker_that_published_it(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_up(&s);
+    CHECK(relay_workers_count(s.all) == STAGE_WORKERS);
+    for (size_t i = 0; i < STAGE_WORKERS; i++) {
+        const struct key_config config = stage_key(&s.workers[i]);
+        char hint[KEY_CONFIG_HINT_LEN + 1];
+        CHECK_OK(key_config_hint(&config, hint));
+        CHECK(choose_hint(&s, hint) == i && choose_id(&s, config.id) == i);
+    }
+    stage_down(&s);
+}
+
+static bool asked_again(struct stage *s)
+{
+    size_t lists = 0;
+    for (size_t i = 0; i < STAGE_WORKERS; i++)
+        lists += s->workers[i].lists;
+    return lists == (size_t)2 * STAGE_WORKERS;
+}
+
+static void a_key_nobody_published_makes_lists_be_read_anew(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_up(&s);
+    s.workers[2].key_id = 77;
+    CHECK(choose_id(&s, 77) < STAGE_WORKERS);
+    CHECK(choose_id(&s, 77) < STAGE_WORKERS); /* does not ask a second time at once */
+    stage_until(&s, asked_again);
+    stage_turns(&s);
+    CHECK(choose_id(&s, 77) == 2 && choose_id(&s, 12) != SIZE_MAX);
+    CHECK(asked_again(&s));
+    stage_down(&s);
+}
+
+static void the_same_is_chosen_for_the_same_connection(void **state)
+{
+    (void)state;
+    struct stage s;
+    bool seen[STAGE_WORKERS] = { false };
+    stage_up(&s);
+    for (uint64_t near = 0; near < 30; near++) {
+        struct relay_want want = { .key_id = -1, .sticky = true, .near = near };
+        size_t place = relay_workers_choose(s.all, &want);
+        CHECK(place < STAGE_WORKERS && place == relay_workers_choose(s.all, &want));
+        seen[place] = true;
+        want.avoid = (uint64_t)1 << place;
+        CHECK(relay_workers_choose(s.all, &want) != place);
+    }
+    CHECK(seen[0] && seen[1] && seen[2]);
+    stage_down(&s);
+}
+
+static bool one_down(struct stage *s)
+{
+    return relay_workers_up(s->all) == STAGE_WORKERS - 1;
+}
+
+static void one_that_is_gone_is_not_chosen_and_found_when_it_is_back(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_up(&s);
+    link_listener_free(s.workers[1].listener);
+    s.workers[1].listener = NULL;
+    stage_until(&s, one_down);
+    CHECK(choose_id(&s, 11) != 1);
+    const struct relay_want none = { .key_id = -1, .avoid = 5 };
+    CHECK(relay_workers_choose(s.all, &none) == SIZE_MAX);
+    stage_listen(&s, 1);
+    stage_until(&s, stage_all_up);
+    stage_turns(&s);
+    CHECK(choose_id(&s, 11) == 1);
+    stage_down(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_hint_or_an_id_finds_the_worker_that_published_it),
+        cmocka_unit_test(a_key_nobody_published_makes_lists_be_read_anew),
+        cmocka_unit_test(the_same_is_chosen_for_the_same_connection),
+        cmocka_unit_test(one_that_is_gone_is_not_chosen_and_found_when_it_is_back),
+    };
+    CHECK_OK(crypto_init());
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
