@@ -123,8 +123,8 @@ def _():
             raise Skip("there is no openssl command") from why
         signer = Signer(f)
         signed = signer.sign(ANY, 1)
-        text = pathlib.Path(__file__).resolve().parent.parent.parent / "PROTOCOL.md"
-        lines = re.search(r"with standard tools.*?\n\n(.*?)\n\n", text.read_text(), re.S)[1]
+        text = (REPO / "PROTOCOL.md").read_text()
+        lines = re.search(r"with standard tools.*?\n\n(.*?)\n\n", text, re.S)[1]
         script = lines.replace("policy.key.pub", f"{signer.file}.pub").replace("policy.signed", str(signed))
 
         def check():
@@ -171,6 +171,67 @@ def _():
     rules = {r["rule"]: r["status"] for r in page["data"][0]["verdict"]["rules"]}
     assert rules == {"operator_keys": "skip", "model_digests": "skip", "worker_names": "skip",
                      "minimum_software": "skip"}, rules
+
+
+REPO = pathlib.Path(__file__).resolve().parent.parent.parent
+DOCUMENT = REPO / "deploy" / "policy.md"
+SCHEMA = REPO / "deploy" / "policy.schema.json"
+
+
+def examples():
+    found = re.findall(r"^```yaml\n(.*?)^```$", DOCUMENT.read_text(), re.M | re.S)
+    assert found, "no example"
+    return [*found, (REPO / "deploy" / "policy.yaml").read_text()]
+
+
+def keys_of(schema):
+    """The names of all settings that the schema knows."""
+    for name, value in schema.get("properties", {}).items():
+        yield name
+        yield from keys_of(value)
+
+
+@test("the policies in the documents are taken, and show every setting of the JSON Schema")
+def _():
+    whole = examples()[0]
+    with folder() as f:
+        policy = f / "policy.yaml"
+        for text in examples():
+            policy.write_text(text)
+            done("policy", "check", policy)
+            done("policy", "explain", policy)
+        for name in keys_of(json.loads(SCHEMA.read_text())):
+            known = re.compile(rf"^([^#\n]*?)\b{name}:", re.M)
+            assert known.search(whole), f"{name} is not in the example"
+            # ...and the program knows each by its name: spelt another way it is refused
+            policy.write_text(known.sub(rf"\1x{name}:", whole, count=1))
+            assert run("policy", "check", policy)[0] == 1, name
+
+
+@test("the policies in the documents fit the JSON Schema, and what does not is not taken either")
+def _():
+    try:
+        import jsonschema
+        import yaml
+    except ImportError as why:
+        raise Skip("jsonschema and yaml are not installed for Python") from why
+    schema = json.loads(SCHEMA.read_text())
+    validator = jsonschema.Draft202012Validator(schema)
+    for text in examples():
+        validator.validate(yaml.safe_load(text))
+    whole = examples()[0]
+    with folder() as f:
+        policy = f / "policy.yaml"
+        for old, new in (("platforms:", "platform:"), ("max_age: 10m", "max_age: 10"),
+                         ("max_vmpl: 0", "max_vmpl: 4"), ("smt: true", "smt: perhaps"),
+                         ("gpus: 8", "gpus: some"), ("[milan, genoa, turin]", "[rome]"),
+                         ("worker_names: [worker-1, worker-2]", "worker_names: []"),
+                         ("sept_ve_disable: required", "sept_ve_disable: never")):
+            assert old in whole, old
+            text = whole.replace(old, new, 1)
+            policy.write_text(text)
+            assert run("policy", "check", policy)[0] == 1, new
+            assert not validator.is_valid(yaml.safe_load(text)), new
 
 
 # ---- measuring ----
