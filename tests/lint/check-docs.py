@@ -50,10 +50,10 @@ def anchor(heading):
 def check_names(root, doc):
     text = doc.read_text()
     for path, place in re.findall(r"\]\(([^:)\s#]*)#?([^:)\s]*)\)", text):
-        if not (root / path).exists():
+        if not (doc.parent / path).exists():
             yield f"{doc.name}: the link to {path} leads nowhere"
         elif place:
-            there = (root / path).read_text() if path else text
+            there = (doc.parent / path).read_text() if path else text
             if place not in map(anchor, re.findall(r"^#+ (.*)", there, re.M)):
                 yield f"{doc.name}: the link to #{place} leads nowhere"
     for name in re.findall(r"`((?:[\w.-]+/)*[\w-]+\.(?:c|h|py))`", text):
@@ -64,7 +64,9 @@ def check_names(root, doc):
 
 def main(root):
     faults = [*check_tree(root), *check_settings(root)]
-    for doc in root.glob("*.md"):
+    for doc in (*root.glob("*.md"), *(root / f / "README.md" for f in FOLDERS)):
+        if not doc.exists():
+            continue
         faults += check_names(root, doc)
     for fault in sorted(set(faults)):
         print(fault)

@@ -24,4 +24,6 @@ planting.prove("check-docs.py", [
     (*with_("README.md", "](SECURITY.md)", "](PLANTED.md)"), "the link to PLANTED.md leads nowhere"),
     (*with_("README.md", "](#what", "](#planted-what"), "#planted-what-is-protected-and-what-is-not"),
     (*with_("THREAT-MODEL.md", "test_binding.c`", "test_planted.c`"), "test_planted.c"),
+    (*with_("attest/README.md", "`attest/verify.h`", "`attest/planted.h`"),
+     "README.md: there is no attest/planted.h"),
 ], together=False)

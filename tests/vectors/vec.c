@@ -67,6 +67,11 @@ void vec_skip(struct vec *v, const char *why)
     let_go(v);
 }
 
+void vec_choice(const struct vec *v, bool accepted, const char *why)
+{
+    (void)printf("CHOICE %s: %s\n", v->name, accepted ? "accept" : why);
+}
+
 void vec_ok(struct vec *v, err e, const char *what)
 {
     if (e.code != ERR_OK)

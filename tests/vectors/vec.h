@@ -2,8 +2,8 @@
  * tests/vectors/vec.h - what the programs that run published vectors in JSON have in common.
  *
  * `vec_<set> FOLDER` runs every *.json of the folder, by what is in it and not by its name. It
- * prints a line `FAIL name: why` for each failure, a line `SKIP name: why` for what is not offered,
- * and at the end `N passed, N failed, N skipped`. Exit status: 0, 1 when a case failed or there was
+ * prints a line `FAIL name: why` for each failure, a line `SKIP name: why` for what is not offered, a
+ * line `CHOICE file: name: outcome` for what is the implementation's to define, and at the end `N passed, N failed, N skipped`. Exit status: 0, 1 when a case failed or there was
  * none, 77 when the folder is missing.
  */
 #pragma once
@@ -27,6 +27,9 @@ void vec_begin(struct vec *v, const char *format, ...) PRINTF_LIKE(2, 3);
 void vec_fail(struct vec *v, const char *format, ...) PRINTF_LIKE(2, 3);
 void vec_end(struct vec *v);
 void vec_skip(struct vec *v, const char *why);
+
+/* What came of a case that the vectors leave open: held to attest/README.md by choices.py. */
+void vec_choice(const struct vec *v, bool accepted, const char *why);
 
 /* Checks inside a case. The same is said again only in the failure's text. */
 void vec_ok(struct vec *v, err e, const char *what);
