@@ -53,7 +53,7 @@ enum collateral_service {
 
 #define COLLATERAL_INTEL_BASE "https://api.trustedservices.intel.com"
 #define COLLATERAL_AMD_BASE "https://kdsintf.amd.com"
-#define COLLATERAL_NVIDIA_OCSP_BASE "http://ocsp.ndis.nvidia.com" /* its answers are signed */
+#define COLLATERAL_NVIDIA_OCSP_BASE "https://ocsp.ndis.nvidia.com"
 #define COLLATERAL_NVIDIA_RIM_BASE "https://rim.attestation.nvidia.com"
 
 enum {
