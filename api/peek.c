@@ -48,12 +48,24 @@ static bool take_options(struct scan *s, struct peek *out, struct findings *f)
     return t == SCAN_OBJECT_END;
 }
 
+/* Only a hint for routing: whoever keeps it will say what is wrong with it. */
+static void take_previous(struct scan *s, enum scan_token t, struct peek *out)
+{
+    out->previous_len = 0;
+    if (t == SCAN_STRING &&
+        !scan_text_copy(s, out->previous, sizeof out->previous, &out->previous_len))
+        out->previous_len = 0;
+}
+
 static bool take_member(struct scan *s, struct peek *out, struct findings *f)
 {
     bool model = scan_text_is(s, BYTES_LIT("model"));
     bool stream = scan_text_is(s, BYTES_LIT("stream"));
     bool options = scan_text_is(s, BYTES_LIT("stream_options"));
+    bool previous = scan_text_is(s, BYTES_LIT("previous_response_id"));
     enum scan_token t = scan_next(s);
+    if (previous)
+        take_previous(s, t, out);
     if (model)
         take_model(s, t, out, f);
     if (stream) {

@@ -44,9 +44,16 @@ struct peek {
     bool include_usage;
     size_t model_len;
     uint8_t model[PEEK_MODEL_MAX];
+    size_t previous_len; /* previous_response_id; 0: none, or over PEEK_ID_MAX */
+    uint8_t previous[PEEK_ID_MAX];
 };
 
 void peek_request(bytes body, struct peek *out);
+
+static inline bytes peek_previous(const struct peek *p)
+{
+    return bytes_of(p->previous, p->previous_len);
+}
 
 static inline bytes peek_model(const struct peek *p)
 {

@@ -7,6 +7,7 @@
 #include "api/responses_item.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/text.h"
 
 void responses_reply_init(struct responses_reply *r,
                           const struct responses_reply_settings *settings)
@@ -117,11 +118,41 @@ static err say_object(struct responses_reply *r, const char *name)
 err responses_reply_start(struct responses_reply *r)
 {
     TRY(say_object(r, "response.created"));
-    if (r->settings.background) {
-        TRY(say_object(r, "response.queued"));
-        r->status = RESPONSES_IN_PROGRESS;
-    }
+    return say_object(r, r->settings.background ? "response.queued" : "response.in_progress");
+}
+
+err responses_reply_begin(struct responses_reply *r)
+{
+    if (r->status != RESPONSES_QUEUED)
+        return OK;
+    r->status = RESPONSES_IN_PROGRESS;
     return say_object(r, "response.in_progress");
+}
+
+/* The number stands where responses_event_begin() puts it: in front of anything that was said. */
+static bool is_behind(bytes event, uint64_t number)
+{
+    static const char key[] = "\"sequence_number\":";
+    uint64_t own = 0;
+    size_t at = text_find(event, bytes_str(key));
+    if (at == event.len)
+        return true;
+    bytes digits = bytes_slice(event, at + sizeof key - 1, event.len);
+    digits.len = text_find(digits, BYTES_LIT(","));
+    return !text_u64(digits, &own) || own > number;
+}
+
+size_t responses_reply_skip(bytes events, uint64_t number)
+{
+    size_t at = 0;
+    while (at < events.len) {
+        bytes rest = bytes_slice(events, at, events.len);
+        size_t end = text_find(rest, BYTES_LIT("\n\n"));
+        if (end == rest.len || is_behind(bytes_slice(rest, 0, end), number))
+            break;
+        at += end + 2;
+    }
+    return at;
 }
 
 /* ---- items ---- */

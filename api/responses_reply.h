@@ -94,8 +94,9 @@ void responses_reply_init(struct responses_reply *r,
                           const struct responses_reply_settings *settings);
 void responses_reply_clear(struct responses_reply *r);
 
-/* The first events. With background, the answer is queued first. */
+/* The first events. With background, the answer is queued until its making begins. */
 err responses_reply_start(struct responses_reply *r);
+err responses_reply_begin(struct responses_reply *r);
 
 /* The model speaks. Empty text says nothing. ERR_LIMIT when it says more than is held, ERR_MALFORMED
  * for a call that cannot be one. */
@@ -128,6 +129,10 @@ err responses_reply_cancel(struct responses_reply *r, int64_t now);
 
 /* Appends the object as it is now. */
 err responses_reply_write(const struct responses_reply *r, struct buf *out);
+
+/* Bytes of the whole events that come up to and with that number; all of them when none is behind
+ * it. The [DONE] has no number and is behind every one. */
+size_t responses_reply_skip(bytes events, uint64_t number);
 
 /* Appends the output items that are complete, JSON with commas between them. */
 err responses_reply_output(const struct responses_reply *r, struct buf *out);

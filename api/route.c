@@ -15,6 +15,7 @@ enum {
 };
 
 #define ALLOW_READING "GET, HEAD"
+#define ALLOW_RESPONSE "GET, HEAD, DELETE, POST"
 #define ALLOW_ANY "GET, HEAD, POST, PUT, PATCH, DELETE"
 
 struct row {
@@ -33,6 +34,9 @@ static const struct row rows[] = {
     { ROUTE_COMPLETIONS, POST, "POST", "/v1/completions", WORD_INIT("completions") },
     { ROUTE_EMBEDDINGS, POST, "POST", "/v1/embeddings", WORD_INIT("embeddings") },
     { ROUTE_RESPONSES, POST, "POST", "/v1/responses", WORD_INIT("responses") },
+    { ROUTE_RESPONSE, READING, ALLOW_RESPONSE, "/v1/responses/*", WORD_INIT("response") },
+    { ROUTE_RESPONSE, DELETE, ALLOW_RESPONSE, "/v1/responses/*", WORD_INIT("response") },
+    { ROUTE_RESPONSE, POST, ALLOW_RESPONSE, "/v1/responses/*", WORD_INIT("response") },
     { ROUTE_MODELS, READING, ALLOW_READING, "/v1/models", WORD_INIT("models") },
     { ROUTE_MODEL, READING, "GET, HEAD, DELETE", "/v1/models/*", WORD_INIT("model") },
     /* Of models that were made by a key's owner. */
@@ -182,7 +186,9 @@ static bool settle(const struct row *row, unsigned method, bytes id, struct rout
     out->word = row->word;
     out->allow = row->allow;
     out->path = has_one_path(row) ? row->path : NULL;
-    out->id = row->kind == ROUTE_MODEL || row->kind == ROUTE_RECEIPT ? id : (bytes){ 0 };
+    bool named =
+        row->kind == ROUTE_MODEL || row->kind == ROUTE_RECEIPT || row->kind == ROUTE_RESPONSE;
+    out->id = named ? id : (bytes){ 0 };
     return found;
 }
 
@@ -274,6 +280,7 @@ bool route_is_sealed(enum route_kind kind)
     case ROUTE_COMPLETIONS:
     case ROUTE_EMBEDDINGS:
     case ROUTE_RESPONSES:
+    case ROUTE_RESPONSE:
     case ROUTE_MODELS:
     case ROUTE_MODEL:
     case ROUTE_PASS:

@@ -28,6 +28,7 @@ enum route_kind {
     ROUTE_COMPLETIONS,      /* POST /v1/completions */
     ROUTE_EMBEDDINGS,       /* POST /v1/embeddings */
     ROUTE_RESPONSES,        /* POST /v1/responses */
+    ROUTE_RESPONSE,         /* GET, DELETE, POST /v1/responses/{id}... */
     ROUTE_MODELS,           /* GET /v1/models */
     ROUTE_MODEL,            /* GET /v1/models/{id}; ids may contain slashes */
     ROUTE_RECEIPT,          /* GET /v1/receipts/{id} */

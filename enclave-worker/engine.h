@@ -39,6 +39,8 @@ struct engine_request {
     size_t fields_n; /* at most ENGINE_FIELDS_MAX, else ERR_LIMIT */
     bytes body;      /* borrowed until end() or cancel() */
     bytes model;     /* that the body asks for, unescaped; empty where it names none */
+    bytes owner;     /* a digest of the credentials that it came with, for those who keep something;
+                        empty: none came */
     bytes caller;    /* whose key it came with: not for the engine's eyes; empty: nobody's */
 };
 

@@ -358,6 +358,7 @@ static err answer(struct call *c, const struct engine_request *request)
         return answer_model(c, route.id);
     case ROUTE_NONE:
     case ROUTE_RESPONSES:
+    case ROUTE_RESPONSE:
     case ROUTE_RECEIPT:
     case ROUTE_ATTESTATION:
     case ROUTE_EVIDENCE:

@@ -1,57 +1,40 @@
 /*
- * A call of ours is in one of three ways: an answer of our own (SAID), the inner engine's answer
- * handed on while it is not known whether there is one (PROBING), or a work (BRIDGED). In SAID and
- * BRIDGED everything is handed out from tasks of the loop.
+ * A call of ours hands out the inner engine's answer while it is not known whether there is one (its
+ * `inner` is set then); or what a job makes; or an answer of our own.
  */
 #include "enclave-worker/engine_responses.h"
 
 #include <stdio.h>
 
-#include "api/error.h"
 #include "api/route.h"
-#include "base/clock.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "crypto/secret.h"
-#include "enclave-worker/responses_work.h"
+#include "enclave-worker/responses_followup.h"
 #include "wire/names.h"
 
-enum { ID_RANDOM_LEN = 24 };
-
-enum way { SAID = 0, PROBING, BRIDGED };
+enum { ID_RANDOM_LEN = 20 };
 
 struct call {
-    struct engine_call base;
-    const struct engine_events *events;
-    void *owner;
-    struct call *next;
-    struct call **prev;
-    enum way way;
-
-    bool busy; /* inside a callback */
-    bool dead; /* cancelled in there */
-    bool paused;
-    bool begun; /* the head was told */
-    bool done;  /* `out` is the last of it */
-    err why;
-    unsigned status;
-    struct error_field fields[ERROR_FIELDS_MAX];
-    size_t fields_n;
-    struct buf out; /* not yet told */
-    struct loop_task work_on;
-
-    struct engine_call *inner; /* PROBING */
-    struct kept request;       /* its fields, while it may have to be asked again */
+    struct handout h;
+    struct responses_follower follower;
+    struct engine_call *inner;
+    struct loop_task again; /* ask for a chat completion instead */
+    struct kept request;    /* its fields */
     bytes body;
-    struct responses_work work;
-    bool working;
+    uint8_t owner[STORE_OWNER_LEN];
+    struct call *next, **prev;
 };
 
 struct engine_responses {
     struct engine base;
     struct loop *loop;
     struct engine *inner;
-    struct engine_responses_settings settings;
+    enum responses_mode mode;
+    bool refuse_tools;
+    bool chat_known; /* the inner engine has answered a chat completion */
+    struct responses_jobs *jobs;
     struct call *calls;
 };
 
@@ -62,250 +45,56 @@ static struct engine_responses *engine_of(struct engine *e)
 
 static struct call *call_of(struct engine_call *c)
 {
-    return CONTAINER_OF(c, struct call, base);
+    return CONTAINER_OF(c, struct call, h.base);
 }
 
 static struct engine_responses *front_of(const struct call *c)
 {
-    return engine_of(c->base.engine);
+    return engine_of(c->h.base.engine);
 }
 
-static void release(struct call *c)
+static void release(struct handout *h)
 {
+    struct call *c = CONTAINER_OF(h, struct call, h);
     engine_cancel(c->inner);
-    if (c->working)
-        work_clear(&c->work);
-    loop_defer_cancel(&c->work_on);
+    responses_job_leave(&c->follower);
+    loop_defer_cancel(&c->again);
+    handout_clear(&c->h);
     *c->prev = c->next;
     if (c->next != NULL)
         c->next->prev = c->prev;
     kept_clear(&c->request);
-    buf_clear(&c->out);
     mem_free(c);
 }
 
-/* ---- handing out ---- */
-
-/* True while the call lives and its owner takes more. */
-static bool leave_callback(struct call *c)
-{
-    c->busy = false;
-    if (!c->dead)
-        return !c->paused;
-    release(c);
-    return false;
-}
-
-static bool passes(const struct bhttp_field *f)
-{
-    return !bytes_starts(f->name, BYTES_LIT("content-"));
-}
-
 /* The engine's own fields go with a bridged answer, but for those about its content. */
-static size_t gather_fields(const struct call *c, struct engine_field *out)
+static size_t add_fields(const struct handout *h, struct engine_field *fields, size_t n)
 {
-    size_t n = 0;
-    bool refused = c->working && c->work.state == WORK_REFUSED;
-    for (size_t i = 0; i < c->fields_n; i++)
-        out[n++] =
-            (struct engine_field){ bytes_str(c->fields[i].name), bytes_str(c->fields[i].value) };
-    if (!c->working)
+    const struct call *c = CONTAINER_OF(h, struct call, h);
+    if (c->follower.job == NULL)
         return n;
-    for (size_t i = 0; i < c->work.head.head.fields_n && n < ENGINE_FIELDS_MAX - 1; i++) {
-        const struct bhttp_field *f = &c->work.head.head.fields[i];
-        if (refused || passes(f))
-            out[n++] = (struct engine_field){ f->name, f->value };
+    const struct responses_work *w = responses_job_work(c->follower.job);
+    for (size_t i = 0; i < w->head.head.fields_n && n < ENGINE_FIELDS_MAX - 1; i++) {
+        const struct bhttp_field *f = &w->head.head.fields[i];
+        if (w->state == WORK_REFUSED || !bytes_starts(f->name, BYTES_LIT("content-")))
+            fields[n++] = (struct engine_field){ f->name, f->value };
     }
-    bytes left_out = buf_view(&c->work.ask.tools.left_out);
+    bytes left_out = buf_view(&w->ask.tools.left_out);
     if (left_out.len > 0)
-        out[n++] = (struct engine_field){ BYTES_LIT(FIELD_TOOLS_LEFT_OUT), left_out };
+        fields[n++] = (struct engine_field){ BYTES_LIT(FIELD_TOOLS_LEFT_OUT), left_out };
     return n;
-}
-
-static bool tell_head(struct call *c)
-{
-    struct engine_field fields[ENGINE_FIELDS_MAX];
-    size_t n = gather_fields(c, fields);
-    c->begun = true;
-    c->busy = true;
-    c->events->head(c->owner, c->status, fields, n, c->done ? (int64_t)c->out.len : -1);
-    return leave_callback(c);
-}
-
-static bool tell_body(struct call *c)
-{
-    struct buf piece = c->out;
-    c->out = BUF(RESPONSES_OUT_MAX);
-    c->busy = true;
-    c->events->body(c->owner, buf_view(&piece));
-    buf_clear(&piece);
-    return leave_callback(c);
-}
-
-static void tell_end(struct call *c)
-{
-    const struct engine_events *events = c->events;
-    void *owner = c->owner;
-    err why = c->why;
-    release(c);
-    events->end(owner, why);
-}
-
-/* Hands out what there is, as far as the owner takes it. */
-static void go_on(struct call *c)
-{
-    if (c->paused)
-        return;
-    if (c->status != 0 && !c->begun && !tell_head(c))
-        return;
-    if (c->out.len > 0 && !tell_body(c))
-        return;
-    if (c->done)
-        tell_end(c);
-}
-
-static void on_go_on(struct loop_task *t)
-{
-    go_on(CONTAINER_OF(t, struct call, work_on));
-}
-
-static void go_on_later(struct call *c)
-{
-    loop_defer(front_of(c)->loop, &c->work_on, on_go_on);
-}
-
-/* ---- answers of our own ---- */
-
-static void set_type(struct call *c, const char *type)
-{
-    c->fields_n = 1;
-    c->fields[0].name = FIELD_CONTENT_TYPE;
-    (void)snprintf(c->fields[0].value, sizeof c->fields[0].value, "%s", type);
-}
-
-static err say_error(struct call *c, const struct api_error *error)
-{
-    c->way = SAID;
-    c->done = true;
-    c->status = error_status(error->cause);
-    c->fields_n = error_fields(error, c->fields);
-    TRY(error_write_body(&c->out, error));
-    go_on_later(c);
-    return OK;
 }
 
 /* ---- the bridge ---- */
 
-static void end_with(struct call *c, err why)
-{
-    c->done = true;
-    c->why = why;
-    go_on(c);
-}
-
-/* The whole answer at once. */
-static err take_object(struct call *c)
-{
-    c->status = 200;
-    c->done = true;
-    set_type(c, MEDIA_JSON);
-    return responses_reply_write(&c->work.reply, &c->out);
-}
-
-/* What has come since the last time. */
-static err take_events(struct call *c)
-{
-    struct buf *events = &c->work.reply.out;
-    c->status = 200;
-    c->done = c->work.state == WORK_OVER;
-    set_type(c, MEDIA_SSE "; charset=utf-8");
-    if (c->out.len == 0) {
-        buf_clear(&c->out);
-        c->out = *events;
-        *events = BUF(RESPONSES_OUT_MAX);
-        return OK;
-    }
-    TRY(buf_add(&c->out, buf_view(events)));
-    buf_truncate(events, 0);
-    return OK;
-}
-
-static err take_refusal(struct call *c)
-{
-    c->status = c->work.status;
-    c->done = true;
-    return buf_add(&c->out, buf_view(&c->work.body));
-}
-
-/* A failure before anything was told has a status of its own. */
-static err take_failure(struct call *c)
-{
-    const struct responses_reply *r = &c->work.reply;
-    const struct api_error error = { .cause = ERROR_UPSTREAM_MALFORMED };
-    if (r->status != RESPONSES_FAILED || c->work.ask.background)
-        return take_object(c);
-    c->fields_n = error_fields(&error, c->fields);
-    c->status = error_status(error.cause);
-    c->done = true;
-    return error_write_body(&c->out, &error);
-}
-
-/* Before the engine had begun, the owner says why; afterwards it must not look as if it had not. */
-static void take_break(struct call *c)
-{
-    err why = c->work.why;
-    const struct api_error error = { .cause = error_from(why, true) };
-    if (why.code == ERR_OK)
-        why = err_raise(ERR_CLOSED, __FILE__, __func__, __LINE__);
-    if (c->begun || c->work.status == 0 || say_error(c, &error).code != ERR_OK)
-        end_with(c, why);
-}
-
-/* The engine knows chat completions, whatever it thinks of this one. */
-static void learn(struct call *c)
-{
-    struct engine_responses *e = front_of(c);
-    unsigned status = c->work.status;
-    if (status != 0 && status != 404 && status != 405 && status != 501 &&
-        e->settings.mode == RESPONSES_AUTO)
-        e->settings.mode = RESPONSES_BRIDGE;
-}
-
-static void on_work(void *owner, struct responses_work *w)
-{
-    struct call *c = owner;
-    err e = OK;
-    learn(c);
-    switch (w->state) {
-    case WORK_ASKED:
-        return;
-    case WORK_RUNNING:
-        if (w->ask.stream)
-            e = take_events(c);
-        break;
-    case WORK_OVER:
-        e = w->ask.stream ? take_events(c) : take_failure(c);
-        break;
-    case WORK_REFUSED:
-        e = take_refusal(c);
-        break;
-    case WORK_BROKEN:
-        take_break(c);
-        return;
-    }
-    if (e.code != ERR_OK)
-        end_with(c, e);
-    else
-        go_on(c);
-}
-
-static err name_answer(char id[static RESPONSES_ID_MAX + 1])
+/* resp_, the worker's tag, randomness. */
+static err name_answer(const struct engine_responses *e, char id[static RESPONSES_ID_MAX + 1])
 {
     uint8_t random[ID_RANDOM_LEN];
     BUF_AUTO text = BUF(2 * sizeof random);
     TRY(crypto_random(random, sizeof random));
     TRY(text_hex_encode(&text, BYTES_ARRAY(random)));
-    (void)snprintf(id, RESPONSES_ID_MAX + 1, "resp_%s", buf_str(&text));
+    (void)snprintf(id, RESPONSES_ID_MAX + 1, "resp_%s%s", e->jobs->tag, buf_str(&text));
     return OK;
 }
 
@@ -318,20 +107,72 @@ static size_t fields_of(const struct kept *request, struct engine_field *out)
     return n;
 }
 
-static err start_work(struct call *c, struct responses_ask *ask, struct buf *chat)
+static err start_job(struct call *c, struct responses_ask *ask, struct buf *chat, bytes context)
 {
-    char id[RESPONSES_ID_MAX + 1];
     struct engine_field fields[ENGINE_FIELDS_MAX];
-    TRY(name_answer(id));
-    const struct work_settings settings = { .loop = front_of(c)->loop,
-                                            .engine = front_of(c)->inner,
-                                            .fields = fields,
-                                            .fields_n = fields_of(&c->request, fields),
-                                            .id = id,
-                                            .created_at = clock_wall_s() };
-    c->way = BRIDGED;
-    c->working = true;
-    return work_start(&c->work, &settings, ask, chat, on_work, c);
+    struct responses_job *job;
+    struct engine_responses *e = front_of(c);
+    struct job_settings settings = { .engine = e->inner,
+                                     .chat_known = &e->chat_known,
+                                     .fields = fields };
+    settings.fields_n = fields_of(&c->request, fields);
+    memcpy(settings.owner, c->owner, sizeof settings.owner);
+    TRY(name_answer(e, settings.id));
+    c->follower.events = ask->stream;
+    /* Nobody waits for what is made in the background and is no stream: what there is is said. */
+    bool waits = ask->stream || !ask->background;
+    TRY(responses_job_start(e->jobs, &settings, ask, chat, context, waits ? &c->follower : NULL,
+                            &job));
+    if (waits)
+        return OK;
+    TRY(responses_reply_write(&responses_job_work(job)->reply, &c->h.out));
+    handout_whole(&c->h, MEDIA_JSON);
+    return OK;
+}
+
+/* The items that come before, as they are kept and as they are read. */
+struct past {
+    struct store_found found;
+    struct json *items;
+};
+
+static err find_past(const struct call *c, const struct responses_ask *ask, struct past *out,
+                     struct responses_fault *fault)
+{
+    const struct responses_jobs *jobs = front_of(c)->jobs;
+    BUF_AUTO array = BUF(RESPONSES_OUT_MAX);
+    if (ask->previous.len == 0)
+        return OK;
+    err e = { ERR_NOT_FOUND };
+    if (jobs->store != NULL)
+        e = responses_store_get(jobs->store, ask->previous, c->owner, loop_now_ms(jobs->loop),
+                                &out->found);
+    if (e.code == ERR_NOT_FOUND)
+        return responses_blame_word(fault, ERROR_NO_PREVIOUS, ask->previous,
+                                    "previous_response_id");
+    TRY(e);
+    TRY(buf_add_u8(&array, '['));
+    TRY(buf_add(&array, out->found.parts[STORE_CONTEXT]));
+    TRY(buf_add_u8(&array, ']'));
+    return json_read(&out->items, buf_view(&array), JSON_DEPTH_MAX);
+}
+
+static err ask_for_chat(struct call *c, struct responses_ask *ask, struct responses_fault *fault)
+{
+    struct past past = { 0 };
+    BUF_AUTO chat = BUF(RESPONSES_CHAT_MAX);
+    err e = find_past(c, ask, &past, fault);
+    if (e.code == ERR_OK)
+        e = responses_ask_write(ask, past.items, &chat, fault);
+    if (e.code != ERR_OK) {
+        const struct api_error error = responses_error(fault, e);
+        e = handout_error(&c->h, &error);
+    } else {
+        e = start_job(c, ask, &chat, past.found.parts[STORE_CONTEXT]);
+    }
+    json_free(past.items);
+    buf_clear(&past.found.plain);
+    return e;
 }
 
 /* Reads the request and asks for a chat completion instead, or says what is wrong with it. */
@@ -339,19 +180,16 @@ static err bridge(struct call *c)
 {
     struct responses_ask ask = { 0 };
     struct responses_fault fault = { 0 };
-    BUF_AUTO chat = BUF(RESPONSES_CHAT_MAX);
-    const struct responses_ask_settings settings = { .refuse_tools =
-                                                         front_of(c)->settings.refuse_tools };
+    const struct responses_ask_settings settings = {
+        .stores = front_of(c)->jobs->store != NULL,
+        .refuse_tools = front_of(c)->refuse_tools,
+    };
     err e = responses_ask_read(&ask, c->body, &settings, &fault);
-    if (e.code == ERR_OK && ask.previous.len > 0)
-        e = responses_blame_word(&fault, ERROR_NO_PREVIOUS, ask.previous, "previous_response_id");
-    if (e.code == ERR_OK)
-        e = responses_ask_write(&ask, NULL, &chat, &fault);
     if (e.code == ERR_OK) {
-        e = start_work(c, &ask, &chat);
+        e = ask_for_chat(c, &ask, &fault);
     } else {
         const struct api_error error = responses_error(&fault, e);
-        e = say_error(c, &error);
+        e = handout_error(&c->h, &error);
     }
     responses_ask_clear(&ask);
     return e;
@@ -359,12 +197,12 @@ static err bridge(struct call *c)
 
 /* ---- probing ---- */
 
-static void on_bridge(struct loop_task *t)
+static void on_again(struct loop_task *t)
 {
-    struct call *c = CONTAINER_OF(t, struct call, work_on);
+    struct call *c = CONTAINER_OF(t, struct call, again);
     err e = bridge(c);
     if (e.code != ERR_OK)
-        end_with(c, e);
+        handout_end(&c->h, e);
 }
 
 static void on_probe_head(void *owner, unsigned status, const struct engine_field *fields, size_t n,
@@ -375,43 +213,39 @@ static void on_probe_head(void *owner, unsigned status, const struct engine_fiel
     if (status == 404 || status == 405 || status == 501) {
         engine_cancel(c->inner);
         c->inner = NULL;
-        loop_defer(e->loop, &c->work_on, on_bridge);
+        loop_defer(e->loop, &c->again, on_again);
         return;
     }
-    if (status >= 200 && status < 300 && e->settings.mode == RESPONSES_AUTO)
-        e->settings.mode = RESPONSES_NATIVE;
-    c->busy = true;
-    c->events->head(c->owner, status, fields, n, content_length);
-    (void)leave_callback(c);
+    if (status >= 200 && status < 300 && e->mode == RESPONSES_AUTO)
+        e->mode = RESPONSES_NATIVE;
+    handout_enter(&c->h);
+    c->h.events->head(c->h.owner, status, fields, n, content_length);
+    (void)handout_leave(&c->h);
 }
 
 static void on_probe_body(void *owner, bytes piece)
 {
     struct call *c = owner;
-    c->busy = true;
-    c->events->body(c->owner, piece);
-    (void)leave_callback(c);
+    handout_enter(&c->h);
+    c->h.events->body(c->h.owner, piece);
+    (void)handout_leave(&c->h);
 }
 
 static void on_probe_end(void *owner, err why)
 {
     struct call *c = owner;
+    const struct engine_events *events = c->h.events;
+    void *owner_of = c->h.owner;
     c->inner = NULL;
-    c->why = why;
-    tell_end(c);
+    release(&c->h);
+    events->end(owner_of, why);
 }
 
 static const struct engine_events PROBE_EVENTS = { .head = on_probe_head,
                                                    .body = on_probe_body,
                                                    .end = on_probe_end };
 
-static err probe(struct call *c, const struct engine_request *request)
-{
-    c->way = PROBING;
-    return engine_start(front_of(c)->inner, request, &PROBE_EVENTS, c, &c->inner);
-}
-
-/* ---- the engine's operations ---- */
+/* ---- starting ---- */
 
 static err keep_request(struct call *c, const struct engine_request *request)
 {
@@ -424,35 +258,48 @@ static err keep_request(struct call *c, const struct engine_request *request)
         fields[head.fields_n] = (struct bhttp_field){ request->fields[head.fields_n].name,
                                                       request->fields[head.fields_n].value };
     c->body = request->body;
+    if (request->owner.len == sizeof c->owner)
+        memcpy(c->owner, request->owner.at, sizeof c->owner);
     return kept_head(&c->request, &head);
 }
 
-static err begin(struct call *c, const struct engine_request *request)
+static err begin_answer(struct call *c, const struct engine_request *request)
 {
-    TRY(keep_request(c, request));
-    return front_of(c)->settings.mode == RESPONSES_BRIDGE ? bridge(c) : probe(c, request);
+    const struct engine_responses *e = front_of(c);
+    return e->mode == RESPONSES_BRIDGE
+               ? bridge(c)
+               : engine_start(e->inner, request, &PROBE_EVENTS, c, &c->inner);
+}
+
+static err begin_followup(struct call *c, const struct engine_request *request)
+{
+    struct followup f = { .method = request->method, .target = request->path };
+    memcpy(f.owner, c->owner, sizeof f.owner);
+    return followup_answer(front_of(c)->jobs, &f, &c->follower);
 }
 
 static err start_call(struct engine_responses *e, const struct engine_request *request,
-                      const struct engine_events *events, void *owner, struct engine_call **out)
+                      const struct engine_events *events, void *owner, struct engine_call **out,
+                      err (*begin)(struct call *c, const struct engine_request *request))
 {
     struct call *c;
     TRY(mem_new(&c));
-    c->base.engine = &e->base;
-    c->events = events;
-    c->owner = owner;
-    c->out = BUF(RESPONSES_OUT_MAX);
+    handout_init(&c->h, &e->base, e->loop, events, owner, release);
+    c->h.add_fields = add_fields;
+    c->follower.to = &c->h;
     c->next = e->calls;
     c->prev = &e->calls;
     if (c->next != NULL)
         c->next->prev = &c->next;
     e->calls = c;
-    err why = begin(c, request);
+    err why = keep_request(c, request);
+    if (why.code == ERR_OK)
+        why = begin(c, request);
     if (why.code != ERR_OK) {
-        release(c);
+        release(&c->h);
         return why;
     }
-    *out = &c->base;
+    *out = &c->h.base;
     return OK;
 }
 
@@ -462,46 +309,43 @@ static err start(struct engine *base, const struct engine_request *request,
     struct engine_responses *e = engine_of(base);
     struct route_match route;
     route_find(request->method, request->path, &route);
-    if (route.kind == ROUTE_RESPONSES && route.verdict == ROUTE_FOUND &&
-        e->settings.mode != RESPONSES_NATIVE)
-        return start_call(e, request, events, owner, out);
+    bool found = route.verdict == ROUTE_FOUND;
+    if (e->mode == RESPONSES_AUTO && e->chat_known)
+        e->mode = RESPONSES_BRIDGE;
+    if (found && route.kind == ROUTE_RESPONSES && e->mode != RESPONSES_NATIVE)
+        return start_call(e, request, events, owner, out, begin_answer);
+    if (found && route.kind == ROUTE_RESPONSE &&
+        (e->mode == RESPONSES_BRIDGE || responses_jobs_named(e->jobs, route.id)))
+        return start_call(e, request, events, owner, out, begin_followup);
     return engine_start(e->inner, request, events, owner, out);
 }
+
+/* ---- the engine's other operations ---- */
 
 static void pause_call(struct engine_call *base)
 {
     struct call *c = call_of(base);
-    c->paused = true;
+    handout_pause(&c->h);
+    responses_job_pause(&c->follower, true);
     if (c->inner != NULL)
         engine_pause(c->inner);
-    if (c->working)
-        work_pause(&c->work, true);
 }
 
 static void resume_call(struct engine_call *base)
 {
     struct call *c = call_of(base);
-    if (!c->paused)
-        return;
-    c->paused = false;
+    handout_resume(&c->h);
+    responses_job_pause(&c->follower, false);
     if (c->inner != NULL)
         engine_resume(c->inner);
-    if (c->working)
-        work_pause(&c->work, false);
-    if (c->way != PROBING)
-        go_on_later(c);
 }
 
 static void cancel_call(struct engine_call *base)
 {
     struct call *c = call_of(base);
-    if (!c->busy) {
-        release(c);
-        return;
-    }
-    c->dead = true;
     engine_cancel(c->inner);
     c->inner = NULL;
+    handout_cancel(&c->h);
 }
 
 static bytes describe(struct engine *base)
@@ -513,7 +357,8 @@ static void free_engine(struct engine *base)
 {
     struct engine_responses *e = engine_of(base);
     while (e->calls != NULL)
-        release(e->calls);
+        release(&e->calls->h);
+    responses_jobs_end(e->jobs, e->inner);
     engine_free(e->inner);
     mem_free(e);
 }
@@ -536,7 +381,9 @@ err engine_responses_new(struct engine **out, struct loop *loop, struct engine *
     e->base.ops = &OPS;
     e->loop = loop;
     e->inner = inner;
-    e->settings = *settings;
+    e->mode = settings->mode;
+    e->refuse_tools = settings->refuse_tools;
+    e->jobs = settings->jobs;
     *out = &e->base;
     return OK;
 }

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/harden.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "crypto/hash.h"
 #include "crypto/init.h"
 #include "crypto/tls.h"
@@ -17,8 +18,9 @@
 #include "enclave-worker/engine_plain.h"
 #include "enclave-worker/engine_responses.h"
 #include "enclave-worker/engine_route.h"
-#include "enclave-worker/secrets.h"
 #include "enclave-worker/gpu.h"
+#include "enclave-worker/responses_job.h"
+#include "enclave-worker/secrets.h"
 #include "enclave-worker/tee.h"
 #include "enclave-worker/worker.h"
 #include "wire/names.h"
@@ -34,6 +36,7 @@ struct program {
     struct buf manifest_file;
     struct tls_context *tls;
     struct gpu *gpu;
+    struct responses_jobs *responses;
     struct link_listener *listeners[WORKER_LISTENERS_MAX];
     size_t listeners_n;
     struct loop_timer drain;
@@ -64,6 +67,7 @@ static err open_engine(struct program *p, const struct engines_entry *at, struct
     const struct engine_responses_settings responses = {
         .mode = (enum responses_mode)s->responses,
         .refuse_tools = s->responses_tools != 0,
+        .jobs = p->responses,
     };
     struct engine *inner = NULL;
     err e = strcmp(at->url, "demo") == 0 ? engine_demo_new(&inner, p->worker.loop, &demo)
@@ -78,6 +82,18 @@ static err open_engine(struct program *p, const struct engines_entry *at, struct
     if (e.code != ERR_OK)
         engine_free(inner);
     return e;
+}
+
+/* The identity's first digits lead follow-ups back to the worker that keeps what they are about. */
+static err open_responses(struct program *p)
+{
+    const uint8_t *identity = signing_key_public(keys_identity(p->worker.keys));
+    BUF_AUTO tag = BUF(RESPONSES_TAG_LEN);
+    TRY(text_hex_encode(&tag, bytes_of(identity, RESPONSES_TAG_LEN / 2)));
+    const struct responses_jobs_settings settings = { .store_max = p->settings.responses_store,
+                                                      .store_ms = p->settings.responses_life,
+                                                      .tag = buf_str(&tag) };
+    return responses_jobs_new(&p->responses, p->worker.loop, &settings);
 }
 
 static err read_engines(struct program *p, struct buf *message)
@@ -336,8 +352,9 @@ static err open_all(struct program *p, struct buf *message)
     TRY(loop_on_signal(w->loop, SIGINT, on_signal, p));
     TRY(open_metrics(&w->metrics));
     TRY(read_manifest(p, message));
-    TRY(open_engines(p, message));
     TRY(open_keys(p));
+    TRY(open_responses(p));
+    TRY(open_engines(p, message));
     TRY(open_proof(p, message));
     TRY(read_secrets(p, message));
     TRY(open_issuer(p, message));
@@ -363,6 +380,7 @@ static void close_all(struct program *p)
     replay_free(w->replay);
     keys_free(w->keys);
     engine_free(w->engine);
+    responses_jobs_free(p->responses);
     engines_free(p->engines);
     token_set_clear(&w->tokens);
     buf_clear(&w->engine_authorization);

@@ -10,7 +10,7 @@ static void on_told(struct loop_task *t)
     w->changed(w->owner, w);
 }
 
-static void tell(struct responses_work *w)
+void work_tell(struct responses_work *w)
 {
     loop_defer(w->loop, &w->told, on_told);
 }
@@ -18,7 +18,7 @@ static void tell(struct responses_work *w)
 static void move(struct responses_work *w, enum work_state state)
 {
     w->state = state;
-    tell(w);
+    work_tell(w);
 }
 
 static void give_up(struct responses_work *w, err why)
@@ -35,7 +35,7 @@ static void note(struct responses_work *w, err e)
     else if (w->reply.ended)
         move(w, WORK_OVER);
     else
-        tell(w);
+        work_tell(w);
 }
 
 /* ---- the engine ---- */
@@ -70,11 +70,13 @@ static void on_head(void *owner, unsigned status, const struct engine_field *fie
     }
     if (status < 200 || status >= 300) {
         w->body.max = WORK_REFUSAL_MAX;
+        w->refused = true;
         return;
     }
     w->whole = !is_stream(w);
     w->state = WORK_RUNNING;
-    note(w, responses_reply_start(&w->reply));
+    note(w,
+         w->ask.background ? responses_reply_begin(&w->reply) : responses_reply_start(&w->reply));
 }
 
 static void on_body(void *owner, bytes piece)
@@ -82,7 +84,7 @@ static void on_body(void *owner, bytes piece)
     struct responses_work *w = owner;
     if (w->state == WORK_OVER || w->state == WORK_BROKEN)
         return;
-    if (w->state != WORK_RUNNING || w->whole) {
+    if (w->state != WORK_RUNNING || w->whole || w->refused) {
         err e = buf_add(&w->body, piece);
         if (e.code != ERR_OK)
             give_up(w, e);
@@ -102,10 +104,12 @@ static void on_end(void *owner, err why)
     if (w->state == WORK_ASKED) {
         w->why = why;
         move(w, why.code == ERR_OK && w->status != 0 ? WORK_REFUSED : WORK_BROKEN);
-    } else if (why.code != ERR_OK && !w->ask.stream) {
+    } else if (why.code != ERR_OK && !w->ask.stream && !w->ask.background) {
         give_up(w, why);
     } else if (why.code != ERR_OK) {
         note(w, responses_chat_break(&w->chat, error_from(why, true)));
+    } else if (w->refused) {
+        note(w, responses_chat_refused(&w->chat, buf_view(&w->body)));
     } else if (w->whole) {
         note(w, responses_chat_whole(&w->chat, buf_view(&w->body)));
     } else {
@@ -145,7 +149,11 @@ err work_start(struct responses_work *w, const struct work_settings *settings,
                                          .fields = settings->fields,
                                          .fields_n = settings->fields_n,
                                          .body = buf_view(&w->request) };
-    return engine_start(settings->engine, &chat, &EVENTS, w, &w->call);
+    TRY(engine_start(settings->engine, &chat, &EVENTS, w, &w->call));
+    if (!w->ask.background)
+        return OK;
+    w->state = WORK_RUNNING;
+    return responses_reply_start(&w->reply);
 }
 
 void work_clear(struct responses_work *w)

@@ -4,7 +4,8 @@
  *
  * Asks the engine, reads what it says into a responses_reply, and tells its owner at the end of the
  * turn that there is more of it: never from inside the engine's own callbacks, so that the owner may
- * free the work whenever it is told.
+ * free the work whenever it is told. In the background whatever goes wrong becomes the reply's
+ * failure, since nobody waits for a status.
  */
 #pragma once
 
@@ -41,6 +42,7 @@ struct responses_work {
     struct kept head;
     struct buf body; /* of an error, or of an answer that is no stream */
     bool whole;      /* the answer is no stream */
+    bool refused;    /* the body is an error's */
     bool paused;
     struct responses_ask ask;
     struct buf request; /* for the engine */
@@ -64,6 +66,9 @@ err work_start(struct responses_work *w, const struct work_settings *settings,
                struct responses_ask *ask, struct buf *request, work_changed_fn *changed,
                void *owner);
 void work_clear(struct responses_work *w);
+
+/* The owner is told at the end of the turn, as if there were more. */
+void work_tell(struct responses_work *w);
 
 /* Holds the engine back. */
 void work_pause(struct responses_work *w, bool pause);

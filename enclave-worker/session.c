@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "crypto/secret.h"
 #include "enclave-worker/answer.h"
 #include "enclave-worker/inner.h"
 #include "wire/names.h"
@@ -545,10 +546,12 @@ static void refuse_for_engine(struct session *s)
     (void)buf_add_u8(&about, ' ');
     (void)buf_add(&about, s->request.head.path);
     enum error_cause cause = cause_of_status(s);
-    const struct api_error error = { .cause = cause,
-                                     .about = cause == ERROR_UNKNOWN_URL ? buf_view(&about)
-                                                                         : (bytes){ 0 },
-                                     .retry_after_s = 1 };
+    bytes what = cause == ERROR_UNKNOWN_URL ? buf_view(&about) : (bytes){ 0 };
+    if (cause == ERROR_UNKNOWN_URL && s->route.kind == ROUTE_RESPONSE) {
+        cause = ERROR_NOT_FOUND;
+        what = s->route.id;
+    }
+    const struct api_error error = { .cause = cause, .about = what, .retry_after_s = 1 };
     s->outcome = WORKER_ENGINE_FAILED;
     refuse_with(s, &error);
 }
@@ -618,9 +621,27 @@ static bytes caller_of(const struct session *s)
     return s->key->name[0] != 0 ? bytes_str(s->key->name) : BYTES_ARRAY(s->key->digest);
 }
 
+/* What was sent inside to say who asks, and what a gateway that keeps credentials for itself says of
+ * them. */
+static bytes owner_of(const struct session *s, uint8_t digest[static SHA256_LEN])
+{
+    struct sha256 hash;
+    bytes authorization = kept_field(&s->request, FIELD_AUTHORIZATION);
+    bytes caller = kept_field(&s->request, FIELD_CALLER);
+    if (authorization.len + caller.len == 0)
+        return (bytes){ 0 };
+    sha256_init(&hash);
+    sha256_add(&hash, authorization);
+    sha256_add(&hash, BYTES_LIT("\n"));
+    sha256_add(&hash, caller);
+    sha256_end(&hash, digest);
+    return bytes_of(digest, SHA256_LEN);
+}
+
 static err ask_engine(struct session *s)
 {
     struct worker *w = worker_of(s);
+    SECRET_BYTES(owner, SHA256_LEN);
     BUF_AUTO target = BUF(TARGET_MAX);
     struct engine_field fields[ENGINE_FIELDS_MAX];
     struct inner_trace trace;
@@ -634,6 +655,7 @@ static err ask_engine(struct session *s)
                                         w->tokens.n == 0, &trace, fields),
         .body = buf_view(&s->content),
         .model = peek_model(&s->peek),
+        .owner = owner_of(s, owner),
         .caller = caller_of(s),
     };
     return engine_start(w->engine, &request, &ENGINE_EVENTS, s, &s->call);

@@ -42,9 +42,10 @@ static const struct config_row ROWS[] = {
       .help = "The model server: http://HOST:PORT, https://HOST:PORT or unix:PATH of anything that "
               "speaks /v1/chat/completions; or demo for the built-in one, which needs no model." },
     { ROW(engines), .type = CONFIG_PATH,
-      .help = "Several model servers in place of engine: a YAML file with a list engines, each with "
-              "name, url, models (names, or patterns with one *), aliases (a map from further "
-              "names to models), token_file and ca. The model's name chooses the server." },
+      .help =
+          "Several model servers in place of engine: a YAML file with a list engines, each with "
+          "name, url, models (names, or patterns with one *), aliases (a map from further "
+          "names to models), token_file and ca. The model's name chooses the server." },
     { ROW(engine_ca), .type = CONFIG_PATH,
       .help = "Roots (PEM) to trust for an https:// engine; without it the system's." },
     { ROW(engine_token_file), .type = CONFIG_PATH,
@@ -59,9 +60,10 @@ static const struct config_row ROWS[] = {
     { ROW(engine_calls_max), .type = CONFIG_U64, .fallback = "2048", .min = 1, .max = 65536,
       .help = "Requests at the engine at a time; more are answered 503." },
     { ROW(cache_salt), .type = CONFIG_BOOL, .fallback = "false",
-      .help = "Set cache_salt in requests (vLLM's prompt cache) to a secret of the caller's own key, "
-              "whatever the caller wrote there, so that nobody can find out by the time of an "
-              "answer what others asked. Needs tokens_file; lives as long as the process." },
+      .help =
+          "Set cache_salt in requests (vLLM's prompt cache) to a secret of the caller's own key, "
+          "whatever the caller wrote there, so that nobody can find out by the time of an "
+          "answer what others asked. Needs tokens_file; lives as long as the process." },
     { ROW(demo_pace), .type = CONFIG_MILLIS, .fallback = "15ms",
       .help = "Pace of the demo engine, per token." },
 
@@ -73,11 +75,16 @@ static const struct config_row ROWS[] = {
       .help = "How /v1/responses reaches the engine: native passes it on, bridge asks for chat "
               "completions instead, auto finds out with the first request which of the two the "
               "engine knows." },
-    { ROW(responses_tools), .type = CONFIG_WORD, .words = RESPONSES_TOOLS,
-      .fallback = "leave-out",
+    { ROW(responses_tools), .type = CONFIG_WORD, .words = RESPONSES_TOOLS, .fallback = "leave-out",
       .help = "Bridge only: tools that a server would have to run itself, such as web_search. "
               "leave-out: the model is not told of them, and the answer names them in "
               "x-sealgate-tools-left-out; refuse: 400." },
+    { ROW(responses_store), .type = CONFIG_SIZE, .fallback = "256MiB", .max = 1UL << 40,
+      .help = "Bridge only: how much memory the responses may take that are kept for "
+              "previous_response_id, GET and background mode, sealed under a key that only this "
+              "process has. When it is full the oldest go. 0: none is kept." },
+    { ROW(responses_life), .type = CONFIG_MILLIS, .fallback = "1h", .min = 1000,
+      .help = "How long a response is kept." },
 
     { .group = "Attestation and receipts",
       ROW(platform),

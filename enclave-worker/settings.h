@@ -31,6 +31,8 @@ struct worker_settings {
     uint64_t demo_pace;
     unsigned responses;
     unsigned responses_tools;
+    uint64_t responses_store;
+    uint64_t responses_life;
 
     unsigned platform;
     unsigned gpu;

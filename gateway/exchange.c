@@ -238,8 +238,31 @@ static size_t add_trace(struct bhttp_field *fields, size_t n, const struct trace
     return add_field(fields, n, FIELD_TRACESTATE, bytes_of(trace->state, trace->state_len));
 }
 
+static bool is_of_responses(const struct exchange *x)
+{
+    return x->guest.route == ROUTE_RESPONSES || x->guest.route == ROUTE_RESPONSE;
+}
+
+/* Responses are kept for whoever asked; where credentials do not go on, a digest of them does, inside
+ * the seal. Empty where they do, or there are none. */
+static err write_caller(const struct exchange *x, struct buf *out)
+{
+    struct sha256 hash;
+    uint8_t digest[SHA256_LEN];
+    bytes own = kept_field(&x->request, FIELD_AUTHORIZATION);
+    bytes sent = authorization_of(x);
+    if (!is_of_responses(x) || own.len == 0 || (sent.at == own.at && sent.len == own.len))
+        return OK;
+    sha256_init(&hash);
+    sha256_add(&hash, BYTES_LIT("sealgate caller\n"));
+    sha256_add(&hash, own);
+    sha256_end(&hash, digest);
+    return text_hex_encode(out, BYTES_ARRAY(digest));
+}
+
 static err make_seal(struct exchange *x)
 {
+    BUF_AUTO caller = BUF(2 * SHA256_LEN);
     struct trace_found trace;
     char parent[TRACE_PARENT_LEN + 1];
     char date[HTTPDATE_LEN + 1];
@@ -249,6 +272,8 @@ static err make_seal(struct exchange *x)
     n = add_field(fields, n, FIELD_DATE, bytes_str(date));
     n = add_field(fields, n, FIELD_REQUEST_ID, bytes_str(x->guest.id));
     n = add_field(fields, n, FIELD_AUTHORIZATION, authorization_of(x));
+    TRY(write_caller(x, &caller));
+    n = add_field(fields, n, FIELD_CALLER, buf_view(&caller));
     n = add_field(fields, n, FIELD_RECEIPT_NONCE, kept_field(&x->request, FIELD_RECEIPT_NONCE));
     trace_find(x->request.head.fields, x->request.head.fields_n, &trace);
     n = add_trace(fields, n, &trace, parent);
@@ -295,11 +320,38 @@ static void wait_in_list(struct exchange *x)
 
 static void start_ticking(struct exchange *x);
 
+/* What a request is about that only one worker can have: a kept response. */
+static bytes kept_id(const struct exchange *x)
+{
+    struct route_match match;
+    if (x->guest.route == ROUTE_RESPONSES)
+        return peek_previous(&x->peek);
+    if (x->guest.route != ROUTE_RESPONSE)
+        return (bytes){ 0 };
+    route_find(x->request.head.method, x->request.head.path, &match);
+    return match.id;
+}
+
+/* The worker that keeps what the request is about, and no other while that one is there; else any:
+ * it will say that it has no such thing. */
+static struct pool_worker *choose(const struct exchange *x, size_t avoid)
+{
+    static const char prefix[] = "resp_";
+    struct pool *pool = x->guest.shard->pool;
+    bytes id = kept_id(x);
+    if (bytes_starts(id, bytes_str(prefix))) {
+        struct pool_worker *w = pool_find(pool, bytes_slice(id, sizeof prefix - 1, POOL_TAG_LEN));
+        if (w != NULL)
+            return pool_worker_usable(w) ? w : NULL;
+    }
+    return pool_choose(pool, avoid);
+}
+
 static void do_send(struct exchange *x)
 {
     struct shard *s = x->guest.shard;
     size_t avoid = x->resent && x->trusted != NULL ? x->trusted->place : SIZE_MAX;
-    struct pool_worker *w = pool_choose(s->pool, avoid);
+    struct pool_worker *w = choose(x, avoid);
     if (w == NULL || (x->needs_fresh && pool_worker_trusted(w) == x->trusted)) {
         size_t place;
         if (pool_has_expired(s->pool, &place))

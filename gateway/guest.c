@@ -112,6 +112,7 @@ static const struct word ROUTES[ROUTE_KINDS] = {
     [ROUTE_COMPLETIONS] = WORD_INIT("completions"),
     [ROUTE_EMBEDDINGS] = WORD_INIT("embeddings"),
     [ROUTE_RESPONSES] = WORD_INIT("responses"),
+    [ROUTE_RESPONSE] = WORD_INIT("response"),
     [ROUTE_MODELS] = WORD_INIT("models"),
     [ROUTE_MODEL] = WORD_INIT("model"),
     [ROUTE_RECEIPT] = WORD_INIT("receipt"),

@@ -9,6 +9,7 @@ static const char *const ROUTE_WORDS[ROUTE_KINDS] = {
     [ROUTE_COMPLETIONS] = "completions",
     [ROUTE_EMBEDDINGS] = "embeddings",
     [ROUTE_RESPONSES] = "responses",
+    [ROUTE_RESPONSE] = "response",
     [ROUTE_MODELS] = "models",
     [ROUTE_MODEL] = "model",
     [ROUTE_RECEIPT] = "receipt",

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/text.h"
 
 struct pool_worker {
     struct pool *pool;
@@ -143,6 +144,30 @@ struct pool_worker *pool_choose(struct pool *p, size_t avoid)
             best = w;
     }
     return best != NULL ? best : last;
+}
+
+static bool has_tag(const struct trusted *t, bytes tag)
+{
+    BUF_AUTO identity = BUF(2 * sizeof t->identity);
+    return tag.len >= POOL_TAG_LEN &&
+           text_hex_encode(&identity, BYTES_ARRAY(t->identity)).code == ERR_OK &&
+           bytes_starts(buf_view(&identity), tag);
+}
+
+struct pool_worker *pool_find(struct pool *p, bytes tag)
+{
+    int64_t now = clock_wall_s();
+    for (size_t i = 0; i < p->n; i++) {
+        struct pool_worker *w = &p->workers[i];
+        if (is_trusted(w, now) && has_tag(w->trusted, tag))
+            return w;
+    }
+    return NULL;
+}
+
+bool pool_worker_usable(const struct pool_worker *w)
+{
+    return is_usable(w, clock_wall_s());
 }
 
 struct link *pool_worker_link(const struct pool_worker *w)

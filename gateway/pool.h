@@ -11,7 +11,7 @@
 #include "wire/link.h"
 
 /* A worker that restarts is found again within this time; requests wait longer than that. */
-enum { POOL_REDIAL_MAX_MS = 1000 };
+enum { POOL_REDIAL_MAX_MS = 1000, POOL_TAG_LEN = 8 };
 
 struct pool;
 
@@ -37,6 +37,12 @@ const struct trust_view *pool_view(const struct pool *p); /* NULL before the fir
  * the one at `avoid` if there is another (SIZE_MAX: no matter). NULL: none. */
 struct pool_worker;
 struct pool_worker *pool_choose(struct pool *p, size_t avoid);
+
+/* The worker that gave ids with this tag, whether or not it can be used now; NULL: none that is
+ * trusted. tag: the first hex digits of its identity, at least eight. */
+struct pool_worker *pool_find(struct pool *p, bytes tag);
+/* The same worker as pool_choose() would want one. */
+bool pool_worker_usable(const struct pool_worker *w);
 
 struct link *pool_worker_link(const struct pool_worker *w);
 struct trusted *pool_worker_trusted(const struct pool_worker *w); /* borrowed */

@@ -57,6 +57,7 @@ bytes kept_field(const struct kept *k, const char *name)
 
 /* Names, or beginnings of names where they end in '-'. */
 static const char *const STOPPED[] = {
+    FIELD_CALLER,
     "connection",
     "keep-alive",
     "proxy-",

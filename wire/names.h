@@ -51,6 +51,8 @@
 #define FIELD_RECEIPT_NONCE "x-receipt-nonce"
 #define FIELD_RECEIPT_URL "x-receipt-url"
 #define FIELD_RETRY_AFTER "retry-after"
+/* inside the seal: a digest of credentials that the gateway kept for itself */
+#define FIELD_CALLER "sealgate-caller"
 #define FIELD_TOOLS_LEFT_OUT "x-sealgate-tools-left-out"
 #define FIELD_PROCESSING_MS "openai-processing-ms"
 #define FIELD_OPENAI_VERSION "openai-version"

@@ -1,4 +1,5 @@
 """The Responses API, over an engine that knows chat completions only, and over one that knows it"""
+import hashlib
 import json
 import pathlib
 
@@ -342,3 +343,206 @@ def _():
             "type": "json_schema", "name": "n", "schema": {
                 "type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}}})
         assert isinstance(json.loads(text_of(r.json))["a"], int)
+
+
+# ---- what is kept ----
+
+def get(name, headers=(), port=None, method="GET"):
+    return http(port or stack().port, method, f"/v1/responses/{name}", None, headers)
+
+
+def is_missing(answer, code="not_found"):
+    assert answer.status == 404 and answer.json["error"]["code"] == code, (answer.status, answer.body)
+    return True
+
+
+@test("a response is kept, listed with its input, and wiped when it is deleted")
+def _():
+    for stream in (False, True):
+        a = ask("gpt-test", stream=stream, metadata={"a": "b"})
+        r = events_of(a)[-1]["response"] if stream else a.json
+        assert r["store"] is True
+        again = get(r["id"])
+        assert again.status == 200 and again.json == r, again.body
+        common.check(stack(), b"", again)
+        items = get(r["id"] + "/input_items").json
+        assert [i["content"][0]["text"] for i in items["data"]] == [f"say something about {PROMPT_CANARY}"]
+        assert items["data"][0]["id"] == items["first_id"] and items["has_more"] is False
+        assert get(r["id"] + "?stream=true").status == 400
+        assert get(r["id"] + "/cancel", method="POST").status == 400
+        gone = get(r["id"], method="DELETE")
+        assert gone.json == {"id": r["id"], "object": "response", "deleted": True}, gone.body
+        assert is_missing(get(r["id"])) and is_missing(get(r["id"], method="DELETE"))
+        assert is_missing(get(r["id"] + "/input_items"))
+        assert is_missing(ask("gpt-test", previous_response_id=r["id"]), "previous_response_not_found")
+
+
+@test("nothing is kept that should not be, and an unknown id is never an empty context")
+def _():
+    r = ask("gpt-test", store=False).json
+    assert r["store"] is False and is_missing(get(r["id"]))
+    before = len(stack().engine.calls)
+    for name in ("resp_unknown", r["id"], "x"):
+        a = ask("gpt-test", previous_response_id=name)
+        assert is_missing(a, "previous_response_not_found")
+        assert a.json["error"]["param"] == "previous_response_id"
+    assert len(stack().engine.calls) == before
+    a = get("resp_1/what")
+    assert a.status == 404 and a.json["error"]["code"] == "unknown_url"
+
+
+@test("previous_response_id brings back all that came before, but for the instructions")
+def _():
+    first = ask("thinks", instructions="be kind", input="one").json
+    second = ask("thinks", previous_response_id=first["id"], instructions="be brief", stream=True,
+                 input=[{"role": "user", "content": "two"}])
+    second = events_of(second)[-1]["response"]
+    assert second["previous_response_id"] == first["id"]
+    get(first["id"], method="DELETE")
+    assert ask("thinks", previous_response_id=second["id"], input="three").status == 200
+    turn = {"role": "assistant", "content": "yes", "reasoning_content": "hm, well"}
+    assert stack().engine.of("thinks")[-1].json["messages"] == [
+        {"role": "user", "content": "one"}, turn, {"role": "user", "content": "two"}, turn,
+        {"role": "user", "content": "three"}]
+    assert stack().engine.of("thinks")[-2].json["messages"][0] == {"role": "system",
+                                                                   "content": "be brief"}
+    assert len(get(second["id"] + "/input_items").json["data"]) == 1
+
+
+@test("a response belongs to the key that it was made with")
+def _():
+    alice, bob = [("authorization", "Bearer sk-alice")], [("authorization", "Bearer sk-bob")]
+    name = ask("gpt-test", alice).json["id"]
+    for other in (bob, ()):
+        assert is_missing(get(name, other)) and is_missing(get(name, other, method="DELETE"))
+        assert is_missing(get(name + "/input_items", other))
+        assert is_missing(ask("gpt-test", other, previous_response_id=name),
+                          "previous_response_not_found")
+        assert is_missing(get(name, [*other, ("sealgate-caller", "x")]))
+    assert get(name, alice).status == 200
+
+
+@test("a response belongs to its key where the gateway keeps keys for itself")
+def _():
+    keys = {n: hashlib.sha256(f"sk-{n}".encode()).hexdigest() for n in ("alice", "bob")}
+    with Stack(start_gateway=False) as s:
+        s.gateway_settings["tokens_file"] = s.write("tokens", "".join(
+            f"{d} {n}\n" for n, d in keys.items()))
+        s.start_gateway()
+        s.wait_ready()
+        alice, bob = ([("authorization", f"Bearer sk-{n}")] for n in ("alice", "bob"))
+        name = ask("gpt-test", alice, port=s.port).json["id"]
+        assert get(name, alice, s.port).status == 200
+        assert is_missing(get(name, bob, s.port))
+        assert "sealgate-caller" not in s.engine.of("gpt-test")[-1].headers
+        assert "authorization" not in s.engine.of("gpt-test")[-1].headers
+
+
+@test("what is kept goes after its time, and the oldest first when there is no room")
+def _():
+    with Stack(worker={"responses_life": "1s", "responses_store": "40KiB"}) as s:
+        first = ask("gpt-test", port=s.port).json["id"]
+        for _i in range(20):
+            last = ask("gpt-test", port=s.port).json["id"]
+        assert is_missing(get(first, port=s.port)) and get(last, port=s.port).status == 200
+        wait_for(lambda: get(last, port=s.port).status == 404)
+    with Stack(worker={"responses_store": "0"}) as s:
+        r = ask("gpt-test", port=s.port).json
+        assert r["store"] is False and is_missing(get(r["id"], port=s.port))
+        assert ask("gpt-test", port=s.port, background=True).json["error"]["param"] == "background"
+
+
+@test("follow-ups reach the worker that keeps the response, also after the gateway was started anew")
+def _():
+    with Stack(workers=3) as s:
+        names = [ask("gpt-test", port=s.port).json["id"] for _i in range(9)]
+        for _again in range(2):
+            for name in names:
+                assert get(name, port=s.port).status == 200
+                assert ask("gpt-test", port=s.port, previous_response_id=name).status == 200
+            s.gateway.stop()
+            s.start_gateway()
+            s.wait_ready()
+            wait_for(lambda: all(get(n, port=s.port).status == 200 for n in names))
+
+
+# ---- in the background ----
+
+def background(model, port=None, **more):
+    return ask(model, port=port, background=True, **more)
+
+
+def is_done(name):
+    r = get(name).json
+    return r if r["status"] not in ("queued", "in_progress") else None
+
+
+@test("a response in the background is queued at once and polled until it is complete")
+def _():
+    s = stack()
+    a = background("gate-queued")
+    assert a.status == 200 and a.json["status"] == "queued" and a.json["background"] is True
+    name = a.json["id"]
+    wait_for(lambda: get(name).json["status"] == "in_progress")
+    assert len(get(name + "/input_items").json["data"]) == 1
+    s.engine.release["queued"] = True
+    r = wait_for(lambda: is_done(name))
+    assert r["status"] == "completed" and text_of(r) == TEXT, r
+    assert get(name + "/cancel", method="POST").json == r
+    assert ask("gpt-test", previous_response_id=name).status == 200
+
+
+@test("a response in the background can be called off, and the engine is told")
+def _():
+    s = stack()
+    name = background("gate-called-off").json["id"]
+    wait_for(lambda: s.engine.of("gate-called-off"))
+    a = get(name + "/cancel", method="POST")
+    assert a.json["status"] == "cancelled", a.body
+    wait_for(lambda: s.engine.of("gate-called-off")[-1].gone is not None)
+    assert wait_for(lambda: is_done(name))["status"] == "cancelled"
+    name = background("gate-deleted").json["id"]
+    wait_for(lambda: s.engine.of("gate-deleted"))
+    assert get(name, method="DELETE").json["deleted"] is True
+    wait_for(lambda: s.engine.of("gate-deleted")[-1].gone is not None)
+    wait_for(lambda: get(name).status == 404)
+
+
+@test("a response in the background that the engine refuses or breaks off has failed")
+def _():
+    for model in ("err-400", "cut-4", "refuses-background", "half-json"):
+        r = wait_for(lambda name=background(model).json["id"]: is_done(name))
+        assert r["status"] == "failed" and r["error"]["message"], (model, r)
+
+
+@test("a stream in the background goes on without its reader, and is read again from any event")
+def _():
+    s = stack()
+    with s.conn() as c:
+        a = c.ask("POST", "/v1/responses", {"model": "gate-resumed", "input": "x", "stream": True,
+                                            "background": True})
+        while a.body.count(b"output_text.delta\n") < 2:
+            assert c.chunk(a)
+    first = json.loads(a.body.split(b"data: ")[1].split(b"\n")[0])
+    name = first["response"]["id"]
+    assert first["response"]["status"] == "queued"
+    with s.conn() as c:
+        b = c.ask("GET", f"/v1/responses/{name}?stream=true&starting_after=4")
+        while b"output_text.delta\n" not in b.body:
+            assert c.chunk(b)
+        assert s.engine.of("gate-resumed")[-1].ended is None
+        s.engine.release["resumed"] = True
+        c.rest(b)
+    whole = get(name + "?stream=true")
+    events = events_of(whole)
+    assert text_of(events[-1]["response"]) == TEXT
+    assert whole.body.startswith(a.body[:a.body.index(b"output_text.delta")])
+
+    def said(answer):
+        blocks = [x for x in answer.body.decode().split("\n\n") if x and not x.startswith(":")]
+        return [json.loads(x.split("data: ")[1])["sequence_number"] for x in blocks[:-1]]
+    assert said(b) == list(range(5, len(events))), said(b)
+    for n in (0, 3, len(events) - 1, 1000):
+        c = get(f"{name}?stream=true&starting_after={n}")
+        assert said(c) == list(range(n + 1, len(events))) and c.body.endswith(b"data: [DONE]\n\n")
+    assert get(name + "?stream=true&starting_after=x").status == 400

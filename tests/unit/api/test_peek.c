@@ -103,6 +103,26 @@ static void takes_model_names_up_to_the_limit(void **state)
     }
 }
 
+static void takes_the_response_that_comes_before(void **state)
+{
+    (void)state;
+    struct peek p = look("{\"model\":\"m\",\"previous_response_id\":\"resp_\\u0031\"}");
+    CHECK_BYTES(peek_previous(&p), BYTES_LIT("resp_1"));
+    p = look("{\"model\":\"m\",\"previous_response_id\":\"a\",\"previous_response_id\":null}");
+    assert_int_equal(peek_previous(&p).len, 0);
+    p = look("{\"model\":\"m\",\"previous_response_id\":[\"a\"]}");
+    assert_int_equal(p.verdict, PEEK_OK);
+    assert_int_equal(peek_previous(&p).len, 0);
+    for (int len = PEEK_ID_MAX; len <= PEEK_ID_MAX + 1; len++) {
+        char body[PEEK_ID_MAX + 64];
+        (void)snprintf(body, sizeof body, "{\"model\":\"m\",\"previous_response_id\":\"%0*d\"}",
+                       len, 0);
+        p = look(body);
+        assert_int_equal(p.verdict, PEEK_OK);
+        assert_int_equal(peek_previous(&p).len, len == PEEK_ID_MAX ? len : 0);
+    }
+}
+
 static void nests_up_to_the_limit_and_not_above(void **state)
 {
     (void)state;
@@ -223,6 +243,7 @@ int main(void)
         cmocka_unit_test(reads_as_much_of_an_answer_as_is_there),
         cmocka_unit_test(leaves_out_ids_over_the_limit),
         cmocka_unit_test(tells_json_from_other_text),
+        cmocka_unit_test(takes_the_response_that_comes_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

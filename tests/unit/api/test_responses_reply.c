@@ -35,7 +35,12 @@ static void is_queued_first_in_the_background(void **state)
                "'object':'response','created_at':1700000000,'completed_at':null,'status':"
                "'queued'"));
     CHECK(says(&r, "'type':'response.queued','sequence_number':1"));
+    CHECK(!says(&r, "response.in_progress"));
+    CHECK(r.status == RESPONSES_QUEUED);
+    CHECK_OK(responses_reply_begin(&r));
+    CHECK_OK(responses_reply_begin(&r));
     CHECK(says(&r, "'type':'response.in_progress','sequence_number':2"));
+    assert_int_equal(r.sequence, 3);
     CHECK(r.status == RESPONSES_IN_PROGRESS);
     responses_reply_clear(&r);
 }
@@ -99,6 +104,28 @@ static void cuts_messages_between_characters(void **state)
     responses_reply_clear(&r);
 }
 
+static void finds_the_events_behind_a_number(void **state)
+{
+    (void)state;
+    struct responses_reply r;
+    open_reply(&r, true, false);
+    CHECK_OK(responses_reply_text(&r, BYTES_LIT("\"sequence_number\":99,"), NULL));
+    CHECK_OK(responses_reply_finish(&r, BYTES_LIT("stop")));
+    CHECK_OK(responses_reply_end(&r, NOW));
+    bytes all = buf_view(&r.out);
+    size_t before = 0;
+    for (uint64_t i = 0; i < r.sequence; i++) {
+        size_t at = responses_reply_skip(all, i);
+        CHECK(at > before && at < all.len);
+        CHECK_BYTES(bytes_slice(all, at - 2, 2), BYTES_LIT("\n\n"));
+        before = at;
+    }
+    CHECK_BYTES(bytes_slice(all, before, all.len), BYTES_LIT("data: [DONE]\n\n"));
+    assert_int_equal(responses_reply_skip(all, UINT64_MAX), before);
+    assert_int_equal(responses_reply_skip((bytes){ 0 }, 0), 0);
+    responses_reply_clear(&r);
+}
+
 static void gives_its_output_alone(void **state)
 {
     (void)state;
@@ -125,6 +152,7 @@ int main(void)
         cmocka_unit_test(does_not_end_before_it_was_finished),
         cmocka_unit_test(takes_as_many_items_as_there_may_be),
         cmocka_unit_test(cuts_messages_between_characters),
+        cmocka_unit_test(finds_the_events_behind_a_number),
         cmocka_unit_test(gives_its_output_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -136,6 +136,7 @@ static void trust(struct fixture *f, const int64_t *life_s)
             continue;
         struct verdict v;
         verdict_plain(&v, life_s[i]);
+        v.identity[1] = (uint8_t)i;
         CHECK_OK(trusted_new(&view->workers[i], i, &v, document, clock_wall_s()));
         verdict_clear(&v);
     }
@@ -192,6 +193,30 @@ static void the_one_with_the_fewest_requests_is_chosen(void **state)
         CHECK(counts[i] == 10);
     pool_worker_add(w, -1);
     CHECK(pool_choose(f.pool, SIZE_MAX) == w);
+    tear_down(&f);
+}
+
+static bool second_is_down(struct fixture *f)
+{
+    return !pool_worker_usable(pool_find(f->pool, BYTES_LIT("07010000")));
+}
+
+static void the_one_that_gave_an_id_is_found_by_its_tag(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f, 100);
+    trust_and_connect(&f, (const int64_t[]){ 100, 100, 0 });
+    CHECK(place_of(pool_find(f.pool, BYTES_LIT("07000000"))) == 0);
+    CHECK(place_of(pool_find(f.pool, BYTES_LIT("07010000"))) == 1);
+    CHECK(pool_worker_usable(pool_find(f.pool, BYTES_LIT("07010000"))));
+    CHECK(pool_find(f.pool, BYTES_LIT("07020000")) == NULL);
+    CHECK(pool_find(f.pool, BYTES_LIT("0701000")) == NULL);
+    CHECK(pool_find(f.pool, (bytes){ 0 }) == NULL);
+    link_listener_free(f.servers[1]);
+    f.servers[1] = NULL;
+    until(&f, second_is_down);
+    CHECK(pool_find(f.pool, BYTES_LIT("07010000")) != NULL);
     tear_down(&f);
 }
 
@@ -341,6 +366,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(there_is_nobody_before_somebody_is_trusted),
         cmocka_unit_test(the_one_with_the_fewest_requests_is_chosen),
+        cmocka_unit_test(the_one_that_gave_an_id_is_found_by_its_tag),
         cmocka_unit_test(the_one_to_avoid_is_the_last_resort),
         cmocka_unit_test(who_is_trusted_no_more_is_cut_off),
         cmocka_unit_test(nothing_goes_to_who_was_withdrawn_before_the_next_view),

@@ -52,7 +52,7 @@ static void stops_what_tells_of_the_client(void **state)
     (void)state;
     static const char *const stopped[] = {
         "cookie", "x-stainless-os",  "authorization", "sec-fetch-mode", "proxy-authorization",
-        "te",     "x-forwarded-for", "traceparent",   "tracestate"
+        "te",     "x-forwarded-for", "traceparent",   "tracestate",     "sealgate-caller"
     };
     static const char *const passes[] = { "content-type", "accept",   "openai-beta",    "trace",
                                           "test",         "x-custom", "idempotency-key" };

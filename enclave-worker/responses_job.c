@@ -1,0 +1,336 @@
+#include "enclave-worker/responses_job.h"
+
+#include <stdio.h>
+
+#include "api/responses_items.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "crypto/secret.h"
+#include "wire/names.h"
+
+struct responses_job {
+    struct responses_jobs *jobs;
+    struct engine *engine;
+    bool *chat_known;
+    struct responses_job *next, **prev;
+    struct responses_work work;
+    struct responses_follower *followers;
+    struct buf input;   /* its items */
+    struct buf context; /* the items that came before */
+    char id[RESPONSES_ID_MAX + 1];
+    uint8_t owner[STORE_OWNER_LEN];
+    bool forgotten; /* deleted: not to be kept, nor found */
+    bool kept;
+    bool busy; /* serving its followers */
+};
+
+static bool is_background(const struct responses_job *job)
+{
+    return job->work.ask.background;
+}
+
+/* Whether more will come of it. */
+static bool is_over(const struct responses_job *job)
+{
+    return job->work.state >= WORK_REFUSED;
+}
+
+static void free_job(struct responses_job *job)
+{
+    for (struct responses_follower *f = job->followers; f != NULL; f = f->next)
+        f->job = NULL;
+    work_clear(&job->work);
+    *job->prev = job->next;
+    if (job->next != NULL)
+        job->next->prev = job->prev;
+    buf_clear(&job->input);
+    buf_clear(&job->context);
+    mem_free(job);
+}
+
+static void settle(struct responses_job *job)
+{
+    if (!job->busy && job->followers == NULL && (!is_background(job) || is_over(job)))
+        free_job(job);
+}
+
+/* ---- keeping ---- */
+
+static err add_items(struct buf *out, bytes items)
+{
+    if (out->len > 0 && items.len > 0)
+        TRY(buf_add_u8(out, ','));
+    return buf_add(out, items);
+}
+
+static err keep(struct responses_job *job)
+{
+    const struct responses_reply *r = &job->work.reply;
+    BUF_AUTO object = BUF(RESPONSES_OUT_MAX);
+    BUF_AUTO output = BUF(RESPONSES_OUT_MAX);
+    BUF_AUTO context = BUF(RESPONSES_OUT_MAX);
+    TRY(responses_reply_write(r, &object));
+    TRY(responses_reply_output(r, &output));
+    TRY(buf_add(&context, buf_view(&job->context)));
+    TRY(add_items(&context, buf_view(&job->input)));
+    TRY(add_items(&context, buf_view(&output)));
+    const bytes parts[STORE_PARTS] = {
+        [STORE_OBJECT] = buf_view(&object),
+        [STORE_INPUT] = buf_view(&job->input),
+        [STORE_CONTEXT] = buf_view(&context),
+        [STORE_EVENTS] = is_background(job) ? buf_view(&r->out) : (bytes){ 0 },
+    };
+    return responses_store_put(job->jobs->store, bytes_str(job->id), job->owner, parts,
+                               loop_now_ms(job->jobs->loop));
+}
+
+/* What does not fit is gone, as the oldest are when there is no room: a follow-up says so. */
+static void keep_if_asked(struct responses_job *job)
+{
+    if (job->work.state != WORK_OVER || !job->work.ask.store || job->forgotten || job->kept)
+        return;
+    job->kept = true;
+    (void)keep(job);
+}
+
+/* ---- followers ---- */
+
+/* All that has come since the last time; in the foreground the events are the one follower's. */
+static err take_events(struct responses_follower *f)
+{
+    struct responses_job *job = f->job;
+    struct buf *events = &job->work.reply.out;
+    handout_stream(f->to);
+    f->to->done = job->work.state == WORK_OVER;
+    if (!is_background(job)) {
+        TRY(buf_add(&f->to->out, buf_view(events)));
+        buf_truncate(events, 0);
+        return OK;
+    }
+    if (f->skips)
+        f->at = responses_reply_skip(buf_view(events), f->after);
+    f->skips = f->skips && f->at == events->len;
+    TRY(buf_add(&f->to->out, bytes_slice(buf_view(events), f->at, events->len)));
+    f->at = events->len;
+    return OK;
+}
+
+/* A failure that nobody was told of yet has a status of its own. */
+static err take_object(const struct responses_follower *f)
+{
+    const struct responses_reply *r = &f->job->work.reply;
+    const struct api_error error = { .cause = ERROR_UPSTREAM_MALFORMED };
+    if (r->status == RESPONSES_FAILED && !is_background(f->job))
+        return handout_error(f->to, &error);
+    TRY(responses_reply_write(r, &f->to->out));
+    handout_whole(f->to, MEDIA_JSON);
+    return OK;
+}
+
+static err take_refusal(const struct responses_follower *f)
+{
+    const struct responses_work *w = &f->job->work;
+    f->to->status = w->status;
+    f->to->done = true;
+    return buf_add(&f->to->out, buf_view(&w->body));
+}
+
+/* Before the engine had begun, the owner says why; afterwards it must not look as if it had not. */
+static err take_break(const struct responses_follower *f)
+{
+    const struct responses_work *w = &f->job->work;
+    err why = w->why;
+    const struct api_error error = { .cause = error_from(why, true) };
+    if (w->status != 0 && f->to->status == 0)
+        return handout_error(f->to, &error);
+    if (why.code == ERR_OK)
+        why = err_raise(ERR_CLOSED, __FILE__, __func__, __LINE__);
+    handout_end(f->to, why);
+    return OK;
+}
+
+static err take(struct responses_follower *f)
+{
+    switch (f->job->work.state) {
+    case WORK_ASKED:
+        break;
+    case WORK_RUNNING:
+        return f->events ? take_events(f) : OK;
+    case WORK_OVER:
+        return f->events ? take_events(f) : take_object(f);
+    case WORK_REFUSED:
+        return take_refusal(f);
+    case WORK_BROKEN:
+        return take_break(f);
+    }
+    return OK;
+}
+
+static void on_work(void *owner, struct responses_work *w)
+{
+    struct responses_job *job = owner;
+    struct responses_follower *next;
+    if (w->status != 0 && w->status != 404 && w->status != 405 && w->status != 501)
+        *job->chat_known = true;
+    keep_if_asked(job);
+    job->busy = true;
+    for (struct responses_follower *f = job->followers; f != NULL; f = next) {
+        next = f->next;
+        err e = take(f);
+        if (e.code != ERR_OK)
+            handout_end(f->to, e);
+        handout_now(f->to);
+    }
+    job->busy = false;
+    settle(job);
+}
+
+void responses_job_follow(struct responses_job *job, struct responses_follower *follower)
+{
+    follower->job = job;
+    follower->next = job->followers;
+    follower->prev = &job->followers;
+    if (follower->next != NULL)
+        follower->next->prev = &follower->next;
+    job->followers = follower;
+    work_tell(&job->work);
+}
+
+void responses_job_leave(struct responses_follower *follower)
+{
+    struct responses_job *job = follower->job;
+    if (job == NULL)
+        return;
+    follower->job = NULL;
+    *follower->prev = follower->next;
+    if (follower->next != NULL)
+        follower->next->prev = follower->prev;
+    settle(job);
+}
+
+void responses_job_pause(const struct responses_follower *follower, bool pause)
+{
+    if (follower->job != NULL && !is_background(follower->job))
+        work_pause(&follower->job->work, pause);
+}
+
+/* ---- jobs ---- */
+
+static err fill(struct responses_job *job, const struct job_settings *settings,
+                struct responses_ask *ask, struct buf *chat, bytes context)
+{
+    const struct work_settings work = { .loop = job->jobs->loop,
+                                        .engine = job->engine,
+                                        .fields = settings->fields,
+                                        .fields_n = settings->fields_n,
+                                        .id = job->id,
+                                        .created_at = clock_wall_s() };
+    job->input = BUF(RESPONSES_OUT_MAX);
+    job->context = BUF(RESPONSES_OUT_MAX);
+    if (ask->store) {
+        TRY(responses_items_write(&job->input, responses_ask_input(ask), job->id));
+        TRY(buf_add(&job->context, context));
+    }
+    return work_start(&job->work, &work, ask, chat, on_work, job);
+}
+
+err responses_job_start(struct responses_jobs *jobs, const struct job_settings *settings,
+                        struct responses_ask *ask, struct buf *chat, bytes context,
+                        struct responses_follower *follower, struct responses_job **out)
+{
+    struct responses_job *job;
+    TRY(mem_new(&job));
+    job->jobs = jobs;
+    job->engine = settings->engine;
+    job->chat_known = settings->chat_known;
+    memcpy(job->owner, settings->owner, sizeof job->owner);
+    (void)snprintf(job->id, sizeof job->id, "%s", settings->id);
+    job->next = jobs->list;
+    job->prev = &jobs->list;
+    if (job->next != NULL)
+        job->next->prev = &job->next;
+    jobs->list = job;
+    err e = fill(job, settings, ask, chat, context);
+    if (e.code != ERR_OK) {
+        free_job(job);
+        return e;
+    }
+    if (follower != NULL)
+        responses_job_follow(job, follower);
+    *out = job;
+    return OK;
+}
+
+struct responses_job *responses_job_find(const struct responses_jobs *jobs, bytes id,
+                                         const uint8_t owner[static STORE_OWNER_LEN])
+{
+    for (struct responses_job *job = jobs->list; job != NULL; job = job->next) {
+        if (is_background(job) && !job->forgotten && bytes_equal(bytes_str(job->id), id) &&
+            secret_equal(BYTES_ARRAY(job->owner), bytes_of(owner, STORE_OWNER_LEN)))
+            return job;
+    }
+    return NULL;
+}
+
+const struct responses_work *responses_job_work(const struct responses_job *job)
+{
+    return &job->work;
+}
+
+void responses_job_items(const struct responses_job *job, bytes *input)
+{
+    *input = buf_view(&job->input);
+}
+
+err responses_job_cancel(struct responses_job *job, bool forget)
+{
+    job->forgotten = forget;
+    return work_cancel(&job->work);
+}
+
+/* ---- what they share ---- */
+
+err responses_jobs_new(struct responses_jobs **out, struct loop *loop,
+                       const struct responses_jobs_settings *settings)
+{
+    struct responses_jobs *jobs;
+    const struct responses_store_settings store = { .size_max = settings->store_max,
+                                                    .life_ms = settings->store_ms };
+    TRY(mem_new(&jobs));
+    jobs->loop = loop;
+    (void)snprintf(jobs->tag, sizeof jobs->tag, "%s", settings->tag);
+    err e = settings->store_max > 0 ? responses_store_new(&jobs->store, &store) : OK;
+    if (e.code != ERR_OK) {
+        mem_free(jobs);
+        return e;
+    }
+    *out = jobs;
+    return OK;
+}
+
+void responses_jobs_free(struct responses_jobs *jobs)
+{
+    if (jobs == NULL)
+        return;
+    while (jobs->list != NULL)
+        free_job(jobs->list);
+    responses_store_free(jobs->store);
+    mem_free(jobs);
+}
+
+void responses_jobs_end(struct responses_jobs *jobs, const struct engine *engine)
+{
+    struct responses_job *next;
+    for (struct responses_job *job = jobs->list; job != NULL; job = next) {
+        next = job->next;
+        if (job->engine == engine)
+            free_job(job);
+    }
+}
+
+bool responses_jobs_named(const struct responses_jobs *jobs, bytes id)
+{
+    static const char prefix[] = "resp_";
+    bytes tail = bytes_slice(id, sizeof prefix - 1, id.len);
+    return bytes_starts(id, bytes_str(prefix)) && bytes_starts(tail, bytes_str(jobs->tag));
+}
