@@ -49,6 +49,7 @@ static const struct row rows[] = {
     { ROUTE_HEALTHZ, READING, ALLOW_READING, "/healthz", WORD_INIT("healthz") },
     { ROUTE_READYZ, READING, ALLOW_READING, "/readyz", WORD_INIT("readyz") },
     { ROUTE_METRICS, READING, ALLOW_READING, "/metrics", WORD_INIT("metrics") },
+    { ROUTE_OPENAPI, READING, ALLOW_READING, "/openapi.json", WORD_INIT("openapi") },
     { ROUTE_PASS, ANY, ALLOW_ANY, "/v1/*", WORD_INIT("pass") },
 };
 
@@ -292,6 +293,7 @@ bool route_is_sealed(enum route_kind kind)
     case ROUTE_HEALTHZ:
     case ROUTE_READYZ:
     case ROUTE_METRICS:
+    case ROUTE_OPENAPI:
     case ROUTE_KINDS:
         break;
     }

@@ -37,6 +37,7 @@ enum route_kind {
     ROUTE_HEALTHZ,          /* GET /healthz */
     ROUTE_READYZ,           /* GET /readyz */
     ROUTE_METRICS,          /* GET /metrics */
+    ROUTE_OPENAPI,          /* GET /openapi.json */
     ROUTE_PASS,             /* anything else under /v1/ */
     ROUTE_KINDS
 };

@@ -365,6 +365,7 @@ static err answer(struct call *c, const struct engine_request *request)
     case ROUTE_HEALTHZ:
     case ROUTE_READYZ:
     case ROUTE_METRICS:
+    case ROUTE_OPENAPI:
     case ROUTE_PASS:
     case ROUTE_KINDS:
         break;

@@ -121,6 +121,7 @@ static const struct word ROUTES[ROUTE_KINDS] = {
     [ROUTE_HEALTHZ] = WORD_INIT("healthz"),
     [ROUTE_READYZ] = WORD_INIT("readyz"),
     [ROUTE_METRICS] = WORD_INIT("metrics"),
+    [ROUTE_OPENAPI] = WORD_INIT("openapi"),
     [ROUTE_PASS] = WORD_INIT("pass"),
 };
 

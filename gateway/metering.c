@@ -18,6 +18,7 @@ static const char *const ROUTE_WORDS[ROUTE_KINDS] = {
     [ROUTE_HEALTHZ] = "healthz",
     [ROUTE_READYZ] = "readyz",
     [ROUTE_METRICS] = "metrics",
+    [ROUTE_OPENAPI] = "openapi",
     [ROUTE_PASS] = "pass",
 };
 static const char *const STATUS_WORDS[METERING_STATUSES] = { "1xx", "2xx", "3xx",       "4xx",

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "gateway/guest.h"
 #include "gateway/judge.h"
+#include "gateway/openapi.h"
 #include "receipts/air_read.h"
 #include "wire/names.h"
 
@@ -269,10 +270,17 @@ static void metrics_page(struct page *p, const struct route_match *match)
         guest_error(&p->guest, &error);
 }
 
+static void openapi_page(struct page *p, const struct route_match *match)
+{
+    (void)match;
+    guest_answer(&p->guest, 200, MEDIA_JSON, bytes_of(OPENAPI_JSON, OPENAPI_JSON_LEN));
+}
+
 static void (*const PAGES[ROUTE_KINDS])(struct page *p, const struct route_match *match) = {
     [ROUTE_RECEIPT] = receipt_page, [ROUTE_ATTESTATION] = attestation_page,
     [ROUTE_HEALTHZ] = health_page,  [ROUTE_READYZ] = ready_page,
     [ROUTE_METRICS] = metrics_page, [ROUTE_EVIDENCE] = evidence_page,
+    [ROUTE_OPENAPI] = openapi_page,
 };
 
 void page_start(struct shard *s, struct front_request *r, const struct route_match *match)

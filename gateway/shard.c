@@ -63,7 +63,7 @@ static err match_route(struct front_request *r, struct buf *target, struct route
 
 static bool is_open_to_all(enum route_kind kind)
 {
-    return kind == ROUTE_HEALTHZ || kind == ROUTE_READYZ;
+    return kind == ROUTE_HEALTHZ || kind == ROUTE_READYZ || kind == ROUTE_OPENAPI;
 }
 
 /* ERROR_CAUSES when there is nothing against it. */

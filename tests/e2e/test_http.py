@@ -328,6 +328,21 @@ def _():
         assert line.startswith("#") or len(line.rsplit(" ", 1)) == 2 and float(line.rsplit(" ", 1)[1]) >= 0
 
 
+@test("the description of the API is served to everybody, and has the paths that are")
+def _():
+    with Stack(start_gateway=False) as s:
+        s.gateway_settings["tokens_file"] = s.write("t", hashlib.sha256(b"x").hexdigest() + "\n")
+        s.start_gateway()
+        a = s.http("GET", "/openapi.json")
+        assert a.status == 200 and a.header("content-type") == "application/json"
+        assert a.json["openapi"].startswith("3.1") and "/openapi.json" in a.json["paths"]
+        for path, methods in a.json["paths"].items():
+            for method in methods:
+                found = s.http(method.upper(), path.replace("{id}", "none"))
+                # The path is looked at before the token, so what is not there would be a 404 or 405.
+                assert found.status in (200, 401, 503), (method, path, found.status)
+
+
 @test("the access log is JSON without content")
 def _():
     import json

@@ -34,6 +34,7 @@ static void knows_every_endpoint(void **state)
         { "GET", "/healthz", ROUTE_HEALTHZ, "" },
         { "GET", "/readyz", ROUTE_READYZ, "" },
         { "GET", "/metrics", ROUTE_METRICS, "" },
+        { "GET", "/openapi.json", ROUTE_OPENAPI, "" },
         { "POST", "/v1/responses", ROUTE_RESPONSES, "" },
         { "GET", "/v1/responses/resp_1", ROUTE_RESPONSE, "resp_1" },
         { "DELETE", "/v1/responses/resp_1", ROUTE_RESPONSE, "resp_1" },
