@@ -13,7 +13,7 @@ static void next_nonce(struct chunk_cipher *c, uint8_t nonce[static AEAD_NONCE_L
     c->seq++;
 }
 
-static err cipher_seal(struct chunk_cipher *c, bytes aad, bytes plain, uint8_t *out)
+err chunk_cipher_seal(struct chunk_cipher *c, bytes aad, bytes plain, uint8_t *out)
 {
     if (c->hpke != NULL)
         return hpke_seal(c->hpke, aad, plain, out);
@@ -22,7 +22,7 @@ static err cipher_seal(struct chunk_cipher *c, bytes aad, bytes plain, uint8_t *
     return aead_seal(c->aead, nonce, aad, plain, out);
 }
 
-static err cipher_open(struct chunk_cipher *c, bytes aad, bytes sealed, uint8_t *out)
+err chunk_cipher_open(struct chunk_cipher *c, bytes aad, bytes sealed, uint8_t *out)
 {
     if (c->hpke != NULL)
         return hpke_open(c->hpke, aad, sealed, out);
@@ -68,7 +68,7 @@ static err seal_into(struct chunk_sealer *s, const uint64_t *prefix, bytes aad, 
     if (prefix != NULL)
         TRY(varint_write(out, *prefix));
     TRY(buf_reserve(out, plain.len + AEAD_TAG_LEN, &room));
-    TRY(cipher_seal(&s->cipher, aad, plain, room));
+    TRY(chunk_cipher_seal(&s->cipher, aad, plain, room));
     buf_commit(out, plain.len + AEAD_TAG_LEN);
     return OK;
 }
@@ -127,7 +127,7 @@ static err open_chunk(struct chunk_opener *o, bytes aad, bytes sealed, struct bu
     size_t len = sealed.len - AEAD_TAG_LEN;
     ENSURE(len <= OHTTP_MESSAGE_MAX - o->used, LIMIT);
     TRY(buf_reserve(plain_out, len, &room));
-    TRY(cipher_open(&o->cipher, aad, sealed, room));
+    TRY(chunk_cipher_open(&o->cipher, aad, sealed, room));
     buf_commit(plain_out, len);
     o->used += len;
     o->verified = true;

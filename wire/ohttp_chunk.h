@@ -1,7 +1,8 @@
 /*
  * wire/ohttp_chunk.h - one direction of a sealed message: its chunks, sealed or opened in order.
  *
- * For wire/ohttp.c only, which puts the two directions of an exchange together. A chunked message
+ * For wire/ohttp.c, which puts the two directions of an exchange together; wire/ehbp.c has the ciphers in
+ * common with it. A chunked message
  * is { varint(len) || sealed }*, then varint(0) || final, where the final chunk runs to the end of
  * the body. An unchunked message is one chunk without a length and with empty aad.
  */
@@ -20,6 +21,10 @@ struct chunk_cipher {
 };
 
 bool chunk_cipher_ready(const struct chunk_cipher *c);
+
+/* As hpke_seal() and hpke_open(): the next message of this direction. */
+err chunk_cipher_seal(struct chunk_cipher *c, bytes aad, bytes plain, uint8_t *out);
+err chunk_cipher_open(struct chunk_cipher *c, bytes aad, bytes sealed, uint8_t *out);
 
 /* Wipes, and releases the AEAD. */
 void chunk_cipher_clear(struct chunk_cipher *c);
