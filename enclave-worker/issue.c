@@ -2,12 +2,11 @@
 
 #include <sys/resource.h>
 
-#include "attest/simulated.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "crypto/hash.h"
 #include "crypto/secret.h"
-#include "receipts/air_types.h"
+#include "receipts/air_shown.h"
 
 enum { POLICY_VERSION_MAX = 64 };
 
@@ -18,32 +17,22 @@ struct issuer {
     uint64_t sequence;
 };
 
-/* The simulated platform shows its registers as Nitro's. */
-static const struct air_type *type_of(const struct verdict *evidence)
+static bytes find_register(const void *evidence, const char *name)
 {
-    if (evidence->platform == NULL)
-        return NULL;
-    bool is_simulated = strcmp(evidence->platform, SIMULATED_PLATFORM) == 0;
-    return air_type_of_platform(is_simulated ? BYTES_LIT("nitro") : bytes_str(evidence->platform));
+    return verdict_register(evidence, name);
 }
 
 err issue_set_evidence(struct air_claims *claims, const struct verdict *evidence)
 {
-    const struct air_type *type = type_of(evidence);
-    ENSURE(type != NULL, UNSUPPORTED);
-    claims->profile = air_type_profile(type, evidence->gpu.gpus > 0);
-    claims->measurement_type = bytes_str(type->name);
-    memset(claims->registers, 0, sizeof claims->registers);
-    for (size_t i = 0; i < type->slots_n; i++)
-        claims->registers[type->slots[i].at] =
-            verdict_register(evidence, type->slots[i].in_evidence);
-    claims->gpu =
-        (struct air_gpu){ .gpus = evidence->gpu.gpus, .switches = evidence->gpu.switches };
-    memcpy(claims->gpu.evidence_hash, evidence->gpu.digest, AIR_HASH_LEN);
-    claims->security_mode = evidence->trust == TRUST_HARDWARE ? BYTES_LIT(AIR_MODE_PRODUCTION)
-                                                              : BYTES_LIT(AIR_MODE_EVALUATION);
-    memcpy(claims->attestation_doc_hash, evidence->document_digest, AIR_HASH_LEN);
-    return OK;
+    struct air_shown shown = { .platform = bytes_str(evidence->platform),
+                               .hardware = evidence->trust == TRUST_HARDWARE,
+                               .document = evidence->document_digest,
+                               .gpu = { .gpus = evidence->gpu.gpus,
+                                        .switches = evidence->gpu.switches },
+                               .find = find_register,
+                               .owner = evidence };
+    memcpy(shown.gpu.evidence_hash, evidence->gpu.digest, AIR_HASH_LEN);
+    return air_show(claims, &shown);
 }
 
 static void set_model(struct air_claims *claims, const struct issuer_settings *s)

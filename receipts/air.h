@@ -5,7 +5,8 @@
  * air_write() emits, the strict reader (air_read.h, check.h) accepts; what that would refuse is not
  * signed. No I/O, no clock. Texts and registers in struct air_claims are borrowed.
  *
- * What AIR v1 cannot express, AMD SEV-SNP and evidence of GPUs, is said in a profile of our own: the
+ * What AIR v1 cannot express, AMD SEV-SNP, containers that a cloud vouches for and evidence of GPUs, is
+ * said in a profile of our own: the
  * same envelope and claims under another eat_profile, with the measurement types of air_types.h and
  * the claim `gpu` (PROTOCOL.md section 9). A fact has one form: whatever AIR v1 can express is refused
  * in the other profile, both ways.
@@ -31,6 +32,7 @@ struct signing_key;
 #define AIR_TYPE_TDX "tdx-mrtd-rtmr"
 #define AIR_TYPE_SNP "sev-snp"
 #define AIR_TYPE_AZURE_SNP "azure-sev-snp"
+#define AIR_TYPE_GCP "gcp-confidential-space"
 #define AIR_SCHEME_SINGLE "sha256-single"
 #define AIR_SCHEME_CONCAT "sha256-concat"
 #define AIR_SCHEME_MANIFEST "sha256-manifest"
@@ -81,10 +83,11 @@ enum air_register {
     AIR_PCR21,
     AIR_PCR22,
     AIR_PCR23,
-    AIR_IMAGE_ID, /* this one and those that follow: of an SNP report */
+    AIR_IMAGE_ID, /* this one and those that follow, but for one: of an SNP report */
     AIR_FAMILY_ID,
     AIR_HOST_DATA,
     AIR_MEASUREMENT,
+    AIR_IMAGE_DIGEST, /* of a container, by its cloud's word */
     AIR_ID_KEY_DIGEST,
     AIR_AUTHOR_KEY_DIGEST,
     AIR_REGISTERS

@@ -39,6 +39,8 @@ static const struct air_slot azure_slots[] = {
     TPM_PCR(21), TPM_PCR(22), TPM_PCR(23), SNP_SLOTS,
 };
 
+static const struct air_slot gcp_slots[] = { { AIR_IMAGE_DIGEST, 32, true, "image_digest" } };
+
 static const struct air_type types[] = {
     { .name = AIR_TYPE_NITRO,
       .platform = "nitro",
@@ -59,6 +61,10 @@ static const struct air_type types[] = {
       .needs_pcr = true,
       .slots = azure_slots,
       .slots_n = ARRAY_LEN(azure_slots) },
+    { .name = AIR_TYPE_GCP,
+      .platform = "gcp-confidential-space",
+      .slots = gcp_slots,
+      .slots_n = ARRAY_LEN(gcp_slots) },
 };
 
 static const char *const names[AIR_REGISTERS] = {
@@ -90,6 +96,7 @@ static const char *const names[AIR_REGISTERS] = {
     [AIR_FAMILY_ID] = "family_id",
     [AIR_HOST_DATA] = "host_data",
     [AIR_MEASUREMENT] = "measurement",
+    [AIR_IMAGE_DIGEST] = "image_digest",
     [AIR_ID_KEY_DIGEST] = "id_key_digest",
     [AIR_AUTHOR_KEY_DIGEST] = "author_key_digest",
 };

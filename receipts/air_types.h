@@ -9,7 +9,10 @@
  *     azure-sev-snp   our own   the same, of the paravisor; and at least one of pcr0 to pcr23 (32),
  *                               which measure the guest
  *
- * With the claim `gpu` all four are of our own profile. chip_id is left out: it says whose machine it
+ *     gcp-confidential-space
+ *                     our own   image_digest (32), of the container
+ *
+ * With the claim `gpu` all of them are of our own profile. chip_id is left out: it says whose machine it
  * was, not what ran there, and the evidence document has it.
  */
 #pragma once

@@ -234,8 +234,12 @@ static void check_nonce(struct air_report *r, const struct air_policy *p)
 
 static bytes first_register(const struct air_claims *c)
 {
-    const bytes *of_snp = &c->registers[AIR_MEASUREMENT];
-    return of_snp->at != NULL ? *of_snp : c->registers[AIR_PCR0];
+    static const enum air_register first[] = { AIR_MEASUREMENT, AIR_IMAGE_DIGEST };
+    for (size_t i = 0; i < ARRAY_LEN(first); i++) {
+        if (c->registers[first[i]].at != NULL)
+            return c->registers[first[i]];
+    }
+    return c->registers[AIR_PCR0];
 }
 
 static void check_provenance(struct air_report *r)

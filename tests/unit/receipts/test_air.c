@@ -175,6 +175,7 @@ static void what_a_profile_can_say_is_not_said_in_the_other(void **state)
     OWN_BREAKS(AIR_TYPE_SNP, false, c.profile = AIR_IN_V1);
     OWN_BREAKS(AIR_TYPE_SNP, true, c.profile = AIR_IN_V1);
     OWN_BREAKS(AIR_TYPE_AZURE_SNP, false, c.profile = AIR_IN_V1);
+    OWN_BREAKS(AIR_TYPE_GCP, false, c.profile = AIR_IN_V1);
     OWN_BREAKS(AIR_TYPE_TDX, false, c.profile = AIR_IN_OWN);
     OWN_BREAKS(AIR_TYPE_NITRO, false, c.profile = AIR_IN_OWN);
     OWN_BREAKS(AIR_TYPE_TDX, true, c.profile = AIR_IN_V1);
@@ -281,8 +282,8 @@ static bytes any_text(unsigned slot, size_t max)
 static void fill_registers(struct air_claims *c)
 {
     static const char *const TYPES[] = { AIR_TYPE_NITRO, AIR_TYPE_TDX, AIR_TYPE_SNP,
-                                         AIR_TYPE_AZURE_SNP };
-    const struct air_type *type = air_type_find(bytes_str(TYPES[any(4)]));
+                                         AIR_TYPE_AZURE_SNP, AIR_TYPE_GCP };
+    const struct air_type *type = air_type_find(bytes_str(TYPES[any(ARRAY_LEN(TYPES))]));
     c->measurement_type = bytes_str(type->name);
     for (size_t i = 0; i < type->slots_n; i++) {
         const struct air_slot *slot = &type->slots[i];

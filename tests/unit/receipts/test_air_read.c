@@ -515,7 +515,7 @@ static void a_register_of_another_length_is_read(void **state)
 /* ---- our own profile ---- */
 
 static const char *const OWN_TYPES[] = { AIR_TYPE_NITRO, AIR_TYPE_TDX, AIR_TYPE_SNP,
-                                         AIR_TYPE_AZURE_SNP };
+                                         AIR_TYPE_AZURE_SNP, AIR_TYPE_GCP };
 
 static struct map own_map(struct buf *payload, const char *type, bool with_gpu)
 {
@@ -528,7 +528,7 @@ static struct map own_map(struct buf *payload, const char *type, bool with_gpu)
 static void reads_what_was_written_in_our_own_profile(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(OWN_TYPES); i++) {
         BUF_AUTO payload = BUF(8192);
         BUF_AUTO again = BUF(8192);
         BUF_AUTO receipt = BUF(8192);

@@ -3,8 +3,8 @@
 #include "receipts/air_types.h"
 #include "tests/lib/law.h"
 
-static const char *const TYPES[] = { AIR_TYPE_NITRO, AIR_TYPE_TDX, AIR_TYPE_SNP,
-                                     AIR_TYPE_AZURE_SNP };
+static const char *const TYPES[] = { AIR_TYPE_NITRO, AIR_TYPE_TDX, AIR_TYPE_SNP, AIR_TYPE_AZURE_SNP,
+                                     AIR_TYPE_GCP };
 
 static bool ascends(bytes a, bytes b)
 {
@@ -45,7 +45,8 @@ static void registers_are_found_by_their_whole_name(void **state)
 static void types_are_found_by_name_and_by_platform(void **state)
 {
     (void)state;
-    static const char *const platforms[] = { "nitro", "tdx", "sev-snp", "azure-sev-snp" };
+    static const char *const platforms[] = { "nitro", "tdx", "sev-snp", "azure-sev-snp",
+                                             "gcp-confidential-space" };
     for (size_t i = 0; i < ARRAY_LEN(TYPES); i++) {
         const struct air_type *type = air_type_find(bytes_str(TYPES[i]));
         CHECK(type != NULL);

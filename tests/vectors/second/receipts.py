@@ -35,6 +35,7 @@ SNP = {"measurement_type": "sev-snp",
 AZURE = {**SNP, "measurement_type": "azure-sev-snp",
          **filled([f"pcr{i}" for i in range(24)], 32, 0x20)}
 TDX = {"measurement_type": "tdx-mrtd-rtmr", **filled([f"pcr{i}" for i in range(5)], 48, 0x40)}
+GCP = {"measurement_type": "gcp-confidential-space", "image_digest": bytes([0x60]) * 32}
 GPU = {"gpus": 8, "switches": 4, "evidence_hash": bytes([0xee]) * 32}
 
 
@@ -69,8 +70,9 @@ def readable(value):
             else readable(v) for k, v in value.items()}
 
 
-def good(about, c):
-    return {"description": about, "signing_key_seed_hex": SEED.hex(),
+def good(about, c, policy=None):
+    return {**({"verify_policy": policy} if policy else {}),
+            "description": about, "signing_key_seed_hex": SEED.hex(),
             "public_key_hex": PUBLIC, "claims": readable(c),
             "receipt_hex": signed(encoded(c)).hex(), "payload_hex": encoded(c).hex()}
 
@@ -105,6 +107,12 @@ def vectors():
         "valid/azure-snp": good("A confidential VM on Azure, with all PCRs of its TPM.", azure),
         "valid/tdx-gpu": good("A TDX VM with GPUs: AIR v1 has no words for these.",
                               claims(TDX, GPU)),
+        "valid/gcp": good("A container in Google's Confidential Space, which Google vouches for.",
+                          {**claims(GCP), "security_mode": "evaluation"},
+                          {"allow_evaluation": True}),
+        "invalid/evaluation": bad("The same, where no policy allows evaluation.",
+                                  encoded({**claims(GCP), "security_mode": "evaluation"}), 4,
+                                  "SECURITY_MODE_POLICY", "EVALUATION_MODE_REJECTED"),
         "invalid/profile-of-air-v1": form(
             "SNP under AIR v1's profile: the registers that it asks for are missing.",
             encoded(claims(SNP, profile=AIR))),
