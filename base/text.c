@@ -259,6 +259,32 @@ static bool is_blank(uint8_t c)
     return c == ' ' || c == '\t';
 }
 
+/* Goes back only to the last asterisk: what an earlier one took may stay as it is. */
+bool text_is_like(bytes text, bytes pattern)
+{
+    size_t t = 0;
+    size_t p = 0;
+    size_t star = pattern.len; /* of the last asterisk; none yet */
+    size_t taken = 0;          /* where what it stands for ends */
+    while (t < text.len) {
+        if (p < pattern.len && pattern.at[p] == '*') {
+            star = p++;
+            taken = t;
+        } else if (p < pattern.len && pattern.at[p] == text.at[t]) {
+            p++;
+            t++;
+        } else if (star < pattern.len) {
+            p = star + 1;
+            t = ++taken;
+        } else {
+            return false;
+        }
+    }
+    while (p < pattern.len && pattern.at[p] == '*')
+        p++;
+    return p == pattern.len;
+}
+
 bytes text_trim(bytes in)
 {
     while (in.len > 0 && is_blank(in.at[0]))

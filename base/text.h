@@ -31,6 +31,9 @@ bool text_equal_nocase(bytes a, bytes b);
 /* First place of needle in in, or in.len. An empty needle is at 0. */
 size_t text_find(bytes in, bytes needle);
 
+/* True when text is pattern, in which each '*' stands for any bytes, also none. */
+bool text_is_like(bytes text, bytes pattern);
+
 /* Cuts white space (SP, TAB) off both ends. */
 bytes text_trim(bytes in);
 

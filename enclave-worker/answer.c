@@ -18,9 +18,17 @@ static bool is_unasked_usage(const struct answer *a, unsigned flags)
            (flags & SSE_USAGE);
 }
 
+/* Of chat, and of the Responses API: response.output_text.delta and its like. */
+static bool carries_content(const struct sse_event *event)
+{
+    return event->answer->choices != 0 || bytes_ends(event->name, BYTES_LIT(".delta"));
+}
+
 static err on_event(void *owner, const struct sse_event *event)
 {
     struct answer *a = owner;
+    if (event->answer != NULL)
+        usage_see(&a->usage, event->answer, carries_content(event));
     if (a->state != ANSWER_RUNNING || is_unasked_usage(a, event->flags))
         return OK;
     if (event->flags & SSE_NOT_JSON) {

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "api/sse.h"
+#include "api/usage.h"
 #include "enclave-worker/engine.h"
 #include "enclave-worker/settings.h"
 #include "receipts/transcript.h"
@@ -47,6 +48,7 @@ struct answer {
     bool has_terminal;  /* events of the Responses API came, which end with a terminal one */
     uint64_t left;      /* of a known length */
     uint64_t plain_len; /* Binary HTTP bytes written so far */
+    struct usage usage; /* what the events said */
     struct sse events;
     struct transcript transcript;
     struct buf head;    /* not flushed yet */

@@ -37,6 +37,7 @@ struct engine_request {
     bytes path; /* begins with a slash; with query */
     const struct engine_field *fields;
     size_t fields_n; /* at most ENGINE_FIELDS_MAX, else ERR_LIMIT */
+    bool counts;     /* an engine that can is to say how many tokens a stream took */
     bytes body;      /* borrowed until end() or cancel() */
     bytes model;     /* that the body asks for, unescaped; empty where it names none */
     bytes owner;     /* a digest of the credentials that it came with, for those who keep something;

@@ -312,7 +312,7 @@ static err ask(struct route *r, const struct engines_name *name,
                void *owner, struct engine_call **out)
 {
     struct engine *to = r->engines[name != NULL ? name->entry : 0];
-    struct splice_edit edits[2];
+    struct splice_edit edits[3];
     size_t n = 0;
     BUF_AUTO model = BUF(8 * ENGINES_NAME_MAX);
     BUF_AUTO salt = BUF(2 * SHA256_LEN);
@@ -324,6 +324,9 @@ static err ask(struct route *r, const struct engines_name *name,
         TRY(write_salt(r, request->caller, &salt));
         edits[n++] = (struct splice_edit){ SPLICE_SET, BYTES_LIT("cache_salt"), buf_view(&salt) };
     }
+    if (request->counts)
+        edits[n++] = (struct splice_edit){ SPLICE_ADD, BYTES_LIT("stream_options"),
+                                           BYTES_LIT("{\"include_usage\":true}") };
     if (n == 0)
         return engine_start(to, request, events, owner, out);
     struct call *c;

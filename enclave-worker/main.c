@@ -117,7 +117,7 @@ static err join_engines(struct program *p, struct engine *const *engines)
     const struct engine_route_settings settings = { .table = p->engines,
                                                     .engines = engines,
                                                     .salt = p->settings.cache_salt };
-    if (settings.table != NULL || settings.salt)
+    if (settings.table != NULL || p->settings.tokens_file != NULL)
         return engine_route_new(&p->worker.engine, p->worker.loop, &settings);
     p->worker.engine = engines[0];
     return OK;

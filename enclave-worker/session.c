@@ -9,6 +9,7 @@
 #include "enclave-worker/session.h"
 
 #include "api/error.h"
+#include "api/limits.h"
 #include "api/peek.h"
 #include "api/route.h"
 #include "base/clock.h"
@@ -46,6 +47,9 @@ struct session {
     struct route_match route;
     struct peek peek;
     const struct token *key; /* that it came with; NULL: none was needed */
+    bool counted;            /* the key's allowance let it in */
+    bool asked;              /* the engine was */
+    struct allowance_view allowance;
 
     struct engine_call *call;
     bool paused;
@@ -83,6 +87,20 @@ static const struct word OUTCOMES[WORKER_OUTCOMES] = { WORD_INIT("answered"), WO
                                                        WORD_INIT("engine_failed"),
                                                        WORD_INIT("client_gone") };
 
+/* The key pays for what it came to, once all is said: nothing where the engine was not asked, or
+ * refused. */
+static void use_up(struct session *s)
+{
+    struct allowance_use use = { 0 };
+    if (!s->counted)
+        return;
+    if (s->asked && s->engine_status < 400)
+        use = usage_sum(&s->answer.usage, s->content.len);
+    s->counted = false;
+    allowance_leave(s->key->allowance);
+    allowance_charge(s->key->allowance, clock_steady_us(), &use);
+}
+
 static void settle(struct session *s)
 {
     struct worker *w = worker_of(s);
@@ -100,6 +118,7 @@ static void session_free(struct session *s)
 {
     struct worker *w = worker_of(s);
     settle(s);
+    use_up(s);
     loop_timer_stop(&s->timer);
     loop_defer_cancel(&s->flush);
     engine_cancel(s->call);
@@ -275,10 +294,12 @@ static void on_flush(struct loop_task *t)
             return;
         }
     }
-    if (s->state == LINGERING)
+    if (s->state == LINGERING) {
+        use_up(s);
         linger(s);
-    else
+    } else {
         hold_back(s, is_congested(s));
+    }
 }
 
 static void flush_later(struct session *s)
@@ -312,15 +333,28 @@ static void linger(struct session *s)
 
 /* ---- refusals and failures ---- */
 
+/* What the key may still ask for; *limits holds the texts. */
+static size_t add_limits(const struct session *s, struct limits *limits,
+                         struct engine_field *fields, size_t n)
+{
+    limits_write(&s->allowance, limits);
+    for (size_t i = 0; i < limits->n; i++)
+        fields[n++] = (struct engine_field){ bytes_str(limits->fields[i].name),
+                                             bytes_str(limits->fields[i].value) };
+    return n;
+}
+
 /* A whole answer of our own, without a receipt: nothing was inferred. */
 static err answer_with_error(struct session *s, const struct api_error *error)
 {
     BUF_AUTO body = BUF(ERROR_BODY_MAX);
     struct error_field list[ERROR_FIELDS_MAX];
-    struct engine_field fields[ERROR_FIELDS_MAX];
+    struct engine_field fields[ERROR_FIELDS_MAX + LIMITS_FIELDS_MAX];
+    struct limits limits;
     size_t n = error_fields(error, list);
     for (size_t i = 0; i < n; i++)
         fields[i] = (struct engine_field){ bytes_str(list[i].name), bytes_str(list[i].value) };
+    n = add_limits(s, &limits, fields, n);
     TRY(error_write_body(&body, error));
 
     const struct answer_settings settings = {
@@ -426,9 +460,14 @@ static struct engine_field field_to_pass(const struct session *s, const struct b
 static err begin_answer(struct session *s, int64_t content_length)
 {
     struct engine_field fields[ENGINE_FIELDS_MAX];
-    size_t n = 0;
-    for (; n < s->engine_head.head.fields_n && n < ENGINE_FIELDS_MAX; n++)
-        fields[n] = field_to_pass(s, &s->engine_head.head.fields[n]);
+    struct limits limits;
+    size_t n = add_limits(s, &limits, fields, 0);
+    for (size_t i = 0; i < s->engine_head.head.fields_n && n < ENGINE_FIELDS_MAX; i++) {
+        const struct bhttp_field *f = &s->engine_head.head.fields[i];
+        /* An engine's own limits are its with us, not the caller's. */
+        if (limits.n == 0 || !bytes_starts(f->name, BYTES_LIT("x-ratelimit-")))
+            fields[n++] = field_to_pass(s, f);
+    }
     s->state = ANSWERING;
     s->has_receipt = true;
     return answer_head(&s->answer, s->engine_status, fields, n, content_length);
@@ -561,6 +600,7 @@ static void pass_collected(struct session *s)
     struct peek_answer seen;
     s->collecting = false;
     peek_answer(buf_view(&s->collected), &seen);
+    usage_see(&s->answer.usage, &seen, false);
     if (s->engine_status >= 400 && !(seen.whole && seen.has_error)) {
         refuse_for_engine(s);
         return;
@@ -657,7 +697,9 @@ static err ask_engine(struct session *s)
         .model = peek_model(&s->peek),
         .owner = owner_of(s, owner),
         .caller = caller_of(s),
+        .counts = s->key != NULL && s->peek.stream && s->answer.settings.chat,
     };
+    s->asked = true;
     return engine_start(w->engine, &request, &ENGINE_EVENTS, s, &s->call);
 }
 
@@ -698,6 +740,24 @@ static enum error_cause objection(struct session *s)
     return ERROR_CAUSES;
 }
 
+/* The rules of its key. True when it may go on; else it is answered. */
+static bool may_ask(struct session *s)
+{
+    if (s->key == NULL || s->content.len == 0)
+        return true;
+    if (!token_allows(s->key, peek_model(&s->peek))) {
+        refuse_sealed(s, ERROR_MODEL_NOT_ALLOWED, peek_model(&s->peek));
+        return false;
+    }
+    s->counted = allowance_enter(s->key->allowance, clock_steady_us(), &s->allowance);
+    if (s->counted)
+        return true;
+    const struct api_error error = limits_error(&s->allowance);
+    s->outcome = WORKER_REFUSED;
+    refuse_with(s, &error);
+    return false;
+}
+
 static bytes asked_model(const struct session *s)
 {
     return s->peek.model_len > 0 ? peek_model(&s->peek) : s->route.id;
@@ -717,6 +777,8 @@ static void ask(struct session *s)
     s->state = ASKING;
     hash_batch_add(&worker_of(s)->contents, &s->hashing, buf_view(&s->content));
     err e = prepare_answer(s);
+    if (e.code == ERR_OK && !may_ask(s))
+        return;
     if (e.code == ERR_OK)
         e = ask_engine(s);
     if (e.code == ERR_NOT_FOUND)

@@ -32,7 +32,9 @@ static const struct config_row ROWS[] = {
     { ROW(tls_key), .type = CONFIG_PATH, .help = "Private key (PEM) of that certificate." },
     { ROW(tokens_file), .type = CONFIG_PATH,
       .help = "If set, a sealed request must carry one of these bearer tokens inside. One "
-              "SHA-256 in hex per line, optionally followed by a name." },
+              "SHA-256 in hex per line, optionally followed by a name; or a JSON object with sha256 and, "
+              "as wanted, name, models (a list, * for any text), requests_per_minute, "
+              "tokens_per_minute, concurrency." },
 
     { .group = "Engine",
       ROW(engine),

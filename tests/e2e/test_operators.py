@@ -1,9 +1,12 @@
 """What operators expect: traces, several engines, keys with rules, usage"""
 import hashlib
 import json
+import pathlib
+import shutil
+import tempfile
 
 import common
-from client import chat, chat_body, http
+from client import chat, chat_body, http, wait_for
 from engine import Engine
 from stack import Stack
 from suite import test
@@ -142,3 +145,85 @@ def _():
             return json.loads(got)["cache_salt"]
         assert salt("a") == salt("a", cache_salt="mine") == salt("a2", cache_salt=[1])
         assert salt("b", cache_salt=salt("a")) not in (salt("a"), "mine")
+
+
+# ---- keys with rules ----
+
+LIMITS = ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests",
+          "x-ratelimit-reset-requests", "x-ratelimit-limit-tokens",
+          "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"]
+
+
+def rules(token, **more):
+    return json.dumps({"sha256": hashlib.sha256(token.encode()).hexdigest(), **more}) + "\n"
+
+
+def with_keys(where, text, **settings):
+    """A stack whose worker or gateway has these keys."""
+    folder = tempfile.mkdtemp(prefix="sealgate-e2e-keys-")
+    path = pathlib.Path(folder) / "tokens"
+    path.write_text(text)
+    s = Stack(ready=False, **{where: {"tokens_file": str(path), **settings}})
+    s.wait_ready()
+    shutil.rmtree(folder)
+    return s
+
+
+KEYS = (rules("few", name="few", requests_per_minute=3) +
+        rules("tokens", name="tokens", tokens_per_minute=30) +
+        rules("one", name="one", concurrency=1) +
+        rules("models", name="models", models=["gpt-test", "words-*"]) + key_line("free", "free"))
+
+
+def check_keys(s):
+    few, free = bearer("few"), bearer("free")
+    a = chat(s.port, "gpt-test", headers=few)
+    assert [a.header(n) for n in LIMITS[:2]] == ["3", "2"] and a.all(LIMITS[3]) == [], a.headers
+    assert a.header(LIMITS[2]).endswith("s")
+    assert chat(s.port, "gpt-test", stream=True, headers=few).header(LIMITS[1]) == "1"
+    assert chat(s.port, "err-429", headers=few).header(LIMITS[1]) == "0"
+    asked = len(s.engine.calls)
+    a = chat(s.port, "gpt-test", headers=few)
+    assert a.status == 429 and a.error["code"] == "rate_limit_exceeded"
+    assert a.error["type"] == "rate_limit_error" and 1 <= int(a.header("retry-after")) <= 60
+    assert a.header(LIMITS[1]) == "0" and len(s.engine.calls) == asked
+    assert http(s.port, "GET", "/v1/models", headers=few).status == 200
+    a = chat(s.port, "gpt-test", headers=free)
+    assert a.status == 200 and not [n for n in LIMITS if a.header(n)]
+
+
+def check_tokens(s):
+    """17 tokens an answer, of which a stream says nothing unless it is asked."""
+    a = chat(s.port, "gpt-test", headers=bearer("tokens"))
+    assert [a.header(n) for n in LIMITS[3:5]] == ["30", "30"], a.headers
+    a = chat(s.port, "gpt-test", stream=True, headers=bearer("tokens"))
+    assert a.status == 200 and 13 <= int(a.header(LIMITS[4])) < 20, a.headers
+    assert not [c for c in a.chunks() if not c["choices"]], "a usage that nobody asked for"
+    a = chat(s.port, "gpt-test", headers=bearer("tokens"))
+    assert a.status == 429 and a.header(LIMITS[4]) == "0", (a.status, a.headers)
+
+
+def check_concurrency(s):
+    with s.conn() as c:
+        c.ask("POST", "/v1/chat/completions", chat_body("gate-x", True), bearer("one"))
+        assert chat(s.port, "gpt-test", headers=bearer("one")).status == 429
+        assert chat(s.port, "gpt-test", headers=bearer("free")).status == 200
+    wait_for(lambda: chat(s.port, "gpt-test", headers=bearer("one")).status == 200, 10)
+
+
+def check_models(s):
+    assert chat(s.port, "words-1-1", stream=True, headers=bearer("models")).status == 200
+    asked = len(s.engine.calls)
+    a = chat(s.port, "tools", headers=bearer("models"))
+    assert a.status == 403 and a.error["code"] == "model_not_allowed", a.body
+    a = http(s.port, "POST", "/v1/rerank", {"query": "x"}, bearer("models"))
+    assert a.status == 403 and len(s.engine.calls) == asked
+
+
+@test("a worker's keys have their limits, with OpenAI's fields and 429")
+def _():
+    with with_keys("worker", KEYS) as s:
+        check_keys(s)
+        check_tokens(s)
+        check_concurrency(s)
+        check_models(s)

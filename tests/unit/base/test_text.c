@@ -144,9 +144,39 @@ static void the_first_line_has_no_line_end_and_no_blanks_around_it(void **state)
         CHECK_BYTES(text_first_line(bytes_str(cases[i].in)), bytes_str(cases[i].line));
 }
 
+static void an_asterisk_stands_for_anything(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *pattern;
+        bool like;
+    } cases[] = {
+        { "", "", true },
+        { "", "*", true },
+        { "a", "", false },
+        { "a", "a", true },
+        { "a", "b", false },
+        { "abc", "a*", true },
+        { "abc", "*c", true },
+        { "abc", "a*c", true },
+        { "abc", "*b*", true },
+        { "abc", "a*b", false },
+        { "aab", "*ab", true },
+        { "ababc", "*abc", true },
+        { "abab", "a*ab", true },
+        { "ab", "a*b*", true },
+        { "a", "a**", true },
+        { "mississippi", "m*iss*pi", true },
+        { "mississippi", "m*iss*px", false },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        CHECK(text_is_like(bytes_str(cases[i].text), bytes_str(cases[i].pattern)) == cases[i].like);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_asterisk_stands_for_anything),
         cmocka_unit_test(base64_matches_rfc_4648),
         cmocka_unit_test(base64_has_one_form),
         cmocka_unit_test(base64_knows_its_64_digits_and_no_others),

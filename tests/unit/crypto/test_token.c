@@ -1,3 +1,4 @@
+#include "base/text.h"
 #include "crypto/token.h"
 #include "tests/lib/law.h"
 
@@ -42,11 +43,107 @@ static void takes_the_token_out_of_the_field(void **state)
     CHECK(token_of_authorization(BYTES_LIT("Bearer")).len == 0);
 }
 
+#define OPEN "2348f998744212575d85959674f9607ab26f67708a917157472832386337c904"
+#define RULES(more) "{\"sha256\":\"" SESAME "\"" more "}"
+
+static void a_line_may_have_rules(void **state)
+{
+    (void)state;
+    struct token_set s = { 0 };
+    BUF_AUTO message = BUF(1024);
+    CHECK_OK(token_set_read(&s,
+                            BYTES_LIT(OPEN "\n" RULES(",\"name\":\"ali\",\"models\":[\"gpt-4o\","
+                                                      "\"qwen*\"],\"requests_per_minute\":60,"
+                                                      "\"tokens_per_minute\":5,"
+                                                      "\"concurrency\":2") "\n"),
+                            &message));
+    CHECK(s.n == 2);
+    const struct token *t = token_set_find(&s, BYTES_LIT("sesame"));
+    assert_non_null(t);
+    assert_string_equal(t->name, "ali");
+    assert_string_equal(allowance_name(t->allowance), "ali");
+    const struct allowance_limits limits = allowance_limits_of(t->allowance);
+    CHECK(limits.requests_per_minute == 60 && limits.tokens_per_minute == 5 &&
+          limits.concurrency == 2);
+    CHECK(token_allows(t, BYTES_LIT("gpt-4o")) && token_allows(t, BYTES_LIT("qwen3")));
+    CHECK(!token_allows(t, BYTES_LIT("gpt-4")) && !token_allows(t, BYTES_LIT("")));
+    CHECK(token_allows(&s.at[0], BYTES_LIT("any")));
+    assert_string_equal(allowance_name(s.at[0].allowance), "key-2348f998");
+    token_set_clear(&s);
+}
+
+static void keys_of_one_name_share_one_allowance(void **state)
+{
+    (void)state;
+    struct token_set s = { 0 };
+    BUF_AUTO message = BUF(1024);
+    BUF_AUTO text = BUF(65536);
+    CHECK_OK(token_set_read(&s, BYTES_LIT(OPEN " ali\n" RULES(",\"name\":\"ali\"")), &message));
+    CHECK(s.at[0].allowance == s.at[1].allowance && s.at[0].first && !s.at[1].first);
+    CHECK_OK(token_set_render(&s, &text));
+    size_t at = text_find(buf_view(&text), BYTES_LIT("requests_total{key=\"ali\"}"));
+    CHECK(at < text.len);
+    bytes behind = bytes_slice(buf_view(&text), at + 1, text.len);
+    CHECK(text_find(behind, BYTES_LIT("requests_total{key=\"ali\"}")) == behind.len);
+    token_set_clear(&s);
+    CHECK_ERR(token_set_read(&s,
+                             BYTES_LIT(OPEN " ali\n" RULES(",\"name\":\"ali\",\"concurrency\":1")),
+                             &message),
+              CONFIG);
+    CHECK(bytes_starts(buf_view(&message), BYTES_LIT("2: keys of one name")));
+}
+
+static void names_the_rules_that_are_wrong(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "{}",
+        "{\"sha256\":1}",
+        "{\"sha256\":\"00\"}",
+        RULES(",\"name\":\"a b\""),
+        RULES(",\"model\":[]"),
+        RULES(",\"models\":\"m\""),
+        RULES(",\"models\":[1]"),
+        RULES(",\"concurrency\":0"),
+        RULES(",\"concurrency\":-1"),
+        RULES(",\"concurrency\":1.5"),
+        RULES(",\"requests_per_minute\":1000000001"),
+        RULES(",\"tokens_per_minute\":\"1\""),
+        RULES("") "x",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct token_set s = { 0 };
+        BUF_AUTO message = BUF(1024);
+        CHECK_ERR(token_set_read(&s, bytes_str(bad[i]), &message), CONFIG);
+        CHECK(bytes_starts(buf_view(&message), BYTES_LIT("1: not a token's rules")));
+    }
+}
+
+static err read_once(void *arg)
+{
+    (void)arg;
+    struct token_set s = { 0 };
+    BUF_AUTO message = BUF(1024);
+    err e = token_set_read(&s, BYTES_LIT(OPEN " a\n" RULES(",\"models\":[\"m\"]")), &message);
+    token_set_clear(&s);
+    return e;
+}
+
+static void survives_every_failing_allocation(void **state)
+{
+    (void)state;
+    law_every_allocation_fails_once(read_once, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_a_token_by_its_digest),
         cmocka_unit_test(names_the_line_that_is_wrong),
+        cmocka_unit_test(a_line_may_have_rules),
+        cmocka_unit_test(keys_of_one_name_share_one_allowance),
+        cmocka_unit_test(names_the_rules_that_are_wrong),
+        cmocka_unit_test(survives_every_failing_allocation),
         cmocka_unit_test(takes_the_token_out_of_the_field),
     };
     return cmocka_run_group_tests_name("crypto/token", tests, NULL, NULL);

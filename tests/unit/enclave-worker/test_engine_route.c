@@ -248,6 +248,27 @@ static void a_salt_is_the_callers_and_never_his_choice(void **state)
     close_stage(&s);
 }
 
+static void asks_for_usage_where_tokens_are_counted(void **state)
+{
+    (void)state;
+    struct stage s;
+    open_stage(&s, false, false);
+    struct engine_request request = { .method = BYTES_LIT("POST"),
+                                      .path = BYTES_LIT(CHAT),
+                                      .model = BYTES_LIT("m"),
+                                      .body = BYTES_LIT("{\"stream\":true}"),
+                                      .counts = true };
+    CHECK_OK(engine_start(s.route, &request, &EVENTS, &s, &s.call));
+    CHECK_BYTES(buf_view(&s.fakes[0].body),
+                BYTES_LIT("{\"stream\":true,\"stream_options\":{\"include_usage\":true}}"));
+    engine_cancel(s.call);
+    request.body = BYTES_LIT("{\"stream_options\":{\"x\":1}}"); /* is the client's */
+    CHECK_OK(engine_start(s.route, &request, &EVENTS, &s, &s.call));
+    CHECK_BYTES(buf_view(&s.fakes[0].body), request.body);
+    engine_cancel(s.call);
+    close_stage(&s);
+}
+
 static void lists_the_models_of_all(void **state)
 {
     (void)state;
@@ -305,6 +326,7 @@ int main(void)
         cmocka_unit_test(chooses_by_the_models_name),
         cmocka_unit_test(writes_an_alias_anew_and_nothing_else),
         cmocka_unit_test(a_salt_is_the_callers_and_never_his_choice),
+        cmocka_unit_test(asks_for_usage_where_tokens_are_counted),
         cmocka_unit_test(lists_the_models_of_all),
         cmocka_unit_test(a_list_waits_and_goes_away_like_any_call),
     };
