@@ -373,6 +373,14 @@ async def thinks(call):
               [event(chunk_of(call, {}, finish)), b"data: [DONE]\n\n"], 0.001)
 
 
+async def says_json(call):
+    text = json.dumps({"name": "Zoë", "age": 3}, ensure_ascii=False)
+    if call.streams:
+        await say(call, chat_events(call, list(text)), 0)
+    else:
+        call.whole(200, chat_object(call, text))
+
+
 async def calls_all(call):
     """Calls every tool it was told of, each with one text."""
     names = [t["function"]["name"] for t in call.json.get("tools") or []]
@@ -562,7 +570,7 @@ async def gate(call, name):
 
 SCRIPTS = [
     (r"gpt-test|demo|org/.*", plain), (r"plain.*", plain), (r"tools", tools), (r"thinks", thinks),
-    (r"calls-all", calls_all),
+    (r"calls-all", calls_all), (r"json-person", says_json),
     (r"err-(\d+)", failing), (r"html-(\d+)", html), (r"words-(\d+)-(\d+).*", words),
     (r"slow-(\d+).*", slow_start), (r"cut-(\d+)(?:-(\d+))?", cut_after), (r"early-(\d+)", end_early),
     (r"no-done", no_done), (r"no-last-line", no_last_empty_line), (r"split", split),

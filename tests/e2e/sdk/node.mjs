@@ -14,6 +14,8 @@ const client = new OpenAI({ baseURL: `${BASE}/v1`, apiKey: 'sk-test', maxRetries
 const messages = [{ role: 'user', content: 'marmoset-prompt-canary-77c2' }];
 const create = (model, more = {}, options = {}) =>
   client.chat.completions.create({ model, messages, ...more }, options);
+const respond = (model, more = {}) =>
+  client.responses.create({ model, input: messages[0].content, ...more });
 const get = async (url) => (await fetch(url)).json();
 const textOf = async (stream) => {
   let out = '';
@@ -110,6 +112,86 @@ const cases = {
       }, OpenAI.APIError, model);
       assert(n >= 3, `${model}: ${n}`);
     }
+  },
+  async 'a response'() {
+    const r = await respond('gpt-test');
+    assert.equal(r.output_text, TEXT);
+    assert.equal(r.usage.total_tokens, 17);
+    assert.match(r._request_id, /^req_/);
+  },
+  async 'a response as a stream'() {
+    const events = [];
+    for await (const e of await respond('gpt-test', { stream: true })) events.push(e);
+    assert.equal(events.map((e) => (e.type === 'response.output_text.delta' ? e.delta : '')).join(''), TEXT);
+    assert.equal(events.at(-1).type, 'response.completed');
+    assert.deepEqual(events.map((e) => e.sequence_number), events.map((_, i) => i));
+  },
+  async 'the stream helper of responses'() {
+    const tools = [{ type: 'function', name: 'weather', parameters: { type: 'object' }, strict: false }];
+    for (const [model, more] of [['gpt-test', {}], ['thinks', {}], ['tools', { tools }],
+      ['calls-all', { tools: [{ type: 'custom', name: 'patch' }] }]]) {
+      const r = await client.responses.stream({ model, input: 'x', ...more }).finalResponse();
+      assert.equal(r.status, 'completed', model);
+      if (model === 'tools')
+        assert.deepEqual(JSON.parse(r.output[0].arguments), { city: 'Zürich', days: 3 });
+      if (model === 'calls-all') assert.equal(r.output[0].input, 'ü\n');
+    }
+  },
+  async 'a response with reasoning'() {
+    const r = await respond('thinks', { reasoning: { summary: 'auto' } });
+    assert.deepEqual(r.output.map((i) => i.type), ['reasoning', 'message']);
+    assert.equal(r.output[0].summary[0].text, 'hm, well');
+    assert.equal((await respond('thinks', { max_output_tokens: 20 })).status, 'incomplete');
+  },
+  async 'a parsed response'() {
+    const r = await client.responses.parse({ model: 'json-person', input: 'x', text: { format: {
+      type: 'json_schema', name: 'person', strict: true, schema: { type: 'object' } } } });
+    assert.deepEqual(JSON.parse(r.output_text), { name: 'Zoë', age: 3 });
+  },
+  async 'responses that are kept'() {
+    const first = await respond('gpt-test');
+    assert.equal((await client.responses.retrieve(first.id)).output_text ?? TEXT, TEXT);
+    const items = [];
+    for await (const i of client.responses.inputItems.list(first.id)) items.push(i);
+    assert.equal(items[0].content[0].text, messages[0].content);
+    assert.equal((await respond('gpt-test', { previous_response_id: first.id })).previous_response_id, first.id);
+    await (client.responses.delete ?? client.responses.del).call(client.responses, first.id);
+    await assert.rejects(client.responses.retrieve(first.id), OpenAI.NotFoundError);
+    await assert.rejects(respond('gpt-test', { previous_response_id: first.id }),
+      (e) => e.code === 'previous_response_not_found');
+  },
+  async 'responses in the background'() {
+    const r = await respond('gpt-test', { background: true });
+    assert.equal(r.status, 'queued');
+    const until = Date.now() + 20000;
+    let now = r;
+    while (['queued', 'in_progress'].includes(now.status)) {
+      assert(Date.now() < until);
+      await new Promise((done) => setTimeout(done, 50));
+      now = await client.responses.retrieve(r.id);
+    }
+    assert.equal(now.status, 'completed');
+    let name;
+    let last;
+    for await (const e of await respond('gpt-test', { background: true, stream: true })) {
+      name ??= e.response.id;
+      last = e.sequence_number;
+    }
+    const rest = [];
+    for await (const e of await client.responses.retrieve(name, { stream: true, starting_after: 5 }))
+      rest.push(e.sequence_number);
+    assert.deepEqual(rest, Array.from({ length: last - 5 }, (_, i) => i + 6));
+    if (!version.startsWith('4.')) {
+      const again = client.responses.stream({ response_id: name, starting_after: 5 });
+      assert.equal((await again.finalResponse()).output_text, TEXT);
+    }
+  },
+  async 'responses that break throw'() {
+    for (const model of ['cut-3', 'error-event'])
+      await assert.rejects(async () => {
+        for await (const _ of await respond(model, { stream: true }));
+      }, OpenAI.APIError, model);
+    await assert.rejects(respond('gpt-test', { truncation: 'auto' }), (e) => e.param === 'truncation');
   },
   async 'leaving a stream frees the engine'() {
     const name = `endless-node-${version}`;

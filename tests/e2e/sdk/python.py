@@ -159,6 +159,111 @@ def a_stream_that_breaks_raises():
             raise AssertionError(f"{model} looked finished")
 
 
+# ---- the Responses API ----
+
+def respond(model, **more):
+    return client.responses.create(model=model, input=USER[0]["content"], **more)
+
+
+@case
+def a_response():
+    r = respond("gpt-test")
+    assert r.output_text == TEXT and r.status == "completed" and r.usage.total_tokens == 17
+    assert r.output[0].content[0].type == "output_text" and r._request_id.startswith("req_")
+
+
+@case
+def a_response_as_a_stream():
+    events = list(respond("gpt-test", stream=True))
+    assert "".join(e.delta for e in events if e.type == "response.output_text.delta") == TEXT
+    assert events[0].type == "response.created" and events[-1].type == "response.completed"
+    assert [e.sequence_number for e in events] == list(range(len(events)))
+
+
+@case
+def the_stream_helper_of_responses():
+    tool = {"type": "function", "name": "weather", "parameters": {"type": "object"}, "strict": False}
+    for model, more in (("gpt-test", {}), ("thinks", {}), ("tools", {"tools": [tool]})):
+        with client.responses.stream(model=model, input="x", **more) as stream:
+            kinds = [e.type for e in stream]
+            r = stream.get_final_response()
+        assert kinds[-1] == "response.completed" and r.status == "completed", (model, kinds)
+    assert r.output[0].name == "weather"
+    assert json.loads(r.output[0].arguments) == {"city": "Zürich", "days": 3}
+
+
+@case
+def a_response_with_reasoning():
+    r = respond("thinks", reasoning={"effort": "low"}, include=["reasoning.encrypted_content"])
+    assert [i.type for i in r.output] == ["reasoning", "message"] and r.output_text == "yes"
+    r = respond("thinks", max_output_tokens=20)
+    assert r.status == "incomplete" and r.incomplete_details.reason == "max_output_tokens"
+
+
+@case
+def a_parsed_response():
+    import pydantic
+
+    class Person(pydantic.BaseModel):
+        name: str
+        age: int
+    r = client.responses.parse(model="json-person", input="x", text_format=Person)
+    assert r.output_parsed == Person(name="Zoë", age=3)
+
+
+@case
+def responses_that_are_kept():
+    first = respond("gpt-test")
+    again = client.responses.retrieve(first.id)
+    assert again.output_text == TEXT and again.id == first.id
+    items = list(client.responses.input_items.list(first.id))
+    assert items[0].content[0].text == USER[0]["content"]
+    second = respond("gpt-test", previous_response_id=first.id)
+    assert second.previous_response_id == first.id
+    client.responses.delete(first.id)
+    for ask in (lambda: client.responses.retrieve(first.id),
+                lambda: respond("gpt-test", previous_response_id=first.id)):
+        try:
+            ask()
+        except openai.NotFoundError as e:
+            assert e.code in ("not_found", "previous_response_not_found")
+        else:
+            raise AssertionError("an empty context")
+
+
+@case
+def responses_in_the_background():
+    r = respond("gpt-test", background=True)
+    assert r.status == "queued"
+    until = time.monotonic() + 20
+    while r.status in ("queued", "in_progress"):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+        r = client.responses.retrieve(r.id)
+    assert r.output_text == TEXT
+    r = client.responses.cancel(respond("silent-background", background=True).id)
+    assert r.status == "cancelled"
+    events = list(respond("gpt-test", background=True, stream=True))
+    name = events[0].response.id
+    rest = list(client.responses.retrieve(name, stream=True, starting_after=5))
+    assert [e.sequence_number for e in rest] == list(range(6, len(events)))
+
+
+@case
+def responses_that_break_raise():
+    for model in ("cut-3", "error-event"):
+        try:
+            got = list(respond(model, stream=True))
+        except openai.APIError as e:
+            assert e.message
+        else:
+            raise AssertionError(f"{model} looked finished: {got[-1]}")
+    try:
+        respond("gpt-test", truncation="auto")
+    except openai.BadRequestError as e:
+        assert e.param == "truncation"
+
+
 @case
 def retries_are_not_multiplied():
     def asked():
