@@ -26,7 +26,7 @@ static void put_time(char *out, size_t max, uint64_t us)
 
 static char *add(struct limits *out, const char *name)
 {
-    struct error_field *f = &out->fields[out->n++];
+    struct limits_field *f = &out->fields[out->n++];
     f->name = name;
     return f->value;
 }

@@ -9,9 +9,14 @@
 
 enum { LIMITS_FIELDS_MAX = 6 };
 
+struct limits_field {
+    const char *name; /* static, lower case */
+    char value[24];
+};
+
 struct limits {
     size_t n;
-    struct error_field fields[LIMITS_FIELDS_MAX];
+    struct limits_field fields[LIMITS_FIELDS_MAX];
 };
 
 /* Those of the windows that have a limit. */

@@ -45,8 +45,10 @@ bool admit_host(const struct admit *a, bytes host)
            in_list(a->hosts, host);
 }
 
-enum admit_verdict admit_token(const struct admit *a, bytes authorization, bytes api_key)
+enum admit_verdict admit_token(const struct admit *a, bytes authorization, bytes api_key,
+                               const struct token **key)
 {
+    *key = NULL;
     if (a->tokens.n == 0)
         return ADMIT_WELCOME;
     bytes token = token_of_authorization(authorization);
@@ -54,7 +56,8 @@ enum admit_verdict admit_token(const struct admit *a, bytes authorization, bytes
         token = api_key;
     if (token.len == 0)
         return authorization.len > 0 ? ADMIT_BAD_TOKEN : ADMIT_NO_TOKEN;
-    return token_set_find(&a->tokens, token) != NULL ? ADMIT_WELCOME : ADMIT_BAD_TOKEN;
+    *key = token_set_find(&a->tokens, token);
+    return *key != NULL ? ADMIT_WELCOME : ADMIT_BAD_TOKEN;
 }
 
 bool admit_work(const struct admit *a, bytes origin)

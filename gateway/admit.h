@@ -22,8 +22,10 @@ bool admit_host(const struct admit *a, bytes host);
 
 enum admit_verdict { ADMIT_BAD_TOKEN = 0, ADMIT_NO_TOKEN, ADMIT_WELCOME };
 
-/* authorization is a whole field; api_key is what Azure-style clients send instead, or empty. */
-enum admit_verdict admit_token(const struct admit *a, bytes authorization, bytes api_key);
+/* authorization is a whole field; api_key is what Azure-style clients send instead, or empty.
+ * *key is NULL where none is needed or none was right. */
+enum admit_verdict admit_token(const struct admit *a, bytes authorization, bytes api_key,
+                               const struct token **key);
 
 /* Whether pages of that web origin may read answers. */
 bool admit_origin(const struct admit *a, bytes origin);

@@ -44,6 +44,7 @@ struct exchange {
     bool has_outlet;
     bool releasing; /* proved; the rest goes out as fast as the client takes it */
     bool cut;       /* we broke the answer off */
+    bool failed;    /* before an answer came */
 
     struct kept request; /* what of the client's head goes on */
     struct buf body;
@@ -133,8 +134,21 @@ static void drop_worker(struct exchange *x)
     leave_worker(x);
 }
 
+/* Before the client can ask again. Nothing where the worker or the engine refused. */
+static void pay(struct exchange *x)
+{
+    struct usage *usage = &x->outlet.usage;
+    if (!x->guest.payer.entered)
+        return;
+    if (x->has_outlet)
+        usage_seek(usage, outlet_rest(&x->outlet));
+    payer_leave(&x->guest.payer, x->answer.head.status < 400 && !x->failed ? usage : NULL,
+                x->body.len);
+}
+
 static void exchange_free(struct exchange *x)
 {
+    pay(x);
     leave_list(x);
     drop_worker(x);
     loop_timer_stop(&x->timer);
@@ -415,13 +429,14 @@ void exchange_wake(struct shard *s)
 /* ---- to the client ---- */
 
 /* What the front would not take is left out, and so is what is over the room: a worker's fields may
- * cost nobody an answer. */
-static bool takes_field(const struct bhttp_field *f, size_t *room)
+ * cost nobody an answer. Our own limits hide theirs. */
+static bool takes_field(const struct bhttp_field *f, bool limited, size_t *room)
 {
     const struct front_field field = { f->name, f->value };
     size_t len = f->name.len + f->value.len;
     if (!kept_passes(f->name) || bytes_equal(f->name, BYTES_LIT(FIELD_CONTENT_TYPE)) ||
-        bytes_equal(f->name, BYTES_LIT(FIELD_OPENAI_VERSION)) || len > *room ||
+        bytes_equal(f->name, BYTES_LIT(FIELD_OPENAI_VERSION)) ||
+        (limited && bytes_starts(f->name, BYTES_LIT("x-ratelimit-"))) || len > *room ||
         !front_takes(&field))
         return false;
     *room -= len;
@@ -437,7 +452,7 @@ static size_t answer_fields(const struct exchange *x, struct front_field *out, b
     bytes id = kept_field(&x->answer, FIELD_RECEIPT_ID);
     for (size_t i = 0; i < x->answer.head.fields_n && n < FRONT_FIELDS_MAX - 8; i++) {
         const struct bhttp_field *f = &x->answer.head.fields[i];
-        if (takes_field(f, &room))
+        if (takes_field(f, x->guest.payer.limits.n > 0, &room))
             out[n++] = (struct front_field){ f->name, f->value };
     }
     bytes type = kept_field(&x->answer, FIELD_CONTENT_TYPE);
@@ -580,6 +595,8 @@ static err write_error_event(struct exchange *x)
 static void do_fail(struct exchange *x)
 {
     const struct api_error error = { .cause = x->cause, .retry_after_s = 2 };
+    x->failed = !x->has_outlet;
+    pay(x);
     drop_worker(x);
     leave_list(x);
     loop_timer_stop(&x->timer);
@@ -598,6 +615,7 @@ static void do_fail(struct exchange *x)
 static void do_begin(struct exchange *x)
 {
     outlet_init(&x->outlet, x->sse);
+    x->outlet.counts = x->guest.payer.entered;
     x->has_outlet = true;
     if (!x->sse)
         loop_timer_stop(&x->tick);
@@ -676,6 +694,7 @@ static void release_whole(struct exchange *x)
 static void do_release(struct exchange *x)
 {
     loop_timer_stop(&x->tick);
+    pay(x);
     x->cause = ERROR_INTERNAL;
     if (leaves_whole(x)) {
         release_whole(x);
@@ -941,7 +960,11 @@ static void on_body_end(struct guest *g)
         peek_request(buf_view(&x->body), &x->peek);
         x->peek.stream = x->peek.stream && x->peek.verdict == PEEK_OK;
     }
-    fire(x, ON_BODY);
+    struct api_error error;
+    if (x->body.len == 0 || payer_enter(&g->payer, peek_model(&x->peek), &error))
+        fire(x, ON_BODY);
+    else
+        guest_error(g, &error);
 }
 
 static void on_writable(struct guest *g)
@@ -1121,7 +1144,8 @@ static err prepare(struct exchange *x)
     return buf_reserve(&x->body, length < RESERVE_MAX ? (size_t)length : RESERVE_MAX, &room);
 }
 
-void exchange_start(struct shard *s, struct front_request *r, const struct route_match *match)
+void exchange_start(struct shard *s, struct front_request *r, const struct route_match *match,
+                    const struct token *key)
 {
     struct exchange *x;
     if (mem_new(&x).code != ERR_OK) {
@@ -1129,6 +1153,7 @@ void exchange_start(struct shard *s, struct front_request *r, const struct route
         return;
     }
     x->guest.ops = &OPS;
+    x->guest.payer.key = key;
     err e = guest_init(&x->guest, s, r, match);
     if (e.code == ERR_OK)
         e = prepare(x);

@@ -8,7 +8,8 @@
 
 /* Makes an exchange the owner of the request, which the front just delivered. Answers by itself when
  * that cannot be. */
-void exchange_start(struct shard *s, struct front_request *r, const struct route_match *match);
+void exchange_start(struct shard *s, struct front_request *r, const struct route_match *match,
+                    const struct token *key);
 
 /* The callbacks of the pool's streams. */
 extern const struct link_events exchange_link_events;

@@ -49,6 +49,9 @@ size_t guest_fields(const struct guest *g, struct front_field out[static GUEST_F
     size_t n = 0;
     out[n++] = (struct front_field){ BYTES_LIT(FIELD_REQUEST_ID), bytes_str(g->id) };
     out[n++] = (struct front_field){ BYTES_LIT(FIELD_OPENAI_VERSION), BYTES_LIT("2020-10-01") };
+    for (size_t i = 0; i < g->payer.limits.n; i++)
+        out[n++] = (struct front_field){ bytes_str(g->payer.limits.fields[i].name),
+                                         bytes_str(g->payer.limits.fields[i].value) };
     if (g->origin[0] == 0)
         return n;
     out[n++] =

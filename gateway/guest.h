@@ -10,11 +10,12 @@
 #include "api/route.h"
 #include "gateway/admit.h"
 #include "gateway/front.h"
+#include "gateway/payer.h"
 
 struct shard;
 struct guest;
 
-enum { GUEST_ID_LEN = 28, GUEST_FIELDS_MAX = 8, GUEST_MS_LEN = 20 };
+enum { GUEST_ID_LEN = 28, GUEST_FIELDS_MAX = 8 + LIMITS_FIELDS_MAX, GUEST_MS_LEN = 20 };
 
 struct guest_ops {
     void (*body)(struct guest *g, bytes piece);
@@ -29,13 +30,14 @@ struct guest {
     struct shard *shard;
     struct front_request *request; /* NULL after the last call */
     enum route_kind route;
+    struct payer payer;
     uint64_t began_us;
     unsigned status; /* answered with; 0: not yet */
     char id[GUEST_ID_LEN + 1];
     char origin[ADMIT_ORIGIN_MAX + 1]; /* empty: no web page, or one that may not read */
 };
 
-/* Fills all but ops and makes it the request's owner, also on failure. Only out of front's request().
+/* Fills all but ops and payer, and makes it the request's owner, also on failure. Only out of front's request().
  */
 err guest_init(struct guest *g, struct shard *shard, struct front_request *r,
                const struct route_match *match);

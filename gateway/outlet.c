@@ -56,9 +56,22 @@ static void seek_id(struct outlet *o, bytes text)
         memcpy(o->id, seen.id.at, seen.id.len);
 }
 
+/* Events of the Responses API say in their name whether they bring content; those of chat all do,
+ * or nearly. */
+static bool carries_content(bytes event)
+{
+    bytes name = bytes_slice(event, 0, text_find(event, BYTES_LIT("\n")));
+    return bytes_starts(event, BYTES_LIT("data: ")) ||
+           (bytes_starts(name, BYTES_LIT("event: ")) && bytes_ends(name, BYTES_LIT(".delta")));
+}
+
 static void look_at_event(struct outlet *o, bytes event)
 {
     static const char data[] = "data: ";
+    if (o->counts) {
+        usage_seek(&o->usage, event);
+        o->usage.pieces += carries_content(event);
+    }
     if (bytes_starts(event, bytes_str(ERROR_EVENT)))
         o->error = true;
     if (o->id_sought)

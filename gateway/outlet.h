@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "api/peek.h"
+#include "api/usage.h"
 #include "base/buf.h"
 #include "receipts/transcript.h"
 
@@ -23,6 +23,8 @@ struct outlet {
     bool error;     /* the stream carried an error event */
     bool mid_event; /* what was released does not end an event */
     bool id_sought;
+    bool counts;        /* set it after outlet_init(): whoever asks wants to know the usage */
+    struct usage usage; /* of events; what is held may have more */
     struct buf content; /* from `released` on not yet released */
     size_t released;
     size_t event; /* in content: where the latest event starts */

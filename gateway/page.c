@@ -261,10 +261,12 @@ static void ready_page(struct page *p, const struct route_match *match)
 
 static void metrics_page(struct page *p, const struct route_match *match)
 {
-    BUF_AUTO body = BUF(METRICS_TEXT_MAX);
+    const struct shard_common *common = p->guest.shard->common;
+    BUF_AUTO body = BUF(4 * METRICS_TEXT_MAX);
     const struct api_error error = { .cause = ERROR_INTERNAL };
     (void)match;
-    if (metrics_render(p->guest.shard->common->metering->set, &body).code == ERR_OK)
+    if (metrics_render(common->metering->set, &body).code == ERR_OK &&
+        token_set_render(&common->admit->tokens, &body).code == ERR_OK)
         guest_answer(&p->guest, 200, METRICS_MEDIA_TYPE, buf_view(&body));
     else
         guest_error(&p->guest, &error);

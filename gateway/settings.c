@@ -34,7 +34,7 @@ static const struct config_row ROWS[] = {
     { ROW(tls_key), .type = CONFIG_PATH, .help = "Private key (PEM) of that certificate." },
     { ROW(tokens_file), .type = CONFIG_PATH,
       .help = "If set, clients must send one of these bearer tokens. One SHA-256 in hex per line, "
-              "optionally followed by a name. The token is then not passed on to the worker." },
+              "optionally followed by a name, or a JSON object with rules, as README.md says. The token is then not passed on to the worker." },
     { ROW(hosts), .type = CONFIG_LIST,
       .help = "Further names clients may use for this gateway in Host. Addresses and localhost are "
               "always allowed; other names are refused, against DNS rebinding." },

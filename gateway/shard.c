@@ -68,7 +68,7 @@ static bool is_open_to_all(enum route_kind kind)
 
 /* ERROR_CAUSES when there is nothing against it. */
 static enum error_cause objection(const struct shard *s, struct front_request *r,
-                                  const struct route_match *match)
+                                  const struct route_match *match, const struct token **key)
 {
     const struct admit *admit = s->common->admit;
     if (!admit_host(admit, front_header(r, "host")))
@@ -82,7 +82,7 @@ static enum error_cause objection(const struct shard *s, struct front_request *r
     bytes api_key = front_header(r, "api-key");
     if (api_key.len == 0)
         api_key = front_header(r, "x-api-key");
-    switch (admit_token(admit, front_header(r, FIELD_AUTHORIZATION), api_key)) {
+    switch (admit_token(admit, front_header(r, FIELD_AUTHORIZATION), api_key, key)) {
     case ADMIT_NO_TOKEN:
         return ERROR_NO_API_KEY;
     case ADMIT_BAD_TOKEN:
@@ -114,17 +114,18 @@ static void on_request(void *owner, struct front_request *r)
 {
     struct shard *s = owner;
     struct route_match match = { 0 };
+    const struct token *key = NULL;
     BUF_AUTO target = BUF(TARGET_MAX);
     (void)match_route(r, &target, &match);
     bool preflight = bytes_equal(front_method(r), BYTES_LIT("OPTIONS")) &&
                      front_header(r, "access-control-request-method").len > 0;
-    enum error_cause cause = objection(s, r, &match);
+    enum error_cause cause = objection(s, r, &match, &key);
     if (preflight && cause != ERROR_HOST_NOT_ALLOWED)
         page_preflight(s, r, &match);
     else if (cause != ERROR_CAUSES)
         refuse(s, r, &match, cause);
     else if (route_is_sealed(match.kind))
-        exchange_start(s, r, &match);
+        exchange_start(s, r, &match, key);
     else
         page_start(s, r, &match);
 }

@@ -227,3 +227,40 @@ def _():
         check_tokens(s)
         check_concurrency(s)
         check_models(s)
+
+
+@test("a gateway's keys have theirs, and what they used is in its metrics")
+def _():
+    with with_keys("gateway", KEYS, shards=2) as s:
+        check_keys(s)
+        check_concurrency(s)
+        check_models(s)
+        # A stream that does not ask for its usage is counted by events, the request by its bytes.
+        a = chat(s.port, "gpt-test", headers=bearer("tokens"))
+        assert [a.header(n) for n in LIMITS[3:5]] == ["30", "30"], a.headers
+        a = chat(s.port, "gpt-test", stream=True, headers=bearer("tokens"))
+        assert a.status == 200 and 13 <= int(a.header(LIMITS[4])) < 20, a.headers
+        assert chat(s.port, "gpt-test", headers=bearer("tokens")).status == 429
+        page = http(s.port, "GET", "/metrics", headers=bearer("free")).body.decode()
+        used = {line.split(" ")[0]: float(line.split(" ")[1]) for line in page.splitlines()
+                if line.startswith("sealgate_key_")}
+        assert used['sealgate_key_requests_total{key="tokens"}'] == 2
+        assert used['sealgate_key_refused_total{key="tokens"}'] == 1
+        assert used['sealgate_key_estimated_total{key="tokens"}'] == 1
+        assert used['sealgate_key_tokens_total{key="tokens",type="output"}'] >= 10 + 11
+        assert not any(v for k, v in used.items() if "in_flight" in k), used
+
+
+@test("a stream that its client left is paid for as far as it went")
+def _():
+    with with_keys("gateway", rules("gone", name="gone", tokens_per_minute=100000)) as s:
+        with s.conn() as c:
+            a = c.ask("POST", "/v1/chat/completions", chat_body("endless", True), bearer("gone"))
+            while len(a.body) < 2000:
+                c.chunk(a)
+        name = 'sealgate_key_tokens_total{key="gone",type="output"}'
+
+        def output():
+            page = http(s.port, "GET", "/metrics", headers=bearer("gone")).body.decode()
+            return float(page.split(name)[1].split("\n")[0])
+        wait_for(lambda: output() >= 5, 10)

@@ -35,18 +35,20 @@ static void names_that_are_not_ours_are_refused(void **state)
 static void a_token_is_needed_once_there_are_any(void **state)
 {
     (void)state;
+    const struct token *key;
     const struct config_list none = { 0 };
     struct admit a = { .hosts = &none, .origins = &none };
     BUF_AUTO message = BUF(256);
-    CHECK(admit_token(&a, (bytes){ 0 }, (bytes){ 0 }) == ADMIT_WELCOME);
+    CHECK(admit_token(&a, (bytes){ 0 }, (bytes){ 0 }, &key) == ADMIT_WELCOME);
     CHECK_OK(token_set_read(
         &a.tokens, BYTES_LIT("d0c04f4b1951e4aeaaec8223ed2039e542f3aae805a6fa7f6d794e5afff5d272"),
         &message)); /* "sesame" */
-    CHECK(admit_token(&a, (bytes){ 0 }, (bytes){ 0 }) == ADMIT_NO_TOKEN);
-    CHECK(admit_token(&a, BYTES_LIT("Bearer sesame"), (bytes){ 0 }) == ADMIT_WELCOME);
-    CHECK(admit_token(&a, (bytes){ 0 }, BYTES_LIT("sesame")) == ADMIT_WELCOME);
-    CHECK(admit_token(&a, BYTES_LIT("Bearer sesam"), (bytes){ 0 }) == ADMIT_BAD_TOKEN);
-    CHECK(admit_token(&a, BYTES_LIT("Basic sesame"), (bytes){ 0 }) == ADMIT_BAD_TOKEN);
+    CHECK(admit_token(&a, (bytes){ 0 }, (bytes){ 0 }, &key) == ADMIT_NO_TOKEN);
+    CHECK(admit_token(&a, BYTES_LIT("Bearer sesame"), (bytes){ 0 }, &key) == ADMIT_WELCOME);
+    CHECK(key == &a.tokens.at[0]);
+    CHECK(admit_token(&a, (bytes){ 0 }, BYTES_LIT("sesame"), &key) == ADMIT_WELCOME);
+    CHECK(admit_token(&a, BYTES_LIT("Bearer sesam"), (bytes){ 0 }, &key) == ADMIT_BAD_TOKEN);
+    CHECK(admit_token(&a, BYTES_LIT("Basic sesame"), (bytes){ 0 }, &key) == ADMIT_BAD_TOKEN);
     token_set_clear(&a.tokens);
 }
 

@@ -1,0 +1,28 @@
+#include "gateway/payer.h"
+
+#include "base/clock.h"
+
+bool payer_enter(struct payer *p, bytes model, struct api_error *error)
+{
+    struct allowance_view view;
+    if (p->key == NULL)
+        return true;
+    *error = (struct api_error){ .cause = ERROR_MODEL_NOT_ALLOWED, .about = model };
+    if (!token_allows(p->key, model))
+        return false;
+    p->entered = allowance_enter(p->key->allowance, clock_steady_us(), &view);
+    limits_write(&view, &p->limits);
+    *error = limits_error(&view);
+    return p->entered;
+}
+
+void payer_leave(struct payer *p, const struct usage *usage, size_t prompt_len)
+{
+    const struct allowance_use use =
+        usage != NULL ? usage_sum(usage, prompt_len) : (struct allowance_use){ 0 };
+    if (!p->entered)
+        return;
+    p->entered = false;
+    allowance_leave(p->key->allowance);
+    allowance_charge(p->key->allowance, clock_steady_us(), &use);
+}

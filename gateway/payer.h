@@ -1,0 +1,21 @@
+/*
+ * gateway/payer.h - whose key a request came with, what it may ask for, and what that came to.
+ */
+#pragma once
+
+#include "api/limits.h"
+#include "api/usage.h"
+#include "crypto/token.h"
+
+/* Zero is nobody, who may ask for all. */
+struct payer {
+    const struct token *key; /* borrowed */
+    bool entered;            /* it has its place, and pays behind */
+    struct limits limits;    /* fields for the answer, from payer_enter() on */
+};
+
+/* True when the request may go on; else *error says why not, and borrows the model. */
+bool payer_enter(struct payer *p, bytes model, struct api_error *error);
+
+/* Pays and gives the place back; once, later calls do nothing. usage: NULL for nothing. */
+void payer_leave(struct payer *p, const struct usage *usage, size_t prompt_len);

@@ -1,0 +1,75 @@
+#include "base/text.h"
+#include "gateway/payer.h"
+#include "tests/lib/law.h"
+
+#define KEY                                                                                        \
+    "{\"sha256\":\"d0c04f4b1951e4aeaaec8223ed2039e542f3aae805a6fa7f6d794e5afff5d272\",\"name\":"   \
+    "\"a\","                                                                                       \
+    "\"models\":[\"m\"],\"concurrency\":1,\"tokens_per_minute\":10}"
+
+static void read_key(struct token_set *set)
+{
+    BUF_AUTO message = BUF(1024);
+    CHECK_OK(token_set_read(set, BYTES_LIT(KEY), &message));
+}
+
+static void nobody_may_ask_for_all(void **state)
+{
+    (void)state;
+    struct payer p = { 0 };
+    struct api_error error;
+    CHECK(payer_enter(&p, BYTES_LIT("any"), &error));
+    CHECK(!p.entered && p.limits.n == 0);
+    payer_leave(&p, NULL, 0);
+}
+
+static void a_key_keeps_to_its_rules(void **state)
+{
+    (void)state;
+    struct token_set set = { 0 };
+    struct api_error error;
+    read_key(&set);
+    struct payer p = { .key = &set.at[0] };
+    struct payer second = { .key = &set.at[0] };
+    CHECK(!payer_enter(&p, BYTES_LIT("other"), &error));
+    CHECK(error.cause == ERROR_MODEL_NOT_ALLOWED && !p.entered && p.limits.n == 0);
+    CHECK(payer_enter(&p, BYTES_LIT("m"), &error));
+    CHECK(p.entered && p.limits.n == 3);
+    CHECK(!payer_enter(&second, BYTES_LIT("m"), &error));
+    CHECK(error.cause == ERROR_RATE_LIMIT && error.retry_after_s == 1 && second.limits.n == 3);
+    payer_leave(&second, NULL, 0); /* has no place to give back */
+    CHECK(!payer_enter(&second, BYTES_LIT("m"), &error));
+    payer_leave(&p, &(struct usage){ .pieces = 4 }, 24);
+    payer_leave(&p, &(struct usage){ .pieces = 4 }, 24); /* once */
+    CHECK(
+        payer_enter(&second, BYTES_LIT("m"), &error)); /* ten are used up, but for what came back */
+    payer_leave(&second, NULL, 0);
+    token_set_clear(&set);
+}
+
+static void what_was_used_is_shown(void **state)
+{
+    (void)state;
+    struct token_set set = { 0 };
+    struct api_error error;
+    BUF_AUTO text = BUF(65536);
+    read_key(&set);
+    struct payer p = { .key = &set.at[0] };
+    CHECK(payer_enter(&p, BYTES_LIT("m"), &error));
+    payer_leave(&p, &(struct usage){ true, 3, 4, 9 }, 1000);
+    CHECK_OK(token_set_render(&set, &text));
+    CHECK(text_find(buf_view(&text),
+                    BYTES_LIT("sealgate_key_tokens_total{key=\"a\",type=\"output\"} 4\n")) <
+          text.len);
+    token_set_clear(&set);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nobody_may_ask_for_all),
+        cmocka_unit_test(a_key_keeps_to_its_rules),
+        cmocka_unit_test(what_was_used_is_shown),
+    };
+    return cmocka_run_group_tests_name("gateway/payer", tests, NULL, NULL);
+}
