@@ -1,6 +1,8 @@
 #include "attest/attesters.h"
 
 #include "attest/azure_hcl_verify.h"
+#include "attest/gcp.h"
+#include "attest/gcp_attest.h"
 #include "attest/nitro.h"
 #include "attest/snp_verify.h"
 #include "attest/tdx.h"
@@ -38,14 +40,18 @@ static err open_azure(struct attester **out, const struct attesters_settings *s)
                                                                .collateral_owner = s->snp_owner });
 }
 
+static err open_gcp(struct attester **out, const struct attesters_settings *s)
+{
+    (void)s;
+    return gcp_attester_new(out, &(struct gcp_attest_settings){ .socket = NULL });
+}
+
 static const struct {
     const char *platform;
     open_fn *open;
 } rows[] = {
-    { NITRO_PLATFORM, open_nitro },
-    { TDX_PLATFORM, open_tdx },
-    { SNP_PLATFORM, open_snp },
-    { AZURE_PLATFORM, open_azure },
+    { NITRO_PLATFORM, open_nitro }, { TDX_PLATFORM, open_tdx }, { SNP_PLATFORM, open_snp },
+    { AZURE_PLATFORM, open_azure }, { GCP_PLATFORM, open_gcp },
 };
 
 err attesters_open(struct attester **out, const char *platform,

@@ -1,7 +1,7 @@
 /*
  * attest/attesters.h - the attester of a platform by its name, over this machine's own devices.
  *
- * For hardware only. The simulated platform is not reachable from here: who wants it makes it by
+ * For hardware, and what a cloud vouches for. The simulated platform is not reachable from here: who wants it makes it by
  * itself (attest/simulated.h), so no missing device can ever lead to it.
  */
 #pragma once

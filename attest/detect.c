@@ -38,6 +38,7 @@ struct row {
     const char *advice;
 };
 
+#define GCP_LAUNCHER "/run/container_launcher/teeserver.sock"
 #define TSM "/sys/kernel/config/tsm/report"
 
 /* What Azure writes as asset tag of every machine (documented, the same for all). */
@@ -76,6 +77,12 @@ static const struct row rows[] = {
       .also = { "/sys/class/dmi/id/chassis_asset_tag", AZURE_TAG },
       .ways = { { "the TPM, if this is a confidential VM", { "/dev/tpmrm0" } } },
       .advice = "make /dev/tpmrm0 readable and writable for this user" },
+    { .platform = "gcp-confidential-space",
+      .title = "Google Confidential Space",
+      .driver = "container_launcher",
+      .marks = { { GCP_LAUNCHER, NULL } },
+      .ways = { { "the launcher's socket", { GCP_LAUNCHER } } },
+      .advice = "make " GCP_LAUNCHER " readable and writable for this user" },
 };
 
 _Static_assert(ARRAY_LEN(rows) <= DETECT_FINDINGS_MAX, "a finding for each platform");

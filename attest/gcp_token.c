@@ -142,14 +142,14 @@ static bool has_text(const struct json *value, bytes wanted)
     return found;
 }
 
-static enum gcp_reason check_time(const struct json *c, int64_t at_s)
+static enum gcp_reason check_time(const struct json *c, const struct gcp_query *q)
 {
     int64_t iat, nbf, exp;
-    if (!json_i64(json_get(c, "iat"), &iat) || at_s < iat)
+    if (!json_i64(json_get(c, "iat"), &iat) || q->at_s + q->skew_s < iat)
         return GCP_IAT;
-    if (!json_i64(json_get(c, "nbf"), &nbf) || at_s < nbf)
+    if (!json_i64(json_get(c, "nbf"), &nbf) || q->at_s + q->skew_s < nbf)
         return GCP_NBF;
-    return json_i64(json_get(c, "exp"), &exp) && at_s < exp ? GCP_OK : GCP_EXP;
+    return json_i64(json_get(c, "exp"), &exp) && q->at_s < exp ? GCP_OK : GCP_EXP;
 }
 
 /* The audience is one text in these tokens, and only that is taken. */
@@ -159,7 +159,7 @@ static enum gcp_reason check_addressee(const struct gcp_query *q, const struct j
         return GCP_ISSUER;
     if (q->audience.len == 0 || !text_is(json_get(c, "aud"), q->audience))
         return GCP_AUDIENCE;
-    enum gcp_reason why = check_time(c, q->at_s);
+    enum gcp_reason why = check_time(c, q);
     if (why != GCP_OK)
         return why;
     return has_text(json_get(c, "eat_nonce"), q->nonce) ? GCP_OK : GCP_NONCE;
@@ -194,7 +194,7 @@ static enum gcp_reason check_container(const struct gcp_query *q, const struct j
                                        struct gcp_result *out)
 {
     const struct json *container = json_get(json_get(c, "submods"), "container");
-    bool listed = false;
+    bool listed = q->any_image;
     if (!json_text(json_get(container, "image_digest"), &out->image_digest))
         return GCP_IMAGE;
     for (size_t i = 0; i < q->images_n; i++)

@@ -64,8 +64,10 @@ struct gcp_query {
     bytes audience;
     bytes nonce;         /* the text that was asked for */
     int64_t at_s;        /* Unix seconds */
+    int64_t skew_s;      /* how far their clock may be ahead */
     const bytes *images; /* "sha256:<hex>"; at least one */
     size_t images_n;
+    bool any_image; /* whoever asks compares image_digest */
 };
 
 /* Zero is refused. Texts borrow from the token and are proved only by reason GCP_OK. */

@@ -1,6 +1,7 @@
 #include "attest/policy.h"
 
 #include "attest/claims.h"
+#include "attest/gcp_policy.h"
 #include "attest/nitro_policy.h"
 #include "attest/nvgpu_policy.h"
 #include "attest/policy_read.h"
@@ -197,6 +198,7 @@ static const struct {
     void (*free)(struct policy *p);
     err (*explain)(const struct policy *p, struct buf *out);
 } sections[] = {
+    { "gcp", gcp_policy_read, gcp_policy_free, gcp_policy_explain },
     { "nitro", nitro_policy_read, nitro_policy_free, nitro_policy_explain },
     { "nvidia", nvgpu_policy_read, nvgpu_policy_free, nvgpu_policy_explain },
     { "snp", snp_policy_read, snp_policy_free, snp_policy_explain },

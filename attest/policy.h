@@ -16,6 +16,7 @@
  *     nvidia: { ... }                 # optional; GPUs beside the CPU: attest/nvgpu_policy.h
  *     snp: { ... }                    # optional; a platform's own rules: attest/snp_policy.h
  *     tdx: { ... }                    # attest/tdx_policy.h
+ *     gcp: { ... }                    # attest/gcp_policy.h
  *
  * Anything else is refused, with its line. There is no policy that accepts by default: NULL refuses
  * everything, a platform that is not named is refused, and so is one without any measurement to
@@ -53,6 +54,7 @@ bool policy_list_has(const struct policy_list *list, bytes value);
 /* Which of the items it is, counted from 1; 0: none. Likewise. */
 size_t policy_list_place(const struct policy_list *list, bytes value);
 
+struct gcp_policy;
 struct nitro_policy;
 struct nvgpu_policy;
 struct snp_policy;
@@ -81,6 +83,7 @@ struct policy {
     struct nvgpu_policy *nvidia; /* NULL: no GPU evidence is accepted */
     struct snp_policy *snp;
     struct tdx_policy *tdx;
+    struct gcp_policy *gcp;
 };
 
 /* ERR_CONFIG, with "NAME:LINE: key: what to do" (no line feed) appended to *message (NULL: not

@@ -60,6 +60,10 @@ const char *trust_word(enum trust_level t)
         return "none";
     case TRUST_SIMULATED:
         return "simulated";
+    case TRUST_ENROLLED:
+        return "enrolled";
+    case TRUST_VOUCHED:
+        return "vouched";
     case TRUST_HARDWARE:
         return "hardware";
     }
@@ -101,6 +105,8 @@ static err explain_head(const struct verdict *v, struct buf *out)
                  word_or(v->platform, "unknown"), trust_word(v->trust)));
     if (v->accepted && v->trust == TRUST_SIMULATED)
         TRY(buf_add_str(out, "SIMULATED: NO PROTECTION. Anybody can make this evidence.\n"));
+    if (v->accepted && (v->trust == TRUST_ENROLLED || v->trust == TRUST_VOUCHED))
+        TRY(buf_add_str(out, "NO HARDWARE EVIDENCE: somebody's word, accepted by the policy.\n"));
     return OK;
 }
 

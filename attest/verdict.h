@@ -14,7 +14,13 @@
 enum verdict_status { VERDICT_SKIP = 0, VERDICT_PASS, VERDICT_FAIL };
 
 /* How much stands behind it. */
-enum trust_level { TRUST_NONE = 0, TRUST_SIMULATED, TRUST_HARDWARE };
+enum trust_level {
+    TRUST_NONE = 0,
+    TRUST_SIMULATED, /* nothing */
+    TRUST_ENROLLED,  /* the word of who holds a key that was enrolled */
+    TRUST_VOUCHED,   /* a cloud's word on its own machines */
+    TRUST_HARDWARE   /* a vendor's keys in the hardware */
+};
 
 /* The checks, in their fixed order. */
 #define VERDICT_CHECK_LIST(X)                                                                      \
@@ -126,7 +132,7 @@ bytes verdict_register(const struct verdict *v, const char *name);
 
 const char *verdict_check_name(enum verdict_check_id id); /* "form" */
 const char *verdict_status_word(enum verdict_status s);   /* "skip", "pass", "fail" */
-const char *trust_word(enum trust_level t);               /* "none", "simulated", "hardware" */
+const char *trust_word(enum trust_level t);               /* "none", "simulated", "enrolled", ... */
 
 /* Readable text, one line per check with its reason, the registers, and what to do about a failure.
  * Ends with a newline. Loud when simulated. */

@@ -9,6 +9,7 @@
     X("sev-snp")                                                                                   \
     X("azure-sev-snp")                                                                             \
     X("nitro")                                                                                     \
+    X("gcp-confidential-space")                                                                    \
     X(SIMULATED_PLATFORM)
 
 const char *const tee_words[] = { "auto",

@@ -238,7 +238,10 @@ static void accept(struct watch *w)
     if (first)
         LOG_INFO(w->trust->settings.log, "worker verified", F_U64("worker", w->place),
                  F_HEX("document", w->document, sizeof w->document));
-    if (first && t->evaluation)
+    if (first && w->verdict.trust != TRUST_HARDWARE && w->verdict.trust != TRUST_SIMULATED)
+        LOG_WARN(w->trust->settings.log, "evidence below hardware accepted by policy",
+                 F_U64("worker", w->place));
+    if (first && w->verdict.trust == TRUST_SIMULATED)
         LOG_WARN(w->trust->settings.log, "SIMULATED TEE accepted by policy: no protection",
                  F_U64("worker", w->place));
     trust_publish(w->trust);

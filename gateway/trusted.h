@@ -20,7 +20,7 @@ struct trusted {
     char name[VERDICT_NAME_MAX + 1];
     uint8_t identity[VERDICT_KEY_LEN];
     uint8_t document[VERDICT_DIGEST_LEN]; /* what its receipts refer to */
-    bool evaluation;                      /* simulated: so must its receipts say */
+    bool evaluation;                      /* no hardware: so must its receipts say */
     int64_t verified_at;                  /* Unix seconds */
     int64_t not_after;                    /* of the keys; not to be sealed to from then on */
     struct buf key_list;                  /* owned; config borrows from it */

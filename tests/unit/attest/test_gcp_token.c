@@ -92,6 +92,13 @@ static void what_is_asked_for_has_to_agree(void **state)
     assert_string_equal(verify(), "image");
     query.images_n = 0;
     assert_string_equal(verify(), "image");
+    query.any_image = true;
+    assert_string_equal(verify(), "ok");
+    query.at_s = 1757060249;
+    query.skew_s = 1;
+    assert_string_equal(verify(), "ok");
+    query.at_s = 1757063850;
+    assert_string_equal(verify(), "exp"); /* over is over */
 }
 
 static void only_the_pinned_root_counts(void **state)

@@ -58,12 +58,19 @@ static void sign(struct pki_cert *c, const struct pki_spec *s)
     c->der_len = (size_t)len;
 }
 
+static EVP_PKEY *new_key(const char *curve)
+{
+    if (curve != NULL && strcmp(curve, "RSA") == 0)
+        return EVP_RSA_gen(2048);
+    return EVP_EC_gen(curve != NULL ? curve : "P-256");
+}
+
 struct pki_cert *pki_new(const struct pki_spec *spec)
 {
     static long serial = 1;
     struct pki_cert *c = mem_alloc(sizeof *c);
     CHECK(c != NULL);
-    c->key = spec->key_of ? spec->key_of->key : EVP_EC_gen(spec->curve ? spec->curve : "P-256");
+    c->key = spec->key_of ? spec->key_of->key : new_key(spec->curve);
     if (spec->key_of != NULL)
         CHECK(EVP_PKEY_up_ref(c->key) == 1);
     c->x509 = X509_new();
@@ -149,6 +156,17 @@ void pki_sign_rsa(bytes msg, struct buf *sig, struct buf *modulus)
     BN_free(n);
     EVP_MD_CTX_free(ctx);
     EVP_PKEY_free(key);
+}
+
+void pki_sign_rs256(const struct pki_cert *cert, bytes msg, struct buf *out)
+{
+    uint8_t sig[256];
+    size_t len = sizeof sig;
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    CHECK(ctx != NULL && EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, cert->key) == 1);
+    CHECK(EVP_DigestSign(ctx, sig, &len, msg.at, msg.len) == 1);
+    EVP_MD_CTX_free(ctx);
+    CHECK_OK(buf_add(out, bytes_of(sig, len)));
 }
 
 static ASN1_GENERALIZEDTIME *time_of(int64_t at_s)

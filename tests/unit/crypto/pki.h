@@ -10,7 +10,7 @@ struct pki_cert;
 struct pki_spec {
     const char *name;              /* common name; NULL: none */
     const char *san;               /* such as "DNS:worker.test"; NULL: none */
-    const char *curve;             /* NULL: P-256 */
+    const char *curve;             /* NULL: P-256; "RSA": a key of 2048 bits */
     const char *digest;            /* NULL: SHA256 */
     const struct pki_cert *issuer; /* NULL: signed by itself */
     const char *constraints;       /* basicConstraints, such as "critical,CA:TRUE"; NULL: none */
@@ -34,6 +34,9 @@ void pki_sign_p384(const struct pki_cert *cert, bytes msg, uint8_t sig[96]);
 
 /* The same by a P-256 key over SHA-256, in DER, appended. */
 void pki_sign_p256(const struct pki_cert *cert, bytes msg, struct buf *out);
+
+/* RSASSA-PKCS1-v1_5 with SHA-256 by the certificate's key of "RSA", appended. */
+void pki_sign_rs256(const struct pki_cert *cert, bytes msg, struct buf *out);
 
 /* RSASSA-PKCS1-v1_5 with SHA-256 by an RSA key of 2048 bits made for this once, whose modulus is
  * appended too. */
