@@ -729,6 +729,7 @@ static err check_receipt(struct store_record *record)
     air_check(buf_view(&record->receipt), BYTES_ARRAY(x->trusted->identity), &policy, &report);
     buf_clear(&nonce);
     ENSURE(report.verified, UNTRUSTED);
+    ENSURE(trusted_mismatch(x->trusted, &report.claims) == NULL, UNTRUSTED);
     air_id(&report.claims, id);
     ENSURE(bytes_equal(bytes_str(id), kept_field(&x->answer, FIELD_RECEIPT_ID)), UNTRUSTED);
     memcpy(record->receipt_id, id, sizeof id);

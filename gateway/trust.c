@@ -64,6 +64,7 @@ struct watch {
     struct buf evidence;                  /* the document itself */
     uint8_t document[VERDICT_DIGEST_LEN]; /* verified for document_identity */
     uint8_t document_identity[VERDICT_KEY_LEN];
+    struct trusted_shown shown; /* by it */
     struct trusted *trusted;
 };
 
@@ -227,6 +228,7 @@ static void accept(struct watch *w)
         return;
     }
     drop_trusted(w);
+    t->shown = w->shown;
     w->trusted = t;
     w->proved = true;
     proof_clear(&w->kept);
@@ -353,6 +355,8 @@ static err judge_document(struct watch *w, bytes collateral, bytes gpu)
     TRY(attest_verify_document(buf_view(&w->answer), &settings, &verdict));
     bool good = verdict.accepted &&
                 bytes_equal(BYTES_ARRAY(verdict.document_digest), BYTES_ARRAY(w->digest));
+    if (good)
+        trusted_shown_of(&w->shown, &verdict);
     verdict_clear(&verdict);
     ENSURE(good, UNTRUSTED);
     buf_truncate(&w->evidence, 0);

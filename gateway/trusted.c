@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "crypto/kem.h"
+#include "receipts/air_shown.h"
 
 enum { PAGE_MAX = 1024 * 1024 };
 
@@ -45,6 +46,38 @@ err trusted_new(struct trusted **out, size_t place, const struct verdict *verdic
     }
     *out = t;
     return OK;
+}
+
+void trusted_shown_of(struct trusted_shown *out, const struct verdict *document)
+{
+    out->platform = document->platform;
+    out->hardware = document->trust == TRUST_HARDWARE;
+    memcpy(out->registers, document->registers, sizeof out->registers);
+    out->registers_n = document->registers_n;
+    out->gpu = document->gpu;
+}
+
+static bytes find_register(const void *owner, const char *name)
+{
+    const struct trusted_shown *s = owner;
+    for (size_t i = 0; i < s->registers_n; i++) {
+        if (bytes_equal(bytes_str(s->registers[i].name), bytes_str(name)))
+            return bytes_of(s->registers[i].value, s->registers[i].len);
+    }
+    return (bytes){ 0 };
+}
+
+const char *trusted_mismatch(const struct trusted *t, const struct air_claims *claims)
+{
+    const struct trusted_shown *s = &t->shown;
+    struct air_shown shown = { .platform = bytes_str(s->platform),
+                               .hardware = s->hardware,
+                               .document = t->document,
+                               .gpu = { .gpus = s->gpu.gpus, .switches = s->gpu.switches },
+                               .find = find_register,
+                               .owner = s };
+    memcpy(shown.gpu.evidence_hash, s->gpu.digest, AIR_HASH_LEN);
+    return air_shown_mismatch(claims, &shown);
 }
 
 struct trusted *trusted_ref(struct trusted *t)

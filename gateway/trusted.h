@@ -9,9 +9,23 @@
 #include <stdatomic.h>
 
 #include "attest/verdict.h"
+#include "receipts/air.h"
 #include "wire/keylist.h"
 
 enum { TRUSTED_WORKERS_MAX = 64 };
+
+/* What the evidence document shows that a worker's receipts refer to. Zero shows nothing, so no receipt
+ * fits it. */
+struct trusted_shown {
+    const char *platform; /* static */
+    bool hardware;
+    struct verdict_register registers[VERDICT_REGISTERS_MAX];
+    size_t registers_n;
+    struct verdict_gpu gpu;
+};
+
+/* Of an accepted verdict. */
+void trusted_shown_of(struct trusted_shown *out, const struct verdict *document);
 
 /* One verified worker. */
 struct trusted {
@@ -21,6 +35,7 @@ struct trusted {
     uint8_t identity[VERDICT_KEY_LEN];
     uint8_t document[VERDICT_DIGEST_LEN]; /* what its receipts refer to */
     bool evaluation;                      /* no hardware: so must its receipts say */
+    struct trusted_shown shown;           /* by that document; to be set before anybody looks */
     int64_t verified_at;                  /* Unix seconds */
     int64_t not_after;                    /* of the keys; not to be sealed to from then on */
     struct buf key_list;                  /* owned; config borrows from it */
@@ -34,6 +49,9 @@ err trusted_new(struct trusted **out, size_t place, const struct verdict *verdic
                 const uint8_t document[static VERDICT_DIGEST_LEN], int64_t now);
 struct trusted *trusted_ref(struct trusted *t);
 void trusted_unref(struct trusted *t); /* NULL is allowed */
+
+/* What of a receipt is not what its evidence document shows, as a static sentence; NULL: nothing. */
+const char *trusted_mismatch(const struct trusted *t, const struct air_claims *claims);
 
 /* Nothing is sealed to it from now on, by any thread, whether or not the next view is there yet; what
  * is under way may end. NULL is allowed. */

@@ -1,6 +1,6 @@
 /*
  * A worker whose receipts are not what they should be: SEALGATE_TEST_FORGE says how. The linker puts
- * this in front of issue_receipt(); everything else is the real worker, so the gateway's own checks
+ * this in front of issue_receipt() and issuer_new(); everything else is the real worker, so the gateway's own checks
  * are all that stands between such a receipt and a client.
  */
 #include <stdlib.h>
@@ -10,9 +10,12 @@
 #include "crypto/hash.h"
 #include "crypto/sign.h"
 #include "enclave-worker/issue.h"
+#include "receipts/air_read.h"
 
 enum { DAY_S = 24 * 60 * 60 };
 
+err __real_issuer_new(struct issuer **out, const struct issuer_settings *settings);
+err __wrap_issuer_new(struct issuer **out, const struct issuer_settings *settings);
 err __real_issue_receipt(struct issuer *i, const struct issue_facts *facts, struct buf *out);
 err __wrap_issue_receipt(struct issuer *i, const struct issue_facts *facts, struct buf *out);
 
@@ -27,6 +30,30 @@ static err sign_with_another_key(struct issuer *i, const struct issue_facts *fac
     err e = cose_sign1_write(out, parts.protected_map, parts.payload, key);
     signing_key_free(key);
     return e;
+}
+
+static const struct signing_key *identity;
+
+err __wrap_issuer_new(struct issuer **out, const struct issuer_settings *settings)
+{
+    identity = settings->identity;
+    return __real_issuer_new(out, settings);
+}
+
+/* Signed by the right key: another first register, or another platform, than the evidence shows. */
+static err sign_other_claims(const char *how, struct issuer *i, const struct issue_facts *facts,
+                             struct buf *out)
+{
+    static const uint8_t FALSE_REGISTER[AIR_REGISTER_LEN] = { 1, 2, 3 };
+    BUF_AUTO real = BUF(AIR_RECEIPT_MAX);
+    struct air_claims claims;
+    TRY(__real_issue_receipt(i, facts, &real));
+    TRY(air_read(buf_view(&real), &claims));
+    if (strcmp(how, "register") == 0)
+        claims.registers[AIR_PCR0] = BYTES_ARRAY(FALSE_REGISTER);
+    else
+        claims.measurement_type = BYTES_LIT(AIR_TYPE_TDX);
+    return air_write(out, &claims, identity);
 }
 
 /* The first receipt, for every answer. */
@@ -77,6 +104,8 @@ err __wrap_issue_receipt(struct issuer *i, const struct issue_facts *facts, stru
         return sign_with_another_key(i, facts, out);
     if (strcmp(how, "repeated") == 0)
         return repeat(i, facts, out);
+    if (strcmp(how, "register") == 0 || strcmp(how, "platform") == 0)
+        return sign_other_claims(how, i, facts, out);
     TRY(with_false_facts(how, i, facts, out));
     if (strcmp(how, "signature") == 0)
         out->at[out->len - 1] ^= 1;

@@ -162,6 +162,8 @@ for _how, _sentence in (
         ("request-hash", "a receipt for another request"),
         ("response-hash", "a receipt for another answer"), ("id", "a receipt with another id"),
         ("old", "a receipt of yesterday"), ("future", "a receipt of tomorrow"),
+        ("register", "a receipt with another register than its evidence"),
+        ("platform", "a receipt of another platform than its evidence"),
         ("truncated", "a truncated receipt"), ("repeated", "an earlier answer's receipt")):
     test(f"{_sentence} never lets an answer look finished")(lambda how=_how: forging(how))
 

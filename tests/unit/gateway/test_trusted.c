@@ -23,6 +23,59 @@ static void keeps_what_the_verdict_said_and_nothing_borrowed(void **state)
     trusted_unref(t);
 }
 
+/* One register and two GPUs; the receipt says the same. */
+static void shown_and_said(struct trusted *t, struct air_claims *c)
+{
+    static struct verdict document;
+    document = (struct verdict){ .accepted = true,
+                                 .platform = "sev-snp",
+                                 .trust = TRUST_HARDWARE,
+                                 .registers = { { "measurement", 48, { 7 } } },
+                                 .registers_n = 1,
+                                 .gpu = { .gpus = 2, .digest = { 3 } } };
+    trusted_shown_of(&t->shown, &document);
+    *c = (struct air_claims){ .measurement_type = BYTES_LIT(AIR_TYPE_SNP),
+                              .security_mode = BYTES_LIT(AIR_MODE_PRODUCTION),
+                              .gpu = { .gpus = 2, .evidence_hash = { 3 } } };
+    c->registers[AIR_MEASUREMENT] =
+        bytes_of(t->shown.registers[0].value, t->shown.registers[0].len);
+    memcpy(c->attestation_doc_hash, t->document, AIR_HASH_LEN);
+}
+
+static void a_receipt_fits_only_what_its_document_shows(void **state)
+{
+    (void)state;
+    struct trusted *t;
+    struct verdict v;
+    struct air_claims good, c;
+    verdict_plain(&v, 100);
+    CHECK_OK(trusted_new(&t, 0, &v, DOCUMENT, 0));
+    verdict_clear(&v);
+    memset(&c, 0, sizeof c);
+    memcpy(c.attestation_doc_hash, t->document, AIR_HASH_LEN);
+    CHECK(trusted_mismatch(t, &c) != NULL); /* nothing was shown */
+    shown_and_said(t, &good);
+    CHECK(trusted_mismatch(t, &good) == NULL);
+    c = good;
+    c.registers[AIR_MEASUREMENT].len--;
+    CHECK(trusted_mismatch(t, &c) != NULL);
+    c = good;
+    c.registers[AIR_MEASUREMENT] = (bytes){ 0 };
+    CHECK(trusted_mismatch(t, &c) != NULL);
+    c = good;
+    c.gpu.gpus = 1;
+    CHECK(trusted_mismatch(t, &c) != NULL);
+    c = good;
+    c.gpu.evidence_hash[0] = 4;
+    CHECK(trusted_mismatch(t, &c) != NULL);
+    c = good;
+    c.attestation_doc_hash[0] = 1;
+    CHECK(trusted_mismatch(t, &c) != NULL);
+    t->shown.hardware = false;
+    CHECK(trusted_mismatch(t, &good) != NULL);
+    trusted_unref(t);
+}
+
 static void refuses_a_verdict_that_is_none(void **state)
 {
     (void)state;
@@ -128,6 +181,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_what_the_verdict_said_and_nothing_borrowed),
+        cmocka_unit_test(a_receipt_fits_only_what_its_document_shows),
         cmocka_unit_test(refuses_a_verdict_that_is_none),
         cmocka_unit_test(only_hardware_is_no_evaluation),
         cmocka_unit_test(takes_the_first_key_and_needs_one),
