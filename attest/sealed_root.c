@@ -146,6 +146,7 @@ static const struct {
 } platforms[] = {
     { "sev-snp", from_firmware, false },
     { "azure-sev-snp", NULL, false },
+    { "gcp-confidential-space", NULL, false },
     { "tdx", NULL, false },
     { "nitro", NULL, false },
     { SIMULATED_PLATFORM, from_file, true },

@@ -6,8 +6,8 @@
  *                     measurement, under the chip's key (or the cloud's, where there is a VLEK): another
  *                     image, another policy or another machine has another root
  *     tdx, nitro,     the platform has none. A key service that runs inside the TEE gives one, such as
- *     azure-sev-snp   a client of a KMS that releases it against evidence. Allowed for sev-snp as well,
- *                     where secrets are to move between machines
+ *     azure-sev-snp,  a client of a KMS that releases it against evidence. Allowed for sev-snp as well,
+ *     gcp-confidential-space    where secrets are to move between machines
  *     simulated       a file; it protects nothing
  *
  * The service listens on a unix socket. It gets one line, "sealgate-key 1 PLATFORM KEY-ID" and LF, and

@@ -20,8 +20,14 @@ struct seal_options {
 };
 
 /* The first one stands for what this machine is; the rest are platforms as in bundles. */
-static const char *const PLATFORMS[] = { "auto",          "sev-snp",          "tdx", "nitro",
-                                         "azure-sev-snp", SIMULATED_PLATFORM, NULL };
+static const char *const PLATFORMS[] = { "auto",
+                                         "sev-snp",
+                                         "tdx",
+                                         "nitro",
+                                         "azure-sev-snp",
+                                         "gcp-confidential-space",
+                                         SIMULATED_PLATFORM,
+                                         NULL };
 
 #define ROW(field) .name = #field, .offset = offsetof(struct seal_options, field)
 
@@ -35,8 +41,8 @@ static const struct config_row ROWS[] = {
       .help = "The TEE: auto takes what this machine is. simulated takes its key from key_file and "
               "protects nothing." },
     { ROW(key_service), .type = CONFIG_PATH,
-      .help = "Unix socket of a key service inside this TEE. tdx, nitro and azure-sev-snp need "
-              "one; sev-snp has a key of its own without." },
+      .help = "Unix socket of a key service inside this TEE. sev-snp has a key of its own without; "
+              "every other one needs it." },
     { ROW(key_file), .type = CONFIG_PATH,
       .help = "simulated only: a file of 32 bytes that nobody else can read." },
     { ROW(vmpl), .type = CONFIG_U64, .max = 3,

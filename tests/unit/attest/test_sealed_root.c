@@ -222,7 +222,8 @@ static void service_stop(struct service *s)
 static void a_service_gives_the_root_where_the_platform_has_none(void **state)
 {
     (void)state;
-    static const char *const platforms[] = { "tdx", "nitro", "azure-sev-snp", "sev-snp" };
+    static const char *const platforms[] = { "tdx", "nitro", "azure-sev-snp",
+                                             "gcp-confidential-space", "sev-snp" };
     for (size_t i = 0; i < ARRAY_LEN(platforms); i++) {
         struct service service;
         char line[PATH_LEN];
@@ -272,6 +273,7 @@ static void each_platform_has_its_sources_and_no_others(void **state)
         { .platform = "tdx" },
         { .platform = "nitro" },
         { .platform = "azure-sev-snp" },
+        { .platform = "gcp-confidential-space" },
         { .platform = "simulated" },
         { .platform = "simulated", .file = "/key", .service = "/socket" },
         { .platform = "simulated", .service = "/socket" },
