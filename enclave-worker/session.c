@@ -39,9 +39,9 @@ struct session {
     struct ohttp_server *ohttp;
     struct bhttp_reader *reader;
     bool replay_checked;
+    bool in_place; /* what is being read was opened where the content goes */
     struct kept request;
     struct buf content;
-    bool in_place;            /* what is being read was opened where the content goes */
     uint64_t held;            /* what we count against the worker's budget */
     struct hash_wait hashing; /* of the content, once it is complete */
     struct route_match route;
