@@ -394,6 +394,14 @@ async def calls_all(call):
     await say(call, pieces + [event(chunk_of(call, {}, "tool_calls")), b"data: [DONE]\n\n"])
 
 
+async def structured(call):
+    text = '{"city":"Zürich","days":3}'
+    if call.streams:
+        await say(call, chat_events(call, list(text)), 0.001)
+    else:
+        call.whole(200, chat_object(call, text))
+
+
 async def failing(call, status):
     codes = {"400": "context_length_exceeded", "401": "invalid_api_key", "403": "forbidden",
              "404": "model_not_found", "422": "unprocessable", "429": "rate_limit_exceeded"}
@@ -571,6 +579,7 @@ async def gate(call, name):
 SCRIPTS = [
     (r"gpt-test|demo|org/.*", plain), (r"plain.*", plain), (r"tools", tools), (r"thinks", thinks),
     (r"calls-all", calls_all), (r"json-person", says_json),
+    (r"json", structured),
     (r"err-(\d+)", failing), (r"html-(\d+)", html), (r"words-(\d+)-(\d+).*", words),
     (r"slow-(\d+).*", slow_start), (r"cut-(\d+)(?:-(\d+))?", cut_after), (r"early-(\d+)", end_early),
     (r"no-done", no_done), (r"no-last-line", no_last_empty_line), (r"split", split),

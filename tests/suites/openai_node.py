@@ -105,7 +105,7 @@ def replay(package, s, cases):
     folder = installs.npm_packages(package)
     version = json.loads((folder / "node_modules/openai/package.json").read_text())["version"]
     done = subprocess.run(
-        [installs.node(), str(steady.HERE / "replay.mjs"), str(folder), f"http://127.0.0.1:{s.port}",
+        [installs.node(), str(steady.HERE / "programs/replay.mjs"), str(folder), f"http://127.0.0.1:{s.port}",
          s.engine.url, cases], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, timeout=600, check=False)
     steady.count(done, f"openai {version} for Node")
