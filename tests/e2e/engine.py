@@ -458,6 +458,21 @@ async def split(call):
     call.end()
 
 
+def law_stream(writing):
+    """A short stream, always the same, as servers write it: "crlf" or not, "tight" without the space."""
+    choice = '{"id":"chatcmpl-law","choices":[{"index":0,"delta":{%s},"finish_reason":%s}]}'
+    data = [choice % ('"content":"ü🙂"', "null"), choice % ("", '"stop"'), "[DONE]"]
+    whole = b"".join(event(d.encode()) for d in data)
+    if "tight" in writing:
+        whole = whole.replace(b"data: ", b"data:")
+    return whole.replace(b"\n", b"\r\n") if "crlf" in writing else whole
+
+
+async def law(call, writing, cut):
+    whole = law_stream(writing)
+    await say(call, [whole[:int(cut)], whole[int(cut):]], 0.001)
+
+
 async def glued(call):
     await say(call, [b"".join(chat_events(call))])
 
@@ -583,6 +598,7 @@ SCRIPTS = [
     (r"err-(\d+)", failing), (r"html-(\d+)", html), (r"words-(\d+)-(\d+).*", words),
     (r"slow-(\d+).*", slow_start), (r"cut-(\d+)(?:-(\d+))?", cut_after), (r"early-(\d+)", end_early),
     (r"no-done", no_done), (r"no-last-line", no_last_empty_line), (r"split", split),
+    (r"law-(\w+)-(\d+)", law),
     (r"glued", glued), (r"crlf", crlf), (r"no-space", no_space), (r"decorated", decorated),
     (r"two-on-a-line", two_on_a_line), (r"multi-line", multi_line), (r"garbage-(\d+)", garbage),
     (r"error-event", error_event), (r"half-json", half_json), (r"not-http", not_http),

@@ -1,9 +1,11 @@
 """Engines that answer badly, late, or not at all"""
+import base64
 import time
 
+import air
 import common
 from client import chat, chat_body, wait_for
-from engine import WORDS
+from engine import WORDS, law_stream
 from stack import Stack
 from suite import test
 
@@ -17,6 +19,14 @@ def stack():
 
 def finish():
     common.finish("engines")
+
+
+def response_hash(a):
+    """What the receipt in a stream's comment says of the stream."""
+    line = [x for x in a.body.decode().split("\n") if x.startswith(": receipt ")][0]
+    receipt = base64.urlsafe_b64decode(line.split(" ")[2] + "==")
+    claims = air.cbor(air.cbor(receipt).value[2])
+    return {air.NAMES[k]: v for k, v in claims.items()}["response_hash"]
 
 
 def refused(a, status, code=None, kind=None):
@@ -142,6 +152,19 @@ def _():
     a = chat(stack().port, "split", True)
     assert a.complete and a.text() == "".join(WORDS[:4] + WORDS[-3:])
     assert all(p.endswith(b"\n\n") for p in a.pieces)
+
+
+@test("however the engine writes and cuts its stream, the bytes and the receipt's hash are the same", 240)
+def _():
+    want, seen = bytearray(law_stream("plain")), set()
+    with stack().conn() as c:
+        for writing in ("plain", "tight", "crlf", "crlf_tight"):
+            for cut in range(len(law_stream(writing)) + 1):
+                body = {"model": f"law-{writing}-{cut}", "stream": True, "messages": []}
+                a = c.get("POST", "/v1/chat/completions", body)
+                assert a.complete and air.without_comments(bytes(a.body)) == want, body["model"]
+                seen.add(response_hash(a))
+    assert seen == {air.digest(bytes(want))}
 
 
 @test("glued, CRLF, unspaced, decorated, doubled and many-lined events come out the same")

@@ -78,9 +78,10 @@ static void read_plain(bytes plain, struct seen *seen)
     bhttp_reader_free(r);
 }
 
-/* Runs a whole stream through an answer in pieces of `step` bytes, flushing after each. */
-static enum answer_state run_stream(const char *stream, size_t step, bool include_usage,
-                                    struct seen *seen, uint8_t hash[static TRANSCRIPT_LEN])
+/* Runs a whole stream through an answer, flushing after each piece: the first is `first` bytes long,
+ * the others `step`. */
+static enum answer_state run_split(bytes in, size_t first, size_t step, bool include_usage,
+                                   struct seen *seen, uint8_t hash[static TRANSCRIPT_LEN])
 {
     struct answer a;
     BUF_AUTO plain = BUF(1 << 20);
@@ -89,11 +90,10 @@ static enum answer_state run_stream(const char *stream, size_t step, bool includ
     };
     answer_init(&a, &settings);
     CHECK_OK(answer_head(&a, 200, SSE_FIELDS, 1, -1));
-    bytes in = bytes_str(stream);
-    while (in.len > 0) {
+    for (size_t len = first; in.len > 0; len = step) {
         size_t before = plain.len;
-        CHECK_OK(answer_body(&a, bytes_slice(in, 0, step)));
-        in = bytes_slice(in, step, in.len);
+        CHECK_OK(answer_body(&a, bytes_slice(in, 0, len)));
+        in = bytes_slice(in, len, in.len);
         if (answer_has_output(&a))
             CHECK_OK(answer_flush(&a, &plain));
         /* every sealed piece of a stream has one of few lengths */
@@ -110,6 +110,12 @@ static enum answer_state run_stream(const char *stream, size_t step, bool includ
     }
     answer_clear(&a);
     return state;
+}
+
+static enum answer_state run_stream(const char *stream, size_t step, bool include_usage,
+                                    struct seen *seen, uint8_t hash[static TRANSCRIPT_LEN])
+{
+    return run_split(bytes_str(stream), step, step, include_usage, seen, hash);
 }
 
 static void any_split_gives_the_same_content_and_hash(void **state)
@@ -129,6 +135,42 @@ static void any_split_gives_the_same_content_and_hash(void **state)
         CHECK_BYTES(buf_view(&seen.receipt), BYTES_LIT(":dGhlIHJlY2VpcHQ=:"));
         CHECK_BYTES(BYTES_ARRAY(hash), BYTES_ARRAY(expected));
         seen_clear(&seen);
+    }
+}
+
+/* The same stream as servers write it: with LF or CRLF, with or without a space behind "data:". */
+static void write_as(const char *stream, bool crlf, bool space, struct buf *out)
+{
+    for (bytes in = bytes_str(stream); in.len > 0;) {
+        if (!space && bytes_starts(in, BYTES_LIT("data: "))) {
+            CHECK_OK(buf_add_str(out, "data:"));
+            in = bytes_slice(in, 6, in.len);
+        }
+        if (crlf && in.at[0] == '\n')
+            CHECK_OK(buf_add_u8(out, '\r'));
+        CHECK_OK(buf_add_u8(out, in.at[0]));
+        in = bytes_slice(in, 1, in.len);
+    }
+}
+
+static void every_cut_of_every_writing_gives_the_same_content_and_hash(void **state)
+{
+    (void)state;
+    static const char want[] = CHUNK("one") CHUNK("\xf0\x9f\x99\x82 \xc3\xbc\\n") STOP DONE;
+    uint8_t expected[TRANSCRIPT_LEN];
+    transcript_of(bytes_str(want), true, expected);
+    for (unsigned writing = 0; writing < 4; writing++) {
+        BUF_AUTO stream = BUF(4096);
+        write_as(want, writing & 1, writing & 2, &stream);
+        for (size_t cut = 0; cut <= stream.len; cut++) {
+            struct seen seen = SEEN(true);
+            uint8_t hash[TRANSCRIPT_LEN] = { 0 };
+            CHECK(run_split(buf_view(&stream), cut, stream.len, false, &seen, hash) ==
+                  ANSWER_COMPLETE);
+            CHECK_BYTES(buf_view(&seen.content), bytes_str(want));
+            CHECK_BYTES(BYTES_ARRAY(hash), BYTES_ARRAY(expected));
+            seen_clear(&seen);
+        }
     }
 }
 
@@ -292,6 +334,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_split_gives_the_same_content_and_hash),
+        cmocka_unit_test(every_cut_of_every_writing_gives_the_same_content_and_hash),
         cmocka_unit_test(gives_the_usage_chunk_only_if_asked),
         cmocka_unit_test(adds_the_end_only_where_the_engine_came_to_one),
         cmocka_unit_test(each_choice_must_have_come_to_its_end),
