@@ -153,11 +153,29 @@ static enum enrolled_reason check_fields(const struct run *r)
         !flag_is_set(r, "rdma_disabled"))
         return ENROLLED_SETTING;
     (void)json_text(json_get(r->body, "binary_hash"), &binary);
-    if (!is_listed(q->binaries, q->binaries_n, binary))
+    if (!q->any_binary && !is_listed(q->binaries, q->binaries_n, binary))
         return ENROLLED_BINARY;
     bool same = q->inference_key.len == ENROLLED_INFERENCE_KEY_LEN &&
                 secret_equal(q->inference_key, buf_view(&r->inference_key));
     return same ? ENROLLED_OK : ENROLLED_INFERENCE_KEY;
+}
+
+static bool take_hex(const struct run *r, const char *name, uint8_t *out, size_t len)
+{
+    bytes text = { 0 };
+    BUF_AUTO value = BUF(len);
+    (void)json_text(json_get(r->body, name), &text);
+    if (!err_is_ok(text_hex_decode(&value, text)) || value.len != len)
+        return false;
+    memcpy(out, value.at, len);
+    return true;
+}
+
+static void hand_out(const struct run *r, struct enrolled_said *out)
+{
+    out->has_binary = take_hex(r, "binary_hash", out->binary, sizeof out->binary);
+    out->has_node = take_hex(r, "node_endpoint_id", out->node, sizeof out->node);
+    (void)json_i64(json_get(r->body, "timestamp"), &out->at_s);
 }
 
 static err run_checks(struct run *r, enum enrolled_reason *why)
@@ -176,6 +194,8 @@ static err run_checks(struct run *r, enum enrolled_reason *why)
     if (e.code == ERR_NOMEM)
         return e;
     *why = err_is_ok(e) ? check_fields(r) : ENROLLED_SIGNATURE;
+    if (err_is_ok(e) && r->query->said != NULL)
+        hand_out(r, r->query->said);
     return OK;
 }
 
@@ -186,6 +206,8 @@ err enrolled_verify(const struct enrolled_query *query, enum enrolled_reason *ou
                      .inference_key = BUF(ENROLLED_TEXT_MAX),
                      .signature = BUF(SIGNATURE_MAX) };
     *out = ENROLLED_UNCHECKED;
+    if (query->said != NULL)
+        *query->said = (struct enrolled_said){ 0 };
     err e = run_checks(&r, out);
     json_free(r.root);
     buf_clear(&r.key);

@@ -30,7 +30,9 @@ enum {
     ENROLLED_STATEMENT_MAX = 16 * 1024,
     ENROLLED_TEXT_MAX = 1024,
     ENROLLED_KEY_LEN = 65, /* uncompressed point */
-    ENROLLED_INFERENCE_KEY_LEN = 32
+    ENROLLED_INFERENCE_KEY_LEN = 32,
+    ENROLLED_BINARY_LEN = 32,
+    ENROLLED_NODE_LEN = 64
 };
 
 #define ENROLLED_REASON_LIST(X)                                                                    \
@@ -53,16 +55,27 @@ enum enrolled_reason {
 
 const char *enrolled_reason_word(enum enrolled_reason r);
 
+/* What a statement says, for whoever compares it himself: zero unless an enrolled key signed it. */
+struct enrolled_said {
+    bool has_binary; /* binary_hash is 64 hex digits */
+    bool has_node;   /* node_endpoint_id is 128 hex digits */
+    uint8_t binary[ENROLLED_BINARY_LEN];
+    uint8_t node[ENROLLED_NODE_LEN];
+    int64_t at_s;
+};
+
 struct enrolled_query {
     bytes statement;
     const bytes *keys; /* enrolled points of ENROLLED_KEY_LEN bytes; none: nothing is accepted */
     size_t keys_n;
     const bytes *binaries; /* acceptable values of binary_hash; none: nothing is accepted */
     size_t binaries_n;
+    bool any_binary;     /* whoever asks compares it */
     bytes inference_key; /* the one expected, ENROLLED_INFERENCE_KEY_LEN bytes */
     int64_t at_s;        /* Unix seconds */
     int64_t max_age_s;
     int64_t skew_s;
+    struct enrolled_said *said; /* NULL: not wanted */
 };
 
 /* *out is ENROLLED_OK only when all of it holds. An err is for memory only. */

@@ -1,6 +1,7 @@
 #include "attest/policy.h"
 
 #include "attest/claims.h"
+#include "attest/enrolled_policy.h"
 #include "attest/gcp_policy.h"
 #include "attest/nitro_policy.h"
 #include "attest/nvgpu_policy.h"
@@ -198,6 +199,7 @@ static const struct {
     void (*free)(struct policy *p);
     err (*explain)(const struct policy *p, struct buf *out);
 } sections[] = {
+    { "enrolled", enrolled_policy_read, enrolled_policy_free, enrolled_policy_explain },
     { "gcp", gcp_policy_read, gcp_policy_free, gcp_policy_explain },
     { "nitro", nitro_policy_read, nitro_policy_free, nitro_policy_explain },
     { "nvidia", nvgpu_policy_read, nvgpu_policy_free, nvgpu_policy_explain },

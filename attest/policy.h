@@ -17,6 +17,7 @@
  *     snp: { ... }                    # optional; a platform's own rules: attest/snp_policy.h
  *     tdx: { ... }                    # attest/tdx_policy.h
  *     gcp: { ... }                    # attest/gcp_policy.h
+ *     enrolled: { ... }               # attest/enrolled_policy.h
  *
  * Anything else is refused, with its line. There is no policy that accepts by default: NULL refuses
  * everything, a platform that is not named is refused, and so is one without any measurement to
@@ -54,6 +55,7 @@ bool policy_list_has(const struct policy_list *list, bytes value);
 /* Which of the items it is, counted from 1; 0: none. Likewise. */
 size_t policy_list_place(const struct policy_list *list, bytes value);
 
+struct enrolled_policy;
 struct gcp_policy;
 struct nitro_policy;
 struct nvgpu_policy;
@@ -84,6 +86,7 @@ struct policy {
     struct snp_policy *snp;
     struct tdx_policy *tdx;
     struct gcp_policy *gcp;
+    struct enrolled_policy *enrolled; /* NULL: nobody's statements are accepted */
 };
 
 /* ERR_CONFIG, with "NAME:LINE: key: what to do" (no line feed) appended to *message (NULL: not

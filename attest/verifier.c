@@ -1,6 +1,7 @@
 #include "attest/verifier.h"
 
 #include "attest/azure_hcl_verify.h"
+#include "attest/enrolment.h"
 #include "attest/gcp.h"
 #include "attest/nitro.h"
 #include "attest/simulated.h"
@@ -9,8 +10,8 @@
 
 /* One line per platform. An entry points to NULL when the build leaves that platform out. */
 static const struct verifier *const *const verifiers[] = {
-    &azure_verifier,     &gcp_verifier, &nitro_verifier,
-    &simulated_verifier, &snp_verifier, &tdx_verifier,
+    &azure_verifier,     &enrolled_verifier, &gcp_verifier, &nitro_verifier,
+    &simulated_verifier, &snp_verifier,      &tdx_verifier,
 };
 
 const struct verifier *verifier_find(bytes platform)

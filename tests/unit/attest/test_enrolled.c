@@ -1,9 +1,7 @@
 #include "attest/enrolled.h"
-#include "base/text.h"
-#include "crypto/hash.h"
 #include "crypto/init.h"
 #include "tests/lib/law.h"
-#include "tests/unit/crypto/pki.h"
+#include "tests/unit/attest/enrolled_maker.h"
 
 enum { NOW = 1750000000, LARGE = 64 * 1024 };
 
@@ -13,47 +11,7 @@ static bytes key, binary;
 static const uint8_t inference_key[ENROLLED_INFERENCE_KEY_LEN] = { 9, 8, 7 };
 static struct enrolled_query query;
 
-/* What the statement says. */
-static struct {
-    uint8_t sip;
-    uint64_t timestamp;
-    const char *binary;
-    const char *more;
-    const struct pki_cert *signer;
-} said;
-
-static void hash_text(struct sha256 *h, bytes text)
-{
-    uint8_t len[4] = { (uint8_t)text.len, (uint8_t)(text.len >> 8), 0, 0 };
-    sha256_add(h, BYTES_ARRAY(len));
-    sha256_add(h, text);
-}
-
-static void hash_number(struct sha256 *h, uint64_t v)
-{
-    uint8_t le[8];
-    for (size_t i = 0; i < 8; i++)
-        le[i] = (uint8_t)(v >> (8 * i));
-    sha256_add(h, BYTES_ARRAY(le));
-}
-
-static void digest(bytes inference, bytes se, uint8_t out[SHA256_LEN])
-{
-    struct sha256 h;
-    uint8_t flags[] = { said.sip, 1, 1 };
-    sha256_init(&h);
-    sha256_add(&h, BYTES_LIT("mesh-llm-hardware-attestation-v1:"));
-    hash_text(&h, BYTES_LIT("Apple M4"));
-    hash_text(&h, BYTES_LIT("Mac16,1"));
-    hash_number(&h, 68719476736);
-    sha256_add(&h, BYTES_ARRAY(flags));
-    hash_text(&h, BYTES_LIT("node"));
-    hash_text(&h, inference);
-    hash_text(&h, se);
-    hash_text(&h, bytes_str(said.binary));
-    hash_number(&h, said.timestamp);
-    sha256_end(&h, out);
-}
+static struct enrolled_maker said;
 
 static const char *verify(void)
 {
@@ -65,26 +23,7 @@ static const char *verify(void)
 
 static const char *made(void)
 {
-    uint8_t message[SHA256_LEN];
-    BUF_AUTO inference = BUF(256);
-    BUF_AUTO se = BUF(256);
-    BUF_AUTO sig = BUF(256);
-    CHECK_OK(text_base64_encode(&inference, BYTES_ARRAY(inference_key)));
-    CHECK_OK(text_base64_encode(&se, pki_point(said.signer)));
-    digest(buf_view(&inference), buf_view(&se), message);
-    pki_sign_p256(said.signer, BYTES_ARRAY(message), &sig);
-    buf_truncate(&statement, 0);
-    CHECK_OK(buf_addf(&statement,
-                      "{\"attestation\":{\"chip_name\":\"Apple M4\",\"hardware_model\":\"Mac16,1\","
-                      "\"unified_memory_bytes\":68719476736,\"sip_enabled\":%s,"
-                      "\"secure_boot_enabled\":true,\"rdma_disabled\":true,"
-                      "\"node_endpoint_id\":\"node\",\"inference_public_key\":\"%s\","
-                      "\"se_public_key\":\"%s\",\"binary_hash\":\"%s\",\"timestamp\":%llu%s},"
-                      "\"signature\":\"",
-                      said.sip ? "true" : "false", buf_str(&inference), buf_str(&se), said.binary,
-                      (unsigned long long)said.timestamp, said.more));
-    CHECK_OK(text_base64_encode(&statement, buf_view(&sig)));
-    CHECK_OK(buf_add_str(&statement, "\"}"));
+    enrolled_make(&said, &statement);
     return verify();
 }
 
@@ -137,6 +76,24 @@ static void its_time_is_bounded(void **state)
     assert_string_equal(made(), "future");
 }
 
+/* Only what stands under an enrolled key's signature, and only where it has the form. */
+static void what_was_said_is_handed_out(void **state)
+{
+    (void)state;
+    struct enrolled_said out;
+    static const char hash[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    query.said = &out;
+    query.any_binary = true;
+    assert_string_equal(made(), "ok");
+    CHECK(out.at_s == NOW && !out.has_binary && !out.has_node);
+    said.binary = hash;
+    assert_string_equal(made(), "ok");
+    CHECK(out.has_binary && out.binary[1] == 0x11 && out.binary[31] == 0xff);
+    said.signer = stranger;
+    assert_string_equal(made(), "key");
+    CHECK(out.at_s == 0 && !out.has_binary);
+}
+
 static void what_is_not_signed_is_not_read(void **state)
 {
     (void)state;
@@ -186,11 +143,10 @@ static int setup(void **state)
     statement = BUF(LARGE);
     key = pki_point(holder);
     binary = BYTES_LIT("hash");
-    said.sip = 1;
+    said = enrolled_maker_good();
     said.timestamp = NOW;
-    said.binary = "hash";
-    said.more = "";
     said.signer = holder;
+    said.inference_key = BYTES_ARRAY(inference_key);
     query = (struct enrolled_query){ .keys = &key,
                                      .keys_n = 1,
                                      .binaries = &binary,
@@ -215,13 +171,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(an_enrolled_key_is_believed),
-        TEST(no_other_key_is),
-        TEST(what_is_expected_has_to_be_there),
-        TEST(its_time_is_bounded),
-        TEST(what_is_not_signed_is_not_read),
-        TEST(any_flipped_bit_is_refused),
-        TEST(the_limit_is_taken_and_one_more_is_refused),
+        TEST(an_enrolled_key_is_believed),      TEST(no_other_key_is),
+        TEST(what_is_expected_has_to_be_there), TEST(its_time_is_bounded),
+        TEST(what_was_said_is_handed_out),      TEST(what_is_not_signed_is_not_read),
+        TEST(any_flipped_bit_is_refused),       TEST(the_limit_is_taken_and_one_more_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
