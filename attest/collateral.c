@@ -4,6 +4,7 @@
 #include "attest/azure_hcl_verify.h"
 #include "attest/collateral_parts.h"
 #include "attest/map.h"
+#include "attest/nvgpu_nras.h"
 #include "attest/snp_table.h"
 #include "attest/tdx.h"
 #include "attest/tdx_tcb.h"
@@ -25,6 +26,7 @@ static const struct {
     size_t body_max;
     bool list;  /* a CRL: DER, or hex from some caches */
     bool lasts; /* says nothing about revocation or levels: no need to look again every day */
+    bool fleeting;
     collateral_check_fn *check;
 } kinds[COLLATERAL_KINDS] = {
     [COLLATERAL_TCB_INFO] = { .word = "tdx-tcb-info",
@@ -66,6 +68,16 @@ static const struct {
                                .body_max = COLLATERAL_RIM_MAX,
                                .lasts = true,
                                .check = collateral_check_nvgpu_rim },
+    [COLLATERAL_NVGPU_JWKS] = { .word = "nvgpu-jwks",
+                                .service = COLLATERAL_NVIDIA_NRAS,
+                                .body_max = JWKS_MAX,
+                                .fleeting = true,
+                                .check = collateral_check_nvgpu_jwks },
+    [COLLATERAL_NVGPU_NRAS] = { .word = "nvgpu-nras",
+                                .service = COLLATERAL_NVIDIA_NRAS,
+                                .body_max = NRAS_ANSWER_MAX,
+                                .fleeting = true,
+                                .check = collateral_check_nvgpu_nras },
 };
 
 static bool is_kind(enum collateral_kind kind)
@@ -119,7 +131,7 @@ err collateral_want(struct collateral_plan *plan, enum collateral_kind kind, int
     struct collateral_need *need = &plan->needs[plan->n];
     need->kind = kind;
     need->issuer = issuer;
-    need->pair_at = need->pair_len = 0;
+    need->asked_at = need->asked_len = 0;
     TRY(copy_text(need->key, COLLATERAL_KEY_MAX, key));
     TRY(copy_text(need->path, COLLATERAL_PATH_MAX, path));
     plan->n++;
@@ -149,7 +161,7 @@ err collateral_plan_make(struct collateral_plan *out, const struct bundle *b,
                          const struct policy *policy, int64_t now)
 {
     *out = (struct collateral_plan){ .issuer = BUF(COLLATERAL_CHAIN_MAX),
-                                     .pairs = BUF(COLLATERAL_PAIRS_MAX) };
+                                     .asked = BUF(COLLATERAL_ASKED_MAX) };
     err e = plan_all(out, b, policy, now);
     if (err_is_ok(e))
         return OK;
@@ -161,15 +173,20 @@ void collateral_plan_clear(struct collateral_plan *plan)
 {
     mem_free(plan->needs);
     buf_clear(&plan->issuer);
-    buf_clear(&plan->pairs);
+    buf_clear(&plan->asked);
     *plan = (struct collateral_plan){ 0 };
 }
 
 bytes collateral_plan_issuer(const struct collateral_plan *plan, size_t need)
 {
+    return plan->needs[need].kind == COLLATERAL_NVGPU_OCSP ? collateral_plan_asked(plan, need)
+                                                           : buf_view(&plan->issuer);
+}
+
+bytes collateral_plan_asked(const struct collateral_plan *plan, size_t need)
+{
     const struct collateral_need *n = &plan->needs[need];
-    return n->pair_len > 0 ? bytes_slice(buf_view(&plan->pairs), n->pair_at, n->pair_len)
-                           : buf_view(&plan->issuer);
+    return bytes_slice(buf_view(&plan->asked), n->asked_at, n->asked_len);
 }
 
 /* ---- from a service ---- */
@@ -202,14 +219,23 @@ err collateral_url(struct buf *out, bytes base, const struct collateral_need *ne
     return buf_add_str(out, need->path);
 }
 
-err collateral_request(struct buf *out, const struct collateral_need *need, bytes issuer,
+err collateral_request(struct buf *out, const struct collateral_need *need, bytes asked,
                        const char **media)
 {
     *media = NULL;
+    if (need->kind == COLLATERAL_NVGPU_NRAS) {
+        *media = "application/json";
+        return buf_add(out, asked);
+    }
     if (need->kind != COLLATERAL_NVGPU_OCSP)
         return OK;
     *media = "application/ocsp-request";
-    return collateral_request_nvgpu_ocsp(out, issuer);
+    return collateral_request_nvgpu_ocsp(out, asked);
+}
+
+bool collateral_is_fleeting(enum collateral_kind kind)
+{
+    return is_kind(kind) && kinds[kind].fleeting;
 }
 
 static bytes trim_lines(bytes text)

@@ -21,6 +21,11 @@
  *                                                                snp-vcek-milan-CHIP-3-0-8-115
  *     NVGPU_OCSP   NVIDIA   / (POST of a request)                     nvgpu-ocsp-SHA256
  *     NVGPU_RIM    NVIDIA   /v1/rim/ID                                nvgpu-rim-ID
+ *     NVGPU_JWKS   NVIDIA   /.well-known/jwks.json                    nvgpu-jwks
+ *     NVGPU_NRAS   NVIDIA   /v4/attest/gpu (POST of the evidence)     nvgpu-nras-GPUS-NONCE-SHA256
+ *
+ * The last two are not kept, since they belong to one look at one worker, and nobody has signed the
+ * keys: they are as good as the connection they came over.
  */
 #pragma once
 
@@ -40,6 +45,8 @@ enum collateral_kind {
     COLLATERAL_SNP_VCEK,
     COLLATERAL_NVGPU_OCSP, /* about one certificate of a GPU or switch */
     COLLATERAL_NVGPU_RIM,  /* a manifest, XML */
+    COLLATERAL_NVGPU_JWKS, /* keys of NVIDIA's Remote Attestation Service */
+    COLLATERAL_NVGPU_NRAS, /* its answer about the GPUs of one bundle */
     COLLATERAL_KINDS
 };
 
@@ -48,6 +55,7 @@ enum collateral_service {
     COLLATERAL_AMD,
     COLLATERAL_NVIDIA_OCSP,
     COLLATERAL_NVIDIA_RIM,
+    COLLATERAL_NVIDIA_NRAS,
     COLLATERAL_SERVICES
 };
 
@@ -55,10 +63,11 @@ enum collateral_service {
 #define COLLATERAL_AMD_BASE "https://kdsintf.amd.com"
 #define COLLATERAL_NVIDIA_OCSP_BASE "https://ocsp.ndis.nvidia.com"
 #define COLLATERAL_NVIDIA_RIM_BASE "https://rim.attestation.nvidia.com"
+#define COLLATERAL_NVIDIA_NRAS_BASE "https://nras.attestation.nvidia.com"
 
 enum {
     COLLATERAL_CPU_NEEDS_MAX = 4,
-    COLLATERAL_NEEDS_MAX = COLLATERAL_CPU_NEEDS_MAX + NVGPU_OCSP_MAX + NVGPU_RIMS_MAX,
+    COLLATERAL_NEEDS_MAX = COLLATERAL_CPU_NEEDS_MAX + NVGPU_OCSP_MAX + NVGPU_RIMS_MAX + 2,
     COLLATERAL_KEY_MAX = 199,
     COLLATERAL_PATH_MAX = 255,
     COLLATERAL_URL_MAX = 2048,
@@ -66,10 +75,12 @@ enum {
     COLLATERAL_CHAIN_MAX = TDX_CHAIN_MAX,
     COLLATERAL_HEADER_MAX = 3 * COLLATERAL_CHAIN_MAX, /* percent-encoded */
     COLLATERAL_OCSP_MAX = 8 * 1024,                   /* genuine ones: 1 KiB */
-    COLLATERAL_RIM_MAX = 192 * 1024, /* genuine ones: 21 KiB, and a third more as they come */
-    COLLATERAL_REQUEST_MAX = 1024,
-    COLLATERAL_PAIRS_MAX = 256 * 1024, /* a genuine pair: 1.3 KiB */
-    COLLATERAL_GPU_MAX = NVGPU_OCSP_MAX * COLLATERAL_OCSP_MAX + NVGPU_RIMS_MAX * COLLATERAL_RIM_MAX,
+    COLLATERAL_RIM_MAX = 192 * 1024,     /* genuine ones: 21 KiB, and a third more as they come */
+    COLLATERAL_REQUEST_MAX = 512 * 1024, /* genuine ones, of 8 GPUs: 100 KiB */
+    COLLATERAL_ASKED_MAX = COLLATERAL_REQUEST_MAX + 256 * 1024, /* a pair: 1.3 KiB */
+    COLLATERAL_FLEETING_S = 60,
+    COLLATERAL_GPU_MAX =
+        NVGPU_OCSP_MAX * COLLATERAL_OCSP_MAX + NVGPU_RIMS_MAX * COLLATERAL_RIM_MAX + 2 * 256 * 1024,
     COLLATERAL_ENTRY_MAX = COLLATERAL_BODY_MAX + COLLATERAL_CHAIN_MAX + 1024,
     COLLATERAL_ENTRY_VERSION = 1 /* frozen */
 };
@@ -81,7 +92,7 @@ struct collateral_need {
     char key[COLLATERAL_KEY_MAX + 1];   /* [a-z0-9-]; the same thing has the same key for ever */
     char path[COLLATERAL_PATH_MAX + 1]; /* below the service's base URL */
     int issuer; /* the earlier need whose body has who issued this; -1: the plan has it */
-    size_t pair_at, pair_len; /* of NVGPU_OCSP, in plan->pairs */
+    size_t asked_at, asked_len; /* in plan->asked */
 };
 
 struct collateral_plan {
@@ -89,7 +100,8 @@ struct collateral_plan {
     size_t cpu_n; /* those for the CPU's evidence come first; the rest is for the GPUs' */
     size_t n;
     struct buf issuer; /* owned: certificates, PEM or one DER, that were verified already */
-    struct buf pairs;  /* owned: a certificate and its issuer, DER, for each NVGPU_OCSP */
+    struct buf asked;  /* owned: what questions are made of. Of NVGPU_OCSP a certificate and its
+                          issuer, DER; of NVGPU_NRAS its JSON */
 };
 
 /* What a bundle's evidence needs beyond the collateral that it carries and that holds at that time.
@@ -100,8 +112,11 @@ err collateral_plan_make(struct collateral_plan *out, const struct bundle *b,
                          const struct policy *policy, int64_t now);
 void collateral_plan_clear(struct collateral_plan *plan);
 
-/* The `issuer` that collateral_check() and collateral_request() take for a need whose own is -1. */
+/* The `issuer` that collateral_check() takes for a need whose own is -1. */
 bytes collateral_plan_issuer(const struct collateral_plan *plan, size_t need);
+
+/* What collateral_request() takes. */
+bytes collateral_plan_asked(const struct collateral_plan *plan, size_t need);
 
 /* ---- from a service ---- */
 
@@ -118,8 +133,11 @@ const char *collateral_header(enum collateral_kind kind);
 err collateral_url(struct buf *out, bytes base, const struct collateral_need *need);
 
 /* Appends what is sent there, by POST, and returns its media type; NULL for what is got by GET. */
-err collateral_request(struct buf *out, const struct collateral_need *need, bytes issuer,
+err collateral_request(struct buf *out, const struct collateral_need *need, bytes asked,
                        const char **media);
+
+/* Belongs to one look: not kept over a restart, and used for COLLATERAL_FLEETING_S at most. */
+bool collateral_is_fleeting(enum collateral_kind kind);
 
 /* A piece in the form it is kept and used in. Borrowed. */
 struct collateral_piece {

@@ -185,7 +185,9 @@ struct run {
     const struct nvgpu_policy *policy;
     int64_t now;
     struct nvgpu_bundle bundle;
-    struct nvgpu_result device; /* one at a time */
+    struct nvgpu_result device;    /* one at a time */
+    char gpu[NVGPU_MODEL_MAX + 1]; /* the last one's */
+    uint8_t nonce[NVGPU_NONCE_LEN];
     struct nvgpu_rim rims[NVGPU_RIMS_MAX];
 };
 
@@ -225,13 +227,13 @@ static err want_ocsp(struct run *r, bytes cert, bytes issuer)
     TRY(is_answered(r, cert, issuer, &answered));
     if (answered)
         return OK;
-    size_t at = plan->pairs.len;
-    TRY(buf_add(&plan->pairs, cert));
-    TRY(buf_add(&plan->pairs, issuer));
+    size_t at = plan->asked.len;
+    TRY(buf_add(&plan->asked, cert));
+    TRY(buf_add(&plan->asked, issuer));
     TRY(buf_add_u8(&path, '/'));
     TRY(collateral_want(plan, COLLATERAL_NVGPU_OCSP, -1, &key, &path));
-    plan->needs[plan->n - 1].pair_at = at;
-    plan->needs[plan->n - 1].pair_len = plan->pairs.len - at;
+    plan->needs[plan->n - 1].asked_at = at;
+    plan->needs[plan->n - 1].asked_len = plan->asked.len - at;
     return OK;
 }
 
@@ -338,6 +340,9 @@ static err read_device(struct run *r, const struct nvgpu_device *d)
     settings.nonce = r->device.report.request_nonce;
     TRY(nvgpu_verify(d, &settings, &r->device));
     ENSURE(r->device.accepted, UNTRUSTED);
+    memcpy(r->nonce, settings.nonce.at, sizeof r->nonce);
+    if (d->kind == NVGPU_GPU)
+        memcpy(r->gpu, r->device.model, sizeof r->gpu);
     return OK;
 }
 
@@ -353,7 +358,9 @@ static err plan_all(struct run *r, bytes evidence)
         TRY(want_answers(r, &r->bundle.devices[i]));
         TRY(want_rims(r, r->bundle.devices[i].kind));
     }
-    return OK;
+    return r->policy->nras
+               ? collateral_plan_nras(r->plan, &r->bundle, bytes_str(r->gpu), BYTES_ARRAY(r->nonce))
+               : OK;
 }
 
 err collateral_plan_nvgpu(struct collateral_plan *out, const struct bundle *b,
@@ -383,6 +390,10 @@ static void put_pieces(struct nvgpu_bundle *to, const struct collateral_plan *pl
             to->ocsp[to->ocsp_n++] = pieces[i].body;
         else if (plan->needs[i].kind == COLLATERAL_NVGPU_RIM && to->rims_n < NVGPU_RIMS_MAX)
             to->rims[to->rims_n++] = pieces[i].body;
+        else if (plan->needs[i].kind == COLLATERAL_NVGPU_JWKS)
+            to->jwks = pieces[i].body;
+        else if (plan->needs[i].kind == COLLATERAL_NVGPU_NRAS)
+            to->nras = pieces[i].body;
     }
 }
 

@@ -30,7 +30,7 @@ typedef err collateral_check_fn(const struct collateral_need *need,
 collateral_check_fn collateral_check_tcb_info, collateral_check_qe_identity,
     collateral_check_pck_crl, collateral_check_root_crl, collateral_check_snp_chain,
     collateral_check_snp_crl, collateral_check_snp_vcek, collateral_check_nvgpu_ocsp,
-    collateral_check_nvgpu_rim;
+    collateral_check_nvgpu_rim, collateral_check_nvgpu_jwks, collateral_check_nvgpu_nras;
 
 err collateral_plan_tdx(struct collateral_plan *out, const struct bundle *b, int64_t now);
 err collateral_join_tdx(struct buf *out, const struct collateral_plan *plan, const struct bundle *b,
@@ -42,6 +42,11 @@ err collateral_join_snp(struct buf *out, const struct collateral_plan *plan, con
 /* A no-op without a policy for GPUs or without their evidence. */
 err collateral_plan_nvgpu(struct collateral_plan *out, const struct bundle *b,
                           const struct policy *policy, int64_t now);
+
+/* The keys of NVIDIA's service and its answer about the GPUs, of that chip. ERR_UNSUPPORTED: it knows
+ * no such chips. */
+err collateral_plan_nras(struct collateral_plan *plan, const struct nvgpu_bundle *b, bytes chip,
+                         bytes nonce);
 err collateral_request_nvgpu_ocsp(struct buf *out, bytes pair);
 
 /* The manifest in an answer of the RIM service, or the answer itself when it is XML. */

@@ -1,5 +1,6 @@
 #include "attest/nvgpu.h"
 
+#include "attest/nvgpu_nras.h"
 #include "attest/nvgpu_policy.h"
 #include "attest/nvgpu_rim.h"
 #include "base/mem.h"
@@ -45,6 +46,7 @@ static enum reason reason_for(enum nvgpu_reason r)
     case NVGPU_TOPOLOGY:
     case NVGPU_MEASUREMENT:
     case NVGPU_MODEL:
+    case NVGPU_SERVICE:
         return REASON_MISMATCH;
     }
     return REASON_UNCHECKED;
@@ -119,6 +121,27 @@ static err read_rims(struct run *r)
     return OK;
 }
 
+/* A second opinion, on all GPUs together. */
+static err check_service(const struct run *r, enum nvgpu_reason *why)
+{
+    struct nras_result result;
+    const struct nras_query query = { .answer = r->bundle.nras,
+                                      .jwks = r->bundle.jwks,
+                                      .issuer = BYTES_LIT(NRAS_SERVICE),
+                                      .nonce = r->settings.nonce,
+                                      .at_s = r->settings.at_s,
+                                      .expected_gpus = r->policy->gpus };
+    if (!r->policy->nras)
+        return OK;
+    *why = NVGPU_NO_COLLATERAL;
+    if (query.answer.len == 0)
+        return OK;
+    err e = nras_verify(&query, &result);
+    *why = result.reason == NRAS_OK ? NVGPU_OK : NVGPU_SERVICE;
+    nras_clear(&result);
+    return e;
+}
+
 static err check_device(struct run *r, size_t i, enum nvgpu_reason *why)
 {
     *why = check_named(r, i);
@@ -143,7 +166,7 @@ static err run_checks(struct run *r, enum nvgpu_reason *why)
     TRY(read_rims(r));
     for (size_t i = 0; i < node.devices_n && *why == NVGPU_OK; i++)
         TRY(check_device(r, i, why));
-    return OK;
+    return *why == NVGPU_OK ? check_service(r, why) : OK;
 }
 
 static void run_init(struct run *r, const struct bundle *b, const struct policy *policy,

@@ -3,7 +3,8 @@
  *
  * In this order: form; each device by itself for the nonce that derives from the bundle's nonce and
  * identity; the set; models and driver; OCSP answers for every certificate between leaf and root;
- * manifests. That the CPU's report data covers the evidence is the binding check's.
+ * manifests; where the policy wants it, the word of NVIDIA's service. That the CPU's report data
+ * covers the evidence is the binding check's.
  */
 #pragma once
 

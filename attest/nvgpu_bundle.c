@@ -4,7 +4,7 @@
 
 #define NONCE_LABEL "sealgate/gpu-nonce/v1"
 
-enum { KEYS = 3, ADDED_KEYS = 2, DEVICE_PARTS = 3 };
+enum { KEYS = 3, ADDED_KEYS = 4, DEVICE_PARTS = 3 };
 
 /* --- reading ----------------------------------------------------------------------------------- */
 
@@ -82,6 +82,10 @@ static err read_added(bytes in, struct nvgpu_bundle *b)
     uint64_t n;
     TRY(cbor_take_map(&in, &n));
     ENSURE(n == ADDED_KEYS, MALFORMED);
+    TRY(take_key(&in, "jwks"));
+    TRY(cbor_take_bytes(&in, &b->jwks));
+    TRY(take_key(&in, "nras"));
+    TRY(cbor_take_bytes(&in, &b->nras));
     TRY(take_lists(&in, b));
     ENSURE(in.len == 0, MALFORMED);
     return OK;
@@ -90,10 +94,13 @@ static err read_added(bytes in, struct nvgpu_bundle *b)
 err nvgpu_collateral_add(bytes in, struct nvgpu_bundle *b)
 {
     size_t ocsp_n = b->ocsp_n, rims_n = b->rims_n;
+    bytes nras = b->nras, jwks = b->jwks;
     err e = read_added(in, b);
     if (!err_is_ok(e)) {
         b->ocsp_n = ocsp_n;
         b->rims_n = rims_n;
+        b->nras = nras;
+        b->jwks = jwks;
     }
     return e;
 }
@@ -145,6 +152,10 @@ err nvgpu_bundle_write(struct buf *out, const struct nvgpu_bundle *b)
 err nvgpu_collateral_write(struct buf *out, const struct nvgpu_bundle *b)
 {
     TRY(cbor_put_map(out, ADDED_KEYS));
+    TRY(cbor_put_text(out, BYTES_LIT("jwks")));
+    TRY(cbor_put_bytes(out, b->jwks));
+    TRY(cbor_put_text(out, BYTES_LIT("nras")));
+    TRY(cbor_put_bytes(out, b->nras));
     return put_lists(out, b);
 }
 

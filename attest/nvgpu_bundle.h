@@ -21,7 +21,7 @@
 
 enum { NVGPU_OCSP_MAX = 64, NVGPU_RIMS_MAX = 8 };
 
-/* All borrowed. Large: not for the stack. */
+/* All borrowed. Large: not for the stack. The last two come only from elsewhere. */
 struct nvgpu_bundle {
     bytes ocsp[NVGPU_OCSP_MAX];
     size_t ocsp_n;
@@ -29,6 +29,9 @@ struct nvgpu_bundle {
     size_t rims_n;
     struct nvgpu_device devices[NVGPU_DEVICES_MAX];
     size_t devices_n;
+    bytes
+        nras; /* an answer of NVIDIA's Remote Attestation Service (attest/nvgpu_nras.h); or empty */
+    bytes jwks; /* the keys it is signed with; or empty */
 };
 
 /* ERR_MALFORMED, ERR_TRUNCATED, ERR_LIMIT; *out is then zero. What the byte strings hold is not
@@ -40,13 +43,14 @@ err nvgpu_bundle_write(struct buf *out, const struct nvgpu_bundle *b);
 
 /*
  * What somebody adds to it later, such as a verifier that asked NVIDIA's services itself: a map
- * {"ocsp", "rims"} of the same two arrays. Nothing signs it together, and nothing has to.
+ * {"jwks", "nras", "ocsp", "rims"} of two byte strings, which may be empty, and the same two arrays.
+ * Nothing signs it together, and nothing has to.
  */
 
-/* Appends that of b's answers and manifests; its devices are not looked at. */
+/* Appends that of b but for its devices. */
 err nvgpu_collateral_write(struct buf *out, const struct nvgpu_bundle *b);
 
-/* Puts them behind b's own. ERR_LIMIT: no room. b is as it was when it fails. */
+/* Puts the arrays behind b's own. ERR_LIMIT: no room. b is as it was when it fails. */
 err nvgpu_collateral_add(bytes in, struct nvgpu_bundle *b);
 
 /* SHA-256( f("sealgate/gpu-nonce/v1") f(nonce) f(identity) ), f as in attest/binding.h. */

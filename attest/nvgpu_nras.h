@@ -14,6 +14,8 @@
 
 #include "crypto/jws.h"
 
+#define NRAS_SERVICE "https://nras.attestation.nvidia.com"
+
 enum { NRAS_ANSWER_MAX = 256 * 1024, NRAS_DEVICES_MAX = 16, NRAS_NONCE_LEN = 32 };
 
 /* One word each, which stays as it is. */

@@ -59,10 +59,18 @@ static err read_revocation(const struct policy_reading *r, const struct yaml *no
     return policy_read_bool(r, node, key, &p->revocation);
 }
 
+static err read_nras(const struct policy_reading *r, const struct yaml *node, const char *key,
+                     void *into)
+{
+    struct nvgpu_policy *p = into;
+    return policy_read_bool(r, node, key, &p->nras);
+}
+
 static const struct policy_key section_keys[] = {
     { "gpus", read_gpus },           { "switches", read_switches },
     { "models", read_models },       { "minimum_driver", read_minimum_driver },
     { "manifests", read_manifests }, { "revocation", read_revocation },
+    { "nras", read_nras },
 };
 
 err nvgpu_policy_read(const struct policy_reading *r, const struct yaml *node, const char *key)
@@ -103,5 +111,6 @@ err nvgpu_policy_explain(const struct policy *p, struct buf *out)
         TRY(buf_add_u8(out, '\n'));
     }
     TRY(buf_addf(out, "nvidia manifests: %s\n", n->manifests ? "required" : "NOT COMPARED"));
-    return buf_addf(out, "nvidia revocation: %s\n", n->revocation ? "required" : "NOT CHECKED");
+    TRY(buf_addf(out, "nvidia revocation: %s\n", n->revocation ? "required" : "NOT CHECKED"));
+    return n->nras ? buf_add_str(out, "nvidia service (NRAS): required\n") : OK;
 }

@@ -10,6 +10,8 @@
  *       minimum_driver: 550.90.07    # dotted numbers; default none
  *       manifests: true              # all measurements as in NVIDIA's signed manifests; default
  *       revocation: true             # OCSP answers for all device certificates that have one; default
+ *       nras: false                  # NVIDIA's Remote Attestation Service accepts the GPUs too; it
+ *                                    # then sees their evidence; default
  *
  * A report does not say whether the GPU's development mode (DEVTOOLS) is on, nor that the GPU is
  * attached to this very machine: that is for the measured software of the CPU's TEE to see to.
@@ -28,6 +30,7 @@ struct nvgpu_policy {
     struct buf minimum_driver; /* empty: any */
     bool manifests;
     bool revocation;
+    bool nras;
 };
 
 struct policy_reading;

@@ -39,7 +39,8 @@ extern const struct x509_root nvgpu_device_root;
     X(RIM, "rim")                                                                                  \
     X(MEASUREMENT, "measurement")                                                                  \
     X(VERSION, "version")                                                                          \
-    X(MODEL, "model")
+    X(MODEL, "model")                                                                              \
+    X(SERVICE, "service") /* NVIDIA's says no */
 
 enum nvgpu_reason {
 #define X(name, word) NVGPU_##name,

@@ -20,7 +20,7 @@ enum {
     FETCH_URL_MAX = 4096,
     FETCH_HEAD_MAX = 128 * 1024,
     FETCH_AT_ONCE_MAX = 128,
-    FETCH_SENT_MAX = 64 * 1024
+    FETCH_SENT_MAX = 512 * 1024
 };
 
 struct fetcher_settings {

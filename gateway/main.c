@@ -100,6 +100,7 @@ static err open_supply(struct program *p, struct buf *message)
                                               .amd = p->settings.amd_kds,
                                               .ocsp = p->settings.nvidia_ocsp,
                                               .rim = p->settings.nvidia_rim,
+                                              .nras = p->settings.nvidia_nras,
                                               .ca_path = p->settings.collateral_ca,
                                               .offline = p->settings.collateral_offline,
                                               .log = p->log };

@@ -92,6 +92,10 @@ static const struct config_row ROWS[] = {
     { ROW(nvidia_rim), .type = CONFIG_TEXT, .value = "URL", .fallback = COLLATERAL_NVIDIA_RIM_BASE,
       .help = "Where the signed manifests of GPU drivers and firmware are fetched: NVIDIA itself, "
               "or a cache." },
+    { ROW(nvidia_nras), .type = CONFIG_TEXT, .value = "URL",
+      .fallback = COLLATERAL_NVIDIA_NRAS_BASE,
+      .help = "NVIDIA's Remote Attestation Service, asked only for policies that say so "
+              "(`nras: true`); it then sees the GPUs' evidence." },
     { ROW(collateral_ca), .type = CONFIG_PATH,
       .help = "Roots (PEM) for these services; without it the system's." },
     { ROW(collateral_offline), .type = CONFIG_BOOL, .fallback = "false",
@@ -220,6 +224,7 @@ err gateway_settings_check(const struct config *c, const struct gateway_settings
     TRY(check_base(c, "amd_kds", s->amd_kds, message));
     TRY(check_base(c, "nvidia_ocsp", s->nvidia_ocsp, message));
     TRY(check_base(c, "nvidia_rim", s->nvidia_rim, message));
+    TRY(check_base(c, "nvidia_nras", s->nvidia_nras, message));
     if (s->collateral_offline && s->collateral == NULL)
         return config_refuse(c, &gateway_program, "collateral_offline", message,
                              "needs the folder collateral");

@@ -32,6 +32,7 @@ struct gateway_settings {
     const char *amd_kds;
     const char *nvidia_ocsp;
     const char *nvidia_rim;
+    const char *nvidia_nras;
     const char *collateral_ca;
     bool collateral_offline;
 

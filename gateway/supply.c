@@ -61,6 +61,8 @@ static const struct word WORDS[COLLATERAL_KINDS] = {
     [COLLATERAL_SNP_VCEK] = WORD_INIT("snp-vcek"),
     [COLLATERAL_NVGPU_OCSP] = WORD_INIT("nvgpu-ocsp"),
     [COLLATERAL_NVGPU_RIM] = WORD_INIT("nvgpu-rim"),
+    [COLLATERAL_NVGPU_JWKS] = WORD_INIT("nvgpu-jwks"),
+    [COLLATERAL_NVGPU_NRAS] = WORD_INIT("nvgpu-nras"),
 };
 
 /* ---- copies ---- */
@@ -181,7 +183,7 @@ static void take_from_shelf(struct item *i)
 {
     BUF_AUTO file = BUF(COLLATERAL_ENTRY_MAX);
     i->shelf_read = true;
-    if (i->supply->shelf == NULL)
+    if (i->supply->shelf == NULL || collateral_is_fleeting(i->need.kind))
         return;
     err e = shelf_read(i->supply->shelf, i->need.key, &file);
     if (err_is_ok(e))
@@ -213,7 +215,7 @@ static err write_entry(const struct item *i, int64_t expires, struct buf *out)
 static void put_on_shelf(const struct item *i, int64_t expires)
 {
     BUF_AUTO file = BUF(COLLATERAL_ENTRY_MAX);
-    if (i->supply->shelf == NULL)
+    if (i->supply->shelf == NULL || collateral_is_fleeting(i->need.kind))
         return;
     err e = write_entry(i, expires, &file);
     if (err_is_ok(e))
@@ -306,7 +308,7 @@ static void on_fetched(void *owner, err e, const struct fetch_answer *answer)
     advance_who_waited(i->supply, i, i->came.body.len == 0);
 }
 
-static err start_fetch(struct item *i, bytes issuer)
+static err start_fetch(struct item *i, bytes asked)
 {
     struct supply *s = i->supply;
     const char *media;
@@ -315,7 +317,7 @@ static err start_fetch(struct item *i, bytes issuer)
     bytes base = buf_view(&s->base[collateral_service_of(i->need.kind)]);
     TRY(collateral_url(&url, base, &i->need));
     ENSURE(buf_str(&url) != NULL, NOMEM);
-    TRY(collateral_request(&content, &i->need, issuer, &media));
+    TRY(collateral_request(&content, &i->need, asked, &media));
     const struct fetch_request request = { .url = buf_str(&url),
                                            .field = collateral_header(i->need.kind),
                                            .field_max = COLLATERAL_HEADER_MAX,
@@ -334,11 +336,11 @@ static bool may_fetch(const struct item *i)
            now >= *quiet_of(i);
 }
 
-static void fetch_if_may(struct item *i, bytes issuer)
+static void fetch_if_may(struct item *i, bytes asked)
 {
     if (!may_fetch(i))
         return;
-    err e = start_fetch(i, issuer);
+    err e = start_fetch(i, asked);
     if (!err_is_ok(e))
         note_failure(i, e, 0);
 }
@@ -377,13 +379,21 @@ static void look_at_what_came(struct item *i, bytes issuer)
     put_on_shelf(i, expires);
 }
 
+static bool is_past(const struct item *i)
+{
+    int64_t age = clock_wall_s() - i->have.fetched_at;
+    return collateral_is_fleeting(i->need.kind) && (age < 0 || age > COLLATERAL_FLEETING_S);
+}
+
 /* True when what is at hand is good; it is dropped when it is not. */
-static bool has_good(struct item *i, bytes issuer)
+static bool has_good(struct item *i, bytes issuer, bytes asked)
 {
     int64_t expires;
     bool look = !i->shelf_read || i->supply->fetcher == NULL;
     if (i->have.body.len == 0 && look)
         take_from_shelf(i);
+    if (is_past(i))
+        copy_clear(&i->have);
     if (i->have.body.len == 0)
         return false;
     err e = check(i, &i->have, issuer, &expires);
@@ -392,8 +402,9 @@ static bool has_good(struct item *i, bytes issuer)
         copy_clear(&i->have);
         return false;
     }
-    if (clock_wall_s() >= collateral_refresh_at(i->need.kind, i->have.fetched_at, expires))
-        fetch_if_may(i, issuer);
+    if (!collateral_is_fleeting(i->need.kind) &&
+        clock_wall_s() >= collateral_refresh_at(i->need.kind, i->have.fetched_at, expires))
+        fetch_if_may(i, asked);
     return true;
 }
 
@@ -405,12 +416,12 @@ static err why_not(const struct item *i)
     FAIL(NOT_FOUND);
 }
 
-static enum supply_state obtain(struct item *i, bytes issuer, err *why)
+static enum supply_state obtain(struct item *i, bytes issuer, bytes asked, err *why)
 {
     look_at_what_came(i, issuer);
-    if (has_good(i, issuer))
+    if (has_good(i, issuer, asked))
         return STATE_HAVE;
-    fetch_if_may(i, issuer);
+    fetch_if_may(i, asked);
     if (i->fetch != NULL)
         return STATE_WAITING;
     *why = why_not(i);
@@ -435,12 +446,30 @@ void supply_cancel(struct supply_ask *ask)
         unlink_ask(ask);
 }
 
+/* What belonged to one look and nobody waits for. */
+static void drop_fleeting(struct supply *s)
+{
+    for (struct item **at = &s->items; *at != NULL;) {
+        struct item *i = *at;
+        if (!collateral_is_fleeting(i->need.kind) || i->need.kind == COLLATERAL_NVGPU_JWKS ||
+            i->fetch != NULL || i->failures > 0 || is_wanted(s, i)) {
+            at = &i->next;
+            continue;
+        }
+        *at = i->next;
+        item_free(i);
+        s->items_n--;
+    }
+}
+
 /* The owner may use the ask for the next one, or free it. */
 static void end_ask(struct supply_ask *a, err e, const struct buf *cpu, const struct buf *gpu)
 {
     supply_done_fn *done = a->done;
     bool good = err_is_ok(e);
+    struct supply *s = a->supply;
     unlink_ask(a);
+    drop_fleeting(s);
     done(a, e, good ? buf_view(cpu) : (bytes){ 0 }, good ? buf_view(gpu) : (bytes){ 0 });
 }
 
@@ -464,7 +493,7 @@ static err look_at_need(struct supply_ask *a, size_t at, struct found *found)
     if (need->issuer >= 0)
         issuer = found->pieces[need->issuer].body;
     TRY(item_for(a->supply, need, &i));
-    enum supply_state state = obtain(i, issuer, &why);
+    enum supply_state state = obtain(i, issuer, collateral_plan_asked(&a->plan, at), &why);
     if (state == STATE_FAILED)
         return why;
     found->known[at] = state == STATE_HAVE;
@@ -573,6 +602,7 @@ static err set_up(struct supply *s, const struct supply_settings *settings)
     TRY(set_base(s, COLLATERAL_AMD, settings->amd, COLLATERAL_AMD_BASE));
     TRY(set_base(s, COLLATERAL_NVIDIA_OCSP, settings->ocsp, COLLATERAL_NVIDIA_OCSP_BASE));
     TRY(set_base(s, COLLATERAL_NVIDIA_RIM, settings->rim, COLLATERAL_NVIDIA_RIM_BASE));
+    TRY(set_base(s, COLLATERAL_NVIDIA_NRAS, settings->nras, COLLATERAL_NVIDIA_NRAS_BASE));
     if (settings->folder != NULL)
         TRY(shelf_open(&s->shelf, settings->folder, settings->offline));
     return settings->offline ? OK : fetcher_new(&s->fetcher, s->loop, &fetching);

@@ -29,6 +29,7 @@ struct supply_settings {
     const char *amd;     /* base URL; NULL: COLLATERAL_AMD_BASE */
     const char *ocsp;    /* base URL; NULL: COLLATERAL_NVIDIA_OCSP_BASE */
     const char *rim;     /* base URL; NULL: COLLATERAL_NVIDIA_RIM_BASE */
+    const char *nras;    /* base URL; NULL: COLLATERAL_NVIDIA_NRAS_BASE */
     const char *ca_path; /* roots for all services; NULL: the system's */
     bool offline;        /* needs a folder, which is then only read */
     uint64_t connect_ms; /* 0: 10 s */

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "attest/nvgpu_policy.h"
 #include "base/mem.h"
 #include "crypto/pem.h"
 #include "tests/lib/law.h"
@@ -77,6 +78,15 @@ void recorded_gpu_close(struct recorded_gpu *r)
     buf_clear(&r->evidence);
     policy_free(r->policy);
     *r = (struct recorded_gpu){ 0 };
+}
+
+void recorded_gpu_use_nras(struct recorded_gpu *r, struct buf *answer, struct buf *jwks)
+{
+    *answer = read_one("nras/claims-3.0-gh100.response.json");
+    *jwks = read_one("nras/claims-3.0-gh100.jwks.json");
+    r->at = RECORDED_GPU_NRAS_S;
+    r->policy->nvidia->nras = true;
+    r->policy->nvidia->revocation = r->policy->nvidia->manifests = false;
 }
 
 bytes recorded_gpu_piece(const struct recorded_gpu *r, const struct collateral_plan *plan,

@@ -22,6 +22,11 @@ bool recorded_gpu_open(struct recorded_gpu *out);
 void recorded_gpu_use(struct recorded_gpu *r, enum nvgpu_kind kind, const char *name);
 void recorded_gpu_close(struct recorded_gpu *r);
 
+/* An answer of NVIDIA's service about that GPU and the keys it is signed with, as they came, at
+ * RECORDED_GPU_NRAS_S: then the policy asks for nothing else. */
+enum { RECORDED_GPU_NRAS_S = 1749602000 };
+void recorded_gpu_use_nras(struct recorded_gpu *r, struct buf *answer, struct buf *jwks);
+
 /* The one that the plan's need asks for, or empty. */
 bytes recorded_gpu_piece(const struct recorded_gpu *r, const struct collateral_plan *plan,
                          size_t need);

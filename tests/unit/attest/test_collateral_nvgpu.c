@@ -32,7 +32,7 @@ static void names_what_is_missing(void **state)
     CHECK(plan.n == RECORDED_GPU_PIECES && plan.cpu_n == 0);
     for (size_t i = 0; i < ANSWERS; i++) {
         CHECK(plan.needs[i].kind == COLLATERAL_NVGPU_OCSP);
-        CHECK(strcmp(plan.needs[i].path, "/") == 0 && plan.needs[i].pair_len > 0);
+        CHECK(strcmp(plan.needs[i].path, "/") == 0 && plan.needs[i].asked_len > 0);
         CHECK(strlen(plan.needs[i].key) == strlen("nvgpu-ocsp-") + 64);
     }
     CHECK(strcmp(plan.needs[3].path, "/v1/rim/NV_GPU_VBIOS_1010_0200_882_96009F0001") == 0);
@@ -235,8 +235,7 @@ static void only_ocsp_is_posted(void **state)
     make_plan();
     CHECK_OK(collateral_request(&content, &plan.needs[3], (bytes){ 0 }, &media));
     CHECK(media == NULL && content.len == 0);
-    CHECK_OK(
-        collateral_request(&content, &plan.needs[0], collateral_plan_issuer(&plan, 0), &media));
+    CHECK_OK(collateral_request(&content, &plan.needs[0], collateral_plan_asked(&plan, 0), &media));
     CHECK(strcmp(media, "application/ocsp-request") == 0 && content.len > 100);
     CHECK_ERR(collateral_request(&content, &plan.needs[0], BYTES_LIT("\x30\x00"), &media),
               MALFORMED);

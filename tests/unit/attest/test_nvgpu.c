@@ -163,6 +163,26 @@ static void what_is_missing_may_come_from_elsewhere(void **state)
     gives(VERDICT_FAIL, REASON_REVOKED);
 }
 
+/* Its word is only asked for by a policy, and then it has to be there and for this nonce. */
+static void the_service_has_its_say_where_the_policy_wants_it(void **state)
+{
+    (void)state;
+    BUF_AUTO fetched = BUF(LARGE);
+    struct nvgpu_bundle *b = mem_alloc(sizeof *b);
+    CHECK(b != NULL);
+    gather(true, true);
+    use_policy("nvidia: { gpus: 1, nras: true }\n");
+    gives(VERDICT_FAIL, REASON_NO_COLLATERAL);
+    b->nras = BYTES_LIT("[[\"JWT\",\"a.b.c\"],{}]");
+    b->jwks = BYTES_LIT("{\"keys\":[]}");
+    CHECK_OK(nvgpu_collateral_write(&fetched, b));
+    mem_free(b);
+    means.collateral = buf_view(&fetched);
+    gives(VERDICT_FAIL, REASON_MISMATCH);
+    use_policy("nvidia: { gpus: 1 }\n");
+    gives(VERDICT_PASS, REASON_PASSED);
+}
+
 static err examine_once(void *arg)
 {
     (void)arg;
@@ -211,10 +231,15 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(evidence_and_expectation_have_to_meet),   TEST(the_pinned_roots_are_the_default),
-        TEST(the_nonce_derives_from_the_bundles),      TEST(the_policys_names_count),
-        TEST(revocation_needs_good_answers),           TEST(manifests_have_to_be_there_and_to_hold),
-        TEST(what_is_missing_may_come_from_elsewhere), TEST(every_allocation_fails_once),
+        TEST(evidence_and_expectation_have_to_meet),
+        TEST(the_pinned_roots_are_the_default),
+        TEST(the_nonce_derives_from_the_bundles),
+        TEST(the_policys_names_count),
+        TEST(revocation_needs_good_answers),
+        TEST(manifests_have_to_be_there_and_to_hold),
+        TEST(the_service_has_its_say_where_the_policy_wants_it),
+        TEST(what_is_missing_may_come_from_elsewhere),
+        TEST(every_allocation_fails_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,7 +23,7 @@ static void what_is_not_said_is_strict(void **state)
     policy_free(p);
     CHECK_OK(read_policy(&p, "nvidia: { gpus: 8 }\n", NULL));
     CHECK(p->nvidia->gpus == 8 && p->nvidia->switches == 0);
-    CHECK(p->nvidia->manifests && p->nvidia->revocation);
+    CHECK(p->nvidia->manifests && p->nvidia->revocation && !p->nvidia->nras);
     CHECK(p->nvidia->models.n == 0 && p->nvidia->minimum_driver.len == 0);
     policy_free(p);
 }
@@ -35,16 +35,18 @@ static void every_setting_is_read_and_explained(void **state)
     BUF_AUTO text = BUF(4096);
     CHECK_OK(read_policy(&p,
                          "nvidia: { gpus: 16, switches: 4, models: [GH100, GB100], "
-                         "minimum_driver: 550.90.07, manifests: false, revocation: false }\n",
+                         "minimum_driver: 550.90.07, manifests: false, revocation: false, "
+                         "nras: true }\n",
                          NULL));
     CHECK(p->nvidia->gpus == NVGPU_DEVICES_MAX && p->nvidia->switches == 4);
     CHECK(p->nvidia->models.n == 2 && !p->nvidia->manifests && !p->nvidia->revocation);
+    CHECK(p->nvidia->nras);
     CHECK_OK(policy_explain(p, &text));
-    static const char *const lines[] = { "nvidia: exactly 16 GPUs and 4 switches\n",
-                                         "nvidia model: GB100\n",
-                                         "nvidia driver: at least 550.90.07\n",
-                                         "nvidia manifests: NOT COMPARED\n",
-                                         "nvidia revocation: NOT CHECKED\n" };
+    static const char *const lines[] = {
+        "nvidia: exactly 16 GPUs and 4 switches\n", "nvidia model: GB100\n",
+        "nvidia driver: at least 550.90.07\n",      "nvidia manifests: NOT COMPARED\n",
+        "nvidia revocation: NOT CHECKED\n",         "nvidia service (NRAS): required\n"
+    };
     for (size_t i = 0; i < ARRAY_LEN(lines); i++)
         CHECK(text_find(buf_view(&text), bytes_str(lines[i])) < text.len);
     policy_free(p);

@@ -74,7 +74,7 @@ static void play_gpu(void)
         BUF_AUTO body = BUF(COLLATERAL_RIM_MAX);
         bytes piece = recorded_gpu_piece(&gpu, &plan, i);
         CHECK_OK(
-            collateral_request(&content, &plan.needs[i], collateral_plan_issuer(&plan, i), &media));
+            collateral_request(&content, &plan.needs[i], collateral_plan_asked(&plan, i), &media));
         if (media != NULL) {
             vendor_route_post(&vendor, plan.needs[i].path, buf_view(&content), piece);
             continue;
@@ -94,6 +94,7 @@ static struct supply_settings usual(void)
                                      .amd = vendor.base,
                                      .ocsp = vendor.base,
                                      .rim = vendor.base,
+                                     .nras = vendor.base,
                                      .ca_path = ca };
 }
 
@@ -818,6 +819,102 @@ static void asks_about_gpus_again_before_answers_end(void **state)
     CHECK_ERR(askings[0].e, STALE);
 }
 
+/* ---- NVIDIA's service ---- */
+
+static struct recorded_gpu served;
+static struct buf nras_answer, nras_keys;
+
+static struct vendor_route *play_service(void)
+{
+    struct collateral_plan plan;
+    const char *media;
+    BUF_AUTO content = BUF(COLLATERAL_REQUEST_MAX);
+    CHECK(recorded_gpu_open(&served));
+    recorded_gpu_use_nras(&served, &nras_answer, &nras_keys);
+    CHECK_OK(collateral_plan_make(&plan, &served.bundle, served.policy, served.at));
+    CHECK(plan.n == 2);
+    CHECK_OK(collateral_request(&content, &plan.needs[1], collateral_plan_asked(&plan, 1), &media));
+    vendor_route(&vendor, plan.needs[0].path, buf_view(&nras_keys));
+    struct vendor_route *r =
+        vendor_route_post(&vendor, plan.needs[1].path, buf_view(&content), buf_view(&nras_answer));
+    collateral_plan_clear(&plan);
+    at_time(served.at);
+    return r;
+}
+
+static void stop_service(void)
+{
+    buf_clear(&nras_answer);
+    buf_clear(&nras_keys);
+    recorded_gpu_close(&served);
+}
+
+static err ask_service(void)
+{
+    struct asking *a = &askings[0];
+    buf_clear(&a->collateral);
+    buf_clear(&a->gpu);
+    *a =
+        (struct asking){ .collateral = BUF(BUNDLE_COLLATERAL_MAX), .gpu = BUF(COLLATERAL_GPU_MAX) };
+    CHECK_OK(supply_ask(supply, &a->ask, &served.bundle, served.policy, on_done));
+    TURN_UNTIL(a->done);
+    return a->e;
+}
+
+/* It belongs to one look: used by whoever asks within it, not kept, and gone when nobody does. */
+static void asks_the_service_at_each_look(void **state)
+{
+    NEEDS_VECTORS();
+    struct vendor_route *r = play_service();
+    CHECK_OK(ask_service());
+    CHECK(text_find(buf_view(&askings[0].gpu), buf_view(&nras_answer)) < askings[0].gpu.len);
+    CHECK(vendor.asked == 2 && files_kept() == 0 && supply_pieces(supply) == 1);
+    CHECK_OK(ask_service());
+    CHECK(r->asked == 2 && vendor.asked == 3);
+    at_time(served.at + COLLATERAL_FLEETING_S + 5);
+    CHECK_OK(ask_service());
+    CHECK(r->asked == 3 && vendor.asked == 5);
+    stop_service();
+}
+
+static void refuses_what_the_service_did_not_sign(void **state)
+{
+    NEEDS_VECTORS();
+    struct vendor_route *r = play_service();
+    r->body.at[r->body.len / 2] ^= 1;
+    err e = ask_service();
+    CHECK(e.code == ERR_CRYPTO || e.code == ERR_MALFORMED);
+    unsigned asked = vendor.asked;
+    CHECK(ask_service().code == e.code);
+    CHECK(vendor.asked == asked && files_kept() == 0);
+    stop_service();
+}
+
+static void leaves_an_overloaded_service_alone(void **state)
+{
+    NEEDS_VECTORS();
+    struct vendor_route *r = play_service();
+    r->status = 429;
+    vendor_add_field(r, "Retry-After", BYTES_LIT("60"));
+    CHECK_ERR(ask_service(), UNAVAILABLE);
+    unsigned asked = vendor.asked;
+    CHECK_ERR(ask_service(), UNAVAILABLE);
+    CHECK(vendor.asked == asked);
+    stop_service();
+}
+
+static void knows_no_service_when_offline(void **state)
+{
+    NEEDS_VECTORS();
+    struct supply_settings settings = usual();
+    (void)play_service();
+    CHECK_OK(ask_service());
+    settings.offline = true;
+    restart_with(&settings);
+    CHECK_ERR(ask_service(), NOT_FOUND);
+    stop_service();
+}
+
 /* ---- bounds, and going ---- */
 
 static void forgets_who_cancels(void **state)
@@ -957,6 +1054,10 @@ int main(void)
         ON_STAGE(refuses_a_changed_manifest),
         ON_STAGE(does_without_gpus_when_manifests_are_slow),
         ON_STAGE(asks_about_gpus_again_before_answers_end),
+        ON_STAGE(asks_the_service_at_each_look),
+        ON_STAGE(refuses_what_the_service_did_not_sign),
+        ON_STAGE(leaves_an_overloaded_service_alone),
+        ON_STAGE(knows_no_service_when_offline),
         ON_STAGE(forgets_who_cancels),
         ON_STAGE(is_closed_in_the_middle),
         ON_STAGE(bounds_what_it_remembers),

@@ -12,7 +12,7 @@
 #include "base/text.h"
 #include "tests/unit/crypto/pki.h"
 
-enum { HEAD_MAX = 16384, REQUEST_MAX = 128 * 1024, DAY_S = 86400 };
+enum { HEAD_MAX = 16384, REQUEST_MAX = 640 * 1024, DAY_S = 86400 };
 
 struct vendor_connection {
     struct vendor *vendor;
