@@ -272,6 +272,12 @@ static err put_seconds(struct buf *out, uint64_t us)
     return buf_addf(out, ".%0*u", digits, rest);
 }
 
+static err put_number(struct buf *out, const struct metric_spec *spec, uint64_t v)
+{
+    return spec->unit == METRIC_SECONDS ? put_seconds(out, v)
+                                        : buf_addf(out, "%llu", (unsigned long long)v);
+}
+
 static err put_value(struct buf *out, const struct metric_spec *spec, uint64_t v)
 {
     bool negative = spec->kind == METRIC_GAUGE && (int64_t)v < 0;
@@ -279,10 +285,7 @@ static err put_value(struct buf *out, const struct metric_spec *spec, uint64_t v
         TRY(buf_add_u8(out, '-'));
         v = 0 - v;
     }
-    if (spec->unit == METRIC_SECONDS)
-        TRY(put_seconds(out, v));
-    else
-        TRY(buf_addf(out, "%llu", (unsigned long long)v));
+    TRY(put_number(out, spec, v));
     return buf_add_u8(out, '\n');
 }
 
@@ -302,13 +305,14 @@ static err put_plain(const struct metrics *m, size_t i, struct buf *labels, stru
     return OK;
 }
 
-static err put_bucket(struct buf *out, const char *name, bytes labels, const uint64_t *bound)
+static err put_bucket(struct buf *out, const struct metric_spec *spec, bytes labels,
+                      const uint64_t *bound)
 {
-    TRY(buf_addf(out, "%s_bucket{", name));
+    TRY(buf_addf(out, "%s_bucket{", spec->name));
     TRY(buf_add(out, labels));
     TRY(buf_addf(out, "%sle=\"", labels.len > 0 ? "," : ""));
     if (bound != NULL)
-        TRY(put_seconds(out, *bound));
+        TRY(put_number(out, spec, *bound));
     else
         TRY(buf_add_str(out, "+Inf"));
     return buf_add_str(out, "\"} ");
@@ -332,11 +336,11 @@ static err put_series(const struct metrics *m, size_t i, uint32_t series, bytes 
     for (uint32_t k = 0; k <= metric->buckets_n; k++) {
         const uint64_t *bound = k < metric->buckets_n ? &metric->buckets_us[k] : NULL;
         count += total(m, at + k);
-        TRY(put_bucket(out, name, labels, bound));
+        TRY(put_bucket(out, &m->specs[i], labels, bound));
         TRY(buf_addf(out, "%llu\n", (unsigned long long)count));
     }
     TRY(put_end(out, name, "sum", labels));
-    TRY(put_seconds(out, total(m, at + metric->buckets_n + 1)));
+    TRY(put_number(out, &m->specs[i], total(m, at + metric->buckets_n + 1)));
     TRY(buf_add_u8(out, '\n'));
     TRY(put_end(out, name, "count", labels));
     return buf_addf(out, "%llu\n", (unsigned long long)count);

@@ -27,8 +27,8 @@ enum {
 
 enum metric_kind {
     METRIC_COUNTER = 0,
-    METRIC_GAUGE,     /* the sum over all blocks */
-    METRIC_HISTOGRAM, /* always in seconds */
+    METRIC_GAUGE, /* the sum over all blocks */
+    METRIC_HISTOGRAM,
 };
 
 enum metric_unit {
@@ -50,7 +50,7 @@ struct metric_spec {
     enum metric_kind kind;
     enum metric_unit unit;
     struct metric_label labels[METRICS_LABELS_MAX];
-    const uint64_t *buckets_us; /* histograms: upper bounds in microseconds, rising */
+    const uint64_t *buckets_us; /* histograms: upper bounds, rising; of seconds in microseconds */
     size_t buckets_n;
 };
 
@@ -88,6 +88,7 @@ void metrics_gauge_add(struct metrics_block *block, struct metric metric, unsign
                        int64_t n);
 void metrics_gauge_set(struct metrics_block *block, struct metric metric, unsigned a, unsigned b,
                        int64_t v);
+/* Of a histogram of numbers, us is the number. */
 void metrics_observe_us(struct metrics_block *block, struct metric metric, unsigned a, unsigned b,
                         uint64_t us);
 

@@ -13,6 +13,7 @@
 #include "base/httpdate.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "gateway/account.h"
 #include "gateway/exchange_table.h"
 #include "gateway/guest.h"
 #include "gateway/outlet.h"
@@ -45,6 +46,9 @@ struct exchange {
     bool releasing; /* proved; the rest goes out as fast as the client takes it */
     bool cut;       /* we broke the answer off */
     bool failed;    /* before an answer came */
+    bool paid;
+    struct allowance_use use; /* what it came to, once paid */
+    uint64_t first_us;        /* to the first byte of content; 0: none yet */
 
     struct kept request; /* what of the client's head goes on */
     struct buf body;
@@ -137,13 +141,31 @@ static void drop_worker(struct exchange *x)
 /* Before the client can ask again. Nothing where the worker or the engine refused. */
 static void pay(struct exchange *x)
 {
-    struct usage *usage = &x->outlet.usage;
-    if (!x->guest.payer.entered)
+    if (x->paid)
         return;
+    x->paid = true;
     if (x->has_outlet)
-        usage_seek(usage, outlet_rest(&x->outlet));
-    payer_leave(&x->guest.payer, x->answer.head.status < 400 && !x->failed ? usage : NULL,
-                x->body.len);
+        outlet_count(&x->outlet);
+    if (x->trusted != NULL && x->answer.head.status < 400 && !x->failed)
+        x->use = usage_sum(&x->outlet.usage, x->body.len);
+    payer_leave(&x->guest.payer, &x->use);
+}
+
+static void note(struct exchange *x, bool gone)
+{
+    const struct guest *g = &x->guest;
+    const struct account_facts facts = {
+        .route = g->route,
+        .request_id = g->id,
+        .key = g->payer.key != NULL ? allowance_name(g->payer.key->allowance) : NULL,
+        .status = g->status,
+        .gone = gone && !x->cut,
+        .cut = x->cut,
+        .us = clock_steady_us() - g->began_us,
+        .first_us = x->first_us,
+        .use = x->use,
+    };
+    account_note(common_of(x)->usage, common_of(x)->metering, g->shard->block, &facts);
 }
 
 static void exchange_free(struct exchange *x)
@@ -503,7 +525,7 @@ static void note_said(struct exchange *x)
     uint64_t now_us = clock_steady_us();
     if (x->said_ms == 0)
         metrics_observe_us(s->block, common_of(x)->metering->first, 0, 0,
-                           now_us - x->guest.began_us);
+                           x->first_us = now_us - x->guest.began_us);
     else if (x->sse)
         metrics_observe_us(s->block, common_of(x)->metering->gap, 0, 0,
                            now_us > x->said_ms * 1000 ? now_us - x->said_ms * 1000 : 0);
@@ -615,7 +637,6 @@ static void do_fail(struct exchange *x)
 static void do_begin(struct exchange *x)
 {
     outlet_init(&x->outlet, x->sse);
-    x->outlet.counts = x->guest.payer.entered;
     x->has_outlet = true;
     if (!x->sse)
         loop_timer_stop(&x->tick);
@@ -980,6 +1001,8 @@ static void on_writable(struct guest *g)
 static void leave(struct guest *g, bool gone)
 {
     struct exchange *x = exchange_of(g);
+    pay(x);
+    note(x, gone);
     guest_settle(g, gone && !x->cut, x->cut);
     g->request = NULL;
     /* Answered with an error before it was complete: then it is still receiving. */

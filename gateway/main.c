@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "crypto/init.h"
 #include "crypto/tls.h"
+#include "gateway/account.h"
 #include "gateway/keeper.h"
 #include "gateway/relay.h"
 #include "gateway/shard.h"
@@ -23,6 +24,8 @@ struct program {
     struct gateway_settings settings;
     struct loop *loop;
     struct log *log;
+    struct log *usage;
+    int usage_fd;
     struct loop_hook log_hook;
     struct metering metering;
     struct metrics_block *block;
@@ -226,6 +229,7 @@ static err open_shards(struct program *p, struct buf *message)
         .settings = &p->settings,
         .admit = &p->admit,
         .log = p->log,
+        .usage = p->usage,
         .metering = &p->metering,
         .store = p->store,
         .worker_tls = p->worker_tls,
@@ -272,6 +276,9 @@ static err open_all(struct program *p, struct buf *message)
     p->admit.hosts = &p->settings.hosts;
     p->admit.origins = &p->settings.cors_origins;
     TRY(log_open(&p->log, STDERR_FILENO, (enum log_level)p->settings.log_level));
+    if (p->settings.usage_log != NULL &&
+        account_log_open(&p->usage, &p->usage_fd, p->settings.usage_log).code != ERR_OK)
+        return complain(message, "usage_log", "cannot be written");
     TRY(loop_new(&p->loop));
     TRY(loop_on_signal(p->loop, SIGTERM, on_signal, p));
     TRY(loop_on_signal(p->loop, SIGINT, on_signal, p));
@@ -312,6 +319,7 @@ static err run(struct program *p)
     on_age(&p->age);
     LOG_INFO(p->log, "ready", F_ADDR("listen", &addr), F_U64("shards", p->shards_n));
     log_batch(p->log, true);
+    log_batch(p->usage, true);
     loop_hook_add(p->loop, &p->log_hook, LOOP_ORDER_END, on_turn_end);
     loop_run(p->loop);
     log_batch(p->log, false);
@@ -338,6 +346,10 @@ static void close_all(struct program *p)
     loop_free(p->loop);
     metering_clear(&p->metering);
     log_close(p->log);
+    if (p->usage != NULL) {
+        log_close(p->usage);
+        (void)close(p->usage_fd);
+    }
     crypto_thread_end();
 }
 

@@ -2,6 +2,7 @@
 
 #include "attest/policy_bundle.h"
 #include "base/attr.h"
+#include "gateway/account.h"
 
 static const char *const ROUTE_WORDS[ROUTE_KINDS] = {
     [ROUTE_NONE] = "none",
@@ -37,6 +38,15 @@ static const uint64_t LONG_US[] = { 1000,     2500,     5000,     10000,    2500
                                     10000000, 30000000, 60000000, 300000000 };
 static const uint64_t SHORT_US[] = { 50,   100,  200,   400,   800,   1600,
                                      3200, 6400, 12800, 25600, 51200, 102400 };
+
+static const char *const TOKEN_WORDS[METERING_TOKENS] = { "input", "output" };
+
+/* As OpenTelemetry's GenAI conventions say. */
+static const uint64_t OPERATION_US[] = { 10000,    20000,    40000,    80000,   160000,
+                                         320000,   640000,   1280000,  2560000, 5120000,
+                                         10240000, 20480000, 40960000, 81920000 };
+static const uint64_t TOKENS[] = { 1,     4,     16,     64,      256,     1024,     4096,
+                                   16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864 };
 
 struct row {
     size_t offset;
@@ -93,6 +103,25 @@ static const struct row ROWS[] = {
       { .name = "sealgate_workers_trusted",
         .help = "Workers that are verified and in use.",
         .kind = METRIC_GAUGE } },
+    { AT(operation),
+      { .name = "gen_ai_client_operation_duration_seconds",
+        .help = "GenAI operation duration.",
+        .labels = { { "gen_ai_operation_name", account_operation_words, ACCOUNT_OPERATIONS },
+                    { "error_type", account_end_words, ACCOUNT_ENDS } },
+        HISTOGRAM(OPERATION_US) } },
+    { AT(first_chunk),
+      { .name = "gen_ai_client_operation_time_to_first_chunk_seconds",
+        .help = "Time to the first chunk of an answer.",
+        .labels = { { "gen_ai_operation_name", account_operation_words, ACCOUNT_OPERATIONS } },
+        HISTOGRAM(OPERATION_US) } },
+    { AT(tokens),
+      { .name = "gen_ai_client_token_usage",
+        .help = "Number of input and output tokens used.",
+        .labels = { { "gen_ai_operation_name", account_operation_words, ACCOUNT_OPERATIONS },
+                    { "gen_ai_token_type", TOKEN_WORDS, METERING_TOKENS } },
+        .kind = METRIC_HISTOGRAM,
+        .buckets_us = TOKENS,
+        .buckets_n = ARRAY_LEN(TOKENS) } },
     { AT(policy_loads),
       { .name = "sealgate_policy_loads_total",
         .help = "Policies read while running, by what became of them.",

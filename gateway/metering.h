@@ -26,6 +26,8 @@ enum metering_receipt {
     METERING_RECEIPTS
 };
 
+enum metering_tokens { METERING_INPUT = 0, METERING_OUTPUT, METERING_TOKENS };
+
 struct metering {
     struct metrics *set;
     struct metric requests; /* by route and status */
@@ -39,6 +41,9 @@ struct metering {
     struct metric receipts;     /* by outcome */
     struct metric age;          /* of the oldest verdict in use; set by the control thread */
     struct metric trusted;      /* workers in use; set by the control thread */
+    struct metric operation;    /* whole requests, by operation and how they ended */
+    struct metric first_chunk;  /* by operation */
+    struct metric tokens;       /* of requests, by operation and enum metering_tokens */
     struct metric policy_loads; /* by outcome; these four by the control thread */
     struct metric policy_in_force;
     struct metric policy_version;

@@ -5,6 +5,7 @@
 /* How terminal events begin. [DONE] ends a stream of chat; the others come right before it. */
 static const char *const TERMINAL[] = { "data: [DONE]", "event: response.completed",
                                         "event: response.failed", "event: response.incomplete" };
+enum { USAGE_EVENT_MAX = 8 * 1024 }; /* a longer event is text */
 static const char ERROR_EVENT[] = "data: {\"error\"";
 
 void outlet_init(struct outlet *o, bool sse)
@@ -68,7 +69,7 @@ static bool carries_content(bytes event)
 static void look_at_event(struct outlet *o, bytes event)
 {
     static const char data[] = "data: ";
-    if (o->counts) {
+    if (event.len <= USAGE_EVENT_MAX) {
         usage_seek(&o->usage, event);
         o->usage.pieces += carries_content(event);
     }
@@ -145,6 +146,13 @@ void outlet_release(struct outlet *o, size_t n)
 bytes outlet_rest(const struct outlet *o)
 {
     return bytes_slice(buf_view(&o->content), o->released, o->content.len);
+}
+
+void outlet_count(struct outlet *o)
+{
+    bytes rest = outlet_rest(o);
+    size_t from = rest.len > OUTLET_TAIL ? rest.len - OUTLET_TAIL : 0;
+    usage_seek(&o->usage, bytes_slice(rest, from, rest.len));
 }
 
 bytes outlet_id(const struct outlet *o)

@@ -23,8 +23,7 @@ struct outlet {
     bool error;     /* the stream carried an error event */
     bool mid_event; /* what was released does not end an event */
     bool id_sought;
-    bool counts;        /* set it after outlet_init(): whoever asks wants to know the usage */
-    struct usage usage; /* of events; what is held may have more */
+    struct usage usage; /* of the events that have passed */
     struct buf content; /* from `released` on not yet released */
     size_t released;
     size_t event; /* in content: where the latest event starts */
@@ -46,6 +45,9 @@ void outlet_release(struct outlet *o, size_t n);
 
 /* All that is left; for when the answer is proved. */
 bytes outlet_rest(const struct outlet *o);
+
+/* Adds what the end of the answer says, which is held; once, when no more comes. */
+void outlet_count(struct outlet *o);
 
 /* The completion or response id as the answer has it, or empty. */
 bytes outlet_id(const struct outlet *o);

@@ -16,13 +16,11 @@ bool payer_enter(struct payer *p, bytes model, struct api_error *error)
     return p->entered;
 }
 
-void payer_leave(struct payer *p, const struct usage *usage, size_t prompt_len)
+void payer_leave(struct payer *p, const struct allowance_use *use)
 {
-    const struct allowance_use use =
-        usage != NULL ? usage_sum(usage, prompt_len) : (struct allowance_use){ 0 };
     if (!p->entered)
         return;
     p->entered = false;
     allowance_leave(p->key->allowance);
-    allowance_charge(p->key->allowance, clock_steady_us(), &use);
+    allowance_charge(p->key->allowance, clock_steady_us(), use);
 }

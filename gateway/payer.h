@@ -4,7 +4,6 @@
 #pragma once
 
 #include "api/limits.h"
-#include "api/usage.h"
 #include "crypto/token.h"
 
 /* Zero is nobody, who may ask for all. */
@@ -17,5 +16,5 @@ struct payer {
 /* True when the request may go on; else *error says why not, and borrows the model. */
 bool payer_enter(struct payer *p, bytes model, struct api_error *error);
 
-/* Pays and gives the place back; once, later calls do nothing. usage: NULL for nothing. */
-void payer_leave(struct payer *p, const struct usage *usage, size_t prompt_len);
+/* Pays and gives the place back; once, later calls do nothing. */
+void payer_leave(struct payer *p, const struct allowance_use *use);

@@ -35,6 +35,10 @@ static const struct config_row ROWS[] = {
     { ROW(tokens_file), .type = CONFIG_PATH,
       .help = "If set, clients must send one of these bearer tokens. One SHA-256 in hex per line, "
               "optionally followed by a name, or a JSON object with rules, as README.md says. The token is then not passed on to the worker." },
+    { ROW(usage_log), .type = CONFIG_PATH,
+      .help = "File to which a line of JSON is added for each request: the name of its key, tokens in "
+              "and out (estimated where the engine says none), status, time. No content, no "
+              "model's name." },
     { ROW(hosts), .type = CONFIG_LIST,
       .help = "Further names clients may use for this gateway in Host. Addresses and localhost are "
               "always allowed; other names are refused, against DNS rebinding." },

@@ -37,6 +37,7 @@ struct gateway_settings {
     bool collateral_offline;
 
     const char *tokens_file;
+    const char *usage_log;
     struct config_list hosts;
     struct config_list cors_origins;
 

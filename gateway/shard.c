@@ -239,6 +239,7 @@ static void make_keys(void)
 static void on_turn_end(struct loop_hook *h)
 {
     make_keys();
+    log_flush(CONTAINER_OF(h, struct shard_thread, log)->shard.common->usage);
     log_flush(CONTAINER_OF(h, struct shard_thread, log)->shard.common->log);
 }
 

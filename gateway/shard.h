@@ -24,6 +24,7 @@ struct shard_common {
     const struct gateway_settings *settings;
     const struct admit *admit;
     struct log *log;
+    struct log *usage; /* NULL: none */
     struct metering *metering;
     struct store *store;
     struct tls_context *worker_tls;

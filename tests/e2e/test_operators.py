@@ -264,3 +264,32 @@ def _():
             page = http(s.port, "GET", "/metrics", headers=bearer("gone")).body.decode()
             return float(page.split(name)[1].split("\n")[0])
         wait_for(lambda: output() >= 5, 10)
+
+
+# ---- usage ----
+
+@test("a line for each request says what it came to, also of one that was left")
+def _():
+    with Stack(gateway={"usage_log": "usage.jsonl"}) as s:
+        chat(s.port, "gpt-test")
+        chat(s.port, "gpt-test", stream=True, stream_options={"include_usage": True})
+        chat(s.port, "err-500")
+        http(s.port, "POST", "/v1/embeddings", {"model": "gpt-test", "input": "x"})
+        with s.conn() as c:
+            a = c.ask("POST", "/v1/chat/completions", chat_body("endless", True))
+            while len(a.body) < 1000:
+                c.chunk(a)
+        path = pathlib.Path(s.folder) / "usage.jsonl"
+        wait_for(lambda: len(path.read_text().splitlines()) == 5)
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        got = [(x["operation"], x["status"], x["input_tokens"], x["output_tokens"], x["estimated"])
+               for x in lines]
+        assert got[:4] == [("chat", 200, 7, 10, False), ("chat", 200, 7, 10, False),
+                           ("chat", 500, 0, 0, False), ("embeddings", 200, 3, 0, False)], got
+        assert got[4][:2] == ("chat", 499) and got[4][3] >= 3 and got[4][4] is True, got
+        assert all(x["key"] is None and x["request"].startswith("req_") for x in lines)
+        assert s.metric("gen_ai_client_operation_duration_seconds_count",
+                        gen_ai_operation_name="chat", error_type="") == 2
+        assert s.metric("gen_ai_client_operation_duration_seconds_count", error_type="499") == 1
+        assert s.metric("gen_ai_client_token_usage_sum", gen_ai_operation_name="embeddings",
+                        gen_ai_token_type="input") == 3

@@ -25,6 +25,7 @@ static const struct metric_spec TIMES = {
     .name = "demo_seconds",
     .help = "Times.",
     .kind = METRIC_HISTOGRAM,
+    .unit = METRIC_SECONDS,
     .labels = { { "route", ROUTES, 1 } },
     .buckets_us = BUCKETS,
     .buckets_n = ARRAY_LEN(BUCKETS),
@@ -317,11 +318,40 @@ static void survives_every_failing_allocation(void **state)
     law_every_allocation_fails_once(register_and_render, NULL);
 }
 
+static void renders_histograms_of_numbers(void **state)
+{
+    (void)state;
+    static const uint64_t bounds[] = { 1, 1048576 };
+    const struct metric_spec spec = { .name = "demo_tokens",
+                                      .help = "Tokens.",
+                                      .kind = METRIC_HISTOGRAM,
+                                      .buckets_us = bounds,
+                                      .buckets_n = ARRAY_LEN(bounds) };
+    struct metrics *m;
+    struct metric tokens;
+    struct metrics_block *block;
+    CHECK_OK(metrics_new(&m));
+    CHECK_OK(metrics_register(m, &spec, &tokens));
+    CHECK_OK(metrics_block(m, &block));
+    metrics_observe_us(block, tokens, 0, 0, 1);
+    metrics_observe_us(block, tokens, 0, 0, 1500000);
+    check_text(m,
+               "# HELP demo_tokens Tokens.\n"
+               "# TYPE demo_tokens histogram\n"
+               "demo_tokens_bucket{le=\"1\"} 1\n"
+               "demo_tokens_bucket{le=\"1048576\"} 1\n"
+               "demo_tokens_bucket{le=\"+Inf\"} 2\n"
+               "demo_tokens_sum 1500001\n"
+               "demo_tokens_count 2\n");
+    metrics_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(renders_counters_with_labels),
         cmocka_unit_test(renders_gauges_as_the_sum_of_all_blocks),
+        cmocka_unit_test(renders_histograms_of_numbers),
         cmocka_unit_test(renders_histograms_cumulatively),
         cmocka_unit_test(ignores_what_was_not_registered),
         cmocka_unit_test(refuses_what_prometheus_would),

@@ -7,6 +7,9 @@
     "\"a\","                                                                                       \
     "\"models\":[\"m\"],\"concurrency\":1,\"tokens_per_minute\":10}"
 
+static const struct allowance_use NOTHING = { 0 };
+static const struct allowance_use NINE = { 5, 4, true };
+
 static void read_key(struct token_set *set)
 {
     BUF_AUTO message = BUF(1024);
@@ -20,7 +23,7 @@ static void nobody_may_ask_for_all(void **state)
     struct api_error error;
     CHECK(payer_enter(&p, BYTES_LIT("any"), &error));
     CHECK(!p.entered && p.limits.n == 0);
-    payer_leave(&p, NULL, 0);
+    payer_leave(&p, &NOTHING);
 }
 
 static void a_key_keeps_to_its_rules(void **state)
@@ -37,13 +40,12 @@ static void a_key_keeps_to_its_rules(void **state)
     CHECK(p.entered && p.limits.n == 3);
     CHECK(!payer_enter(&second, BYTES_LIT("m"), &error));
     CHECK(error.cause == ERROR_RATE_LIMIT && error.retry_after_s == 1 && second.limits.n == 3);
-    payer_leave(&second, NULL, 0); /* has no place to give back */
+    payer_leave(&second, &NOTHING); /* has no place to give back */
     CHECK(!payer_enter(&second, BYTES_LIT("m"), &error));
-    payer_leave(&p, &(struct usage){ .pieces = 4 }, 24);
-    payer_leave(&p, &(struct usage){ .pieces = 4 }, 24); /* once */
-    CHECK(
-        payer_enter(&second, BYTES_LIT("m"), &error)); /* ten are used up, but for what came back */
-    payer_leave(&second, NULL, 0);
+    payer_leave(&p, &NINE);
+    payer_leave(&p, &NINE);                              /* once */
+    CHECK(payer_enter(&second, BYTES_LIT("m"), &error)); /* one of ten is left */
+    payer_leave(&second, &NOTHING);
     token_set_clear(&set);
 }
 
@@ -56,7 +58,7 @@ static void what_was_used_is_shown(void **state)
     read_key(&set);
     struct payer p = { .key = &set.at[0] };
     CHECK(payer_enter(&p, BYTES_LIT("m"), &error));
-    payer_leave(&p, &(struct usage){ true, 3, 4, 9 }, 1000);
+    payer_leave(&p, &(struct allowance_use){ 3, 4, false });
     CHECK_OK(token_set_render(&set, &text));
     CHECK(text_find(buf_view(&text),
                     BYTES_LIT("sealgate_key_tokens_total{key=\"a\",type=\"output\"} 4\n")) <

@@ -1,0 +1,93 @@
+#include "gateway/account.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "gateway/metering.h"
+
+enum { LOG_MODE = 0600 };
+
+const char *const account_operation_words[ACCOUNT_OPERATIONS] = {
+    [ACCOUNT_CHAT] = "chat",
+    [ACCOUNT_TEXT_COMPLETION] = "text_completion",
+    [ACCOUNT_EMBEDDINGS] = "embeddings",
+};
+
+const char *const account_end_words[ACCOUNT_ENDS] = {
+    [ACCOUNT_WHOLE] = "",   [ACCOUNT_4XX] = "4xx",        [ACCOUNT_5XX] = "5xx",
+    [ACCOUNT_GONE] = "499", [ACCOUNT_CUT] = "broken_off",
+};
+
+static const struct word OPERATIONS[ACCOUNT_OPERATIONS + 1] = {
+    [ACCOUNT_CHAT] = WORD_INIT("chat"),
+    [ACCOUNT_TEXT_COMPLETION] = WORD_INIT("text_completion"),
+    [ACCOUNT_EMBEDDINGS] = WORD_INIT("embeddings"),
+    [ACCOUNT_OPERATIONS] = WORD_INIT("other"),
+};
+
+enum account_operation account_operation(enum route_kind route)
+{
+    if (route == ROUTE_CHAT_COMPLETIONS || route == ROUTE_RESPONSES)
+        return ACCOUNT_CHAT;
+    if (route == ROUTE_COMPLETIONS)
+        return ACCOUNT_TEXT_COMPLETION;
+    return route == ROUTE_EMBEDDINGS ? ACCOUNT_EMBEDDINGS : ACCOUNT_OPERATIONS;
+}
+
+enum account_end account_end(const struct account_facts *facts)
+{
+    if (facts->cut)
+        return ACCOUNT_CUT;
+    if (facts->gone)
+        return ACCOUNT_GONE;
+    if (facts->status >= 500)
+        return ACCOUNT_5XX;
+    return facts->status >= 400 ? ACCOUNT_4XX : ACCOUNT_WHOLE;
+}
+
+static void count(const struct metering *m, struct metrics_block *block,
+                  const struct account_facts *f)
+{
+    enum account_operation op = account_operation(f->route);
+    if (op == ACCOUNT_OPERATIONS)
+        return;
+    metrics_observe_us(block, m->operation, op, account_end(f), f->us);
+    if (f->first_us > 0)
+        metrics_observe_us(block, m->first_chunk, op, 0, f->first_us);
+    if (f->use.prompt_tokens + f->use.answer_tokens == 0)
+        return;
+    metrics_observe_us(block, m->tokens, op, METERING_INPUT, f->use.prompt_tokens);
+    metrics_observe_us(block, m->tokens, op, METERING_OUTPUT, f->use.answer_tokens);
+}
+
+void account_note(struct log *usage, const struct metering *m, struct metrics_block *block,
+                  const struct account_facts *f)
+{
+    struct log_id id = { 0 };
+    struct log_id key = { 0 };
+    count(m, block, f);
+    if (usage == NULL)
+        return;
+    (void)log_id_set(&id, bytes_str(f->request_id));
+    if (f->key != NULL)
+        (void)log_id_set(&key, bytes_str(f->key));
+    LOG_INFO(usage, "usage", F_ID("key", &key), F_ID("request", &id),
+             F_WORD_OF("operation", OPERATIONS[account_operation(f->route)]),
+             F_U64("status", f->gone ? 499 : f->status), F_BOOL("broken_off", f->cut),
+             F_U64("input_tokens", f->use.prompt_tokens),
+             F_U64("output_tokens", f->use.answer_tokens), F_BOOL("estimated", f->use.estimated),
+             F_U64("us", f->us));
+}
+
+err account_log_open(struct log **out, int *fd, const char *path)
+{
+    int file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, LOG_MODE);
+    ENSURE(file >= 0, SYSTEM);
+    err e = log_open(out, file, LOG_LEVEL_INFO);
+    if (e.code != ERR_OK) {
+        (void)close(file);
+        return e;
+    }
+    *fd = file;
+    return OK;
+}
