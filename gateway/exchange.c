@@ -640,6 +640,8 @@ static void do_begin(struct exchange *x)
     x->has_outlet = true;
     if (!x->sse)
         loop_timer_stop(&x->tick);
+    else if (loop_timer_active(&x->tick)) /* which was for the status */
+        loop_timer_start(x->guest.shard->loop, &x->tick, settings_of(x)->keepalive, on_tick);
     be_patient(x, settings_of(x)->stall_timeout);
 }
 
