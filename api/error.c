@@ -246,6 +246,22 @@ err error_write_body(struct buf *out, const struct api_error *e)
     return add_object(out, e, buf_view(&message));
 }
 
+err error_write_responses_event(struct buf *out, const struct api_error *e, uint64_t sequence)
+{
+    BUF_AUTO message = BUF(ERROR_BODY_MAX);
+    BUF_AUTO nested = BUF(ERROR_BODY_MAX);
+    TRY(add_message(&message, e));
+    TRY(add_object(&nested, e, buf_view(&message)));
+    TRY(buf_addf(out,
+                 "event: error\ndata: {\"type\":\"error\",\"sequence_number\":%llu,\"code\":\"%s\"",
+                 (unsigned long long)sequence, row_of(e->cause)->code.text));
+    TRY(buf_add_str(out, ",\"message\":"));
+    TRY(text_json_quote(out, buf_view(&message)));
+    TRY(buf_add_str(out, ",\"param\":null,"));
+    TRY(buf_add(out, bytes_slice(buf_view(&nested), 1, nested.len)));
+    return buf_add_str(out, "\n\n");
+}
+
 err error_write_event(struct buf *out, const struct api_error *e)
 {
     TRY(buf_add_str(out, "data: "));

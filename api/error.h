@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/bytes.h"
@@ -92,6 +93,10 @@ enum error_cause error_from(err e, bool started);
 
 /* The JSON body; content type application/json. At most ERROR_BODY_MAX bytes. */
 err error_write_body(struct buf *out, const struct api_error *e);
+
+/* The same as an event of the Responses API: flat, as it is documented, and nested, as many clients
+ * want it. */
+err error_write_responses_event(struct buf *out, const struct api_error *e, uint64_t sequence);
 
 /* The same object as one whole SSE event: `data: {"error":{...}}` and an empty line. */
 err error_write_event(struct buf *out, const struct api_error *e);

@@ -5,6 +5,7 @@
 
 #include "api/responses_input.h"
 #include "api/responses_item.h"
+#include "api/sse.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -129,17 +130,10 @@ err responses_reply_begin(struct responses_reply *r)
     return say_object(r, "response.in_progress");
 }
 
-/* The number stands where responses_event_begin() puts it: in front of anything that was said. */
 static bool is_behind(bytes event, uint64_t number)
 {
-    static const char key[] = "\"sequence_number\":";
     uint64_t own = 0;
-    size_t at = text_find(event, bytes_str(key));
-    if (at == event.len)
-        return true;
-    bytes digits = bytes_slice(event, at + sizeof key - 1, event.len);
-    digits.len = text_find(digits, BYTES_LIT(","));
-    return !text_u64(digits, &own) || own > number;
+    return !sse_number(event, &own) || own > number;
 }
 
 size_t responses_reply_skip(bytes events, uint64_t number)

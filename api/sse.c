@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/scan.h"
+#include "base/text.h"
 
 /*
  * Two ways lead to the same output. An event that lies whole in the input, in the form we write,
@@ -60,6 +61,20 @@ static unsigned judge(bytes name, bytes data, struct peek_answer *answer)
     if (answer->no_choices)
         flags |= SSE_NO_CHOICES;
     return flags;
+}
+
+/* Quotes inside a text are escaped, so the name with its own quotes is a name. */
+bool sse_number(bytes event, uint64_t *out)
+{
+    static const char name[] = "\"sequence_number\":";
+    size_t at = text_find(event, bytes_str(name));
+    if (at == event.len)
+        return false;
+    bytes rest = trim(bytes_slice(event, at + sizeof name - 1, event.len));
+    size_t digits = 0;
+    while (digits < rest.len && rest.at[digits] >= '0' && rest.at[digits] <= '9')
+        digits++;
+    return text_u64(bytes_slice(rest, 0, digits), out);
 }
 
 unsigned sse_flags(bytes name, bytes data)

@@ -32,7 +32,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 
-enum { SSE_EVENT_MAX = 1024 * 1024 }; /* bytes of one event as it came in, with its line ends */
+enum { SSE_EVENT_MAX = 4 * 1024 * 1024 }; /* bytes of one event as it came in, with its line ends */
 
 enum {
     SSE_DONE = 1U << 0,   /* data is [DONE] */
@@ -85,6 +85,9 @@ err sse_end(struct sse *s);
 
 /* True when nothing of an unfinished event is held. */
 bool sse_is_between(const struct sse *s);
+
+/* The sequence number of a whole event of the Responses API; false when it has none. */
+bool sse_number(bytes event, uint64_t *out);
 
 /* Only the flags of an event's data, for those who have the event already. */
 unsigned sse_flags(bytes name, bytes data);

@@ -40,8 +40,11 @@ static err on_event(void *owner, const struct sse_event *event)
         a->finished |= event->answer->finished;
     }
     a->terminal_seen |= (event->flags & SSE_TERMINAL) != 0;
+    uint64_t number;
     if (bytes_starts(event->name, BYTES_LIT("response.")))
         a->has_terminal = true;
+    if (a->has_terminal && sse_number(event->wire, &number))
+        a->next_number = number + 1;
     TRY(add_event(a, event->wire));
     if (event->flags & SSE_DONE)
         a->state = ANSWER_COMPLETE;

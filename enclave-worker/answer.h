@@ -45,10 +45,11 @@ struct answer {
     bool terminal_seen; /* a terminal event of a Responses stream */
     uint64_t choices;   /* that have begun: struct peek_answer */
     uint64_t finished;
-    bool has_terminal;  /* events of the Responses API came, which end with a terminal one */
-    uint64_t left;      /* of a known length */
-    uint64_t plain_len; /* Binary HTTP bytes written so far */
-    struct usage usage; /* what the events said */
+    bool has_terminal;    /* events of the Responses API came, which end with a terminal one */
+    uint64_t next_number; /* behind the last of those events */
+    uint64_t left;        /* of a known length */
+    uint64_t plain_len;   /* Binary HTTP bytes written so far */
+    struct usage usage;   /* what the events said */
     struct sse events;
     struct transcript transcript;
     struct buf head;    /* not flushed yet */

@@ -406,8 +406,11 @@ static void fail(struct session *s, enum error_cause cause)
     }
     stop_asking(s);
     s->answer.state = ANSWER_BROKEN;
-    BUF_AUTO event = BUF(ERROR_BODY_MAX);
-    if (s->answer.sse && error_write_event(&event, &error).code == ERR_OK)
+    BUF_AUTO event = BUF(2 * ERROR_BODY_MAX);
+    err e = s->answer.has_terminal
+                ? error_write_responses_event(&event, &error, s->answer.next_number)
+                : error_write_event(&event, &error);
+    if (s->answer.sse && e.code == ERR_OK)
         (void)answer_add(&s->answer, buf_view(&event));
     flush_later(s);
 }

@@ -603,12 +603,15 @@ static void start_ticking(struct exchange *x)
 static err write_error_event(struct exchange *x)
 {
     const struct api_error error = { .cause = x->cause, .retry_after_s = 1 };
-    BUF_AUTO event = BUF(ERROR_BODY_MAX + 8);
+    BUF_AUTO event = BUF(2 * ERROR_BODY_MAX);
     if (x->has_outlet && x->outlet.error)
         return OK;
     if (x->has_outlet && x->outlet.mid_event)
         TRY(buf_add_str(&event, "\n\n"));
-    TRY(error_write_event(&event, &error));
+    if (is_of_responses(x))
+        TRY(error_write_responses_event(&event, &error, x->has_outlet ? x->outlet.next : 0));
+    else
+        TRY(error_write_event(&event, &error));
     return front_write(x->guest.request, buf_view(&event));
 }
 

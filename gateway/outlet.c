@@ -1,5 +1,6 @@
 #include "gateway/outlet.h"
 
+#include "api/sse.h"
 #include "base/text.h"
 
 /* How terminal events begin. [DONE] ends a stream of chat; the others come right before it. */
@@ -73,8 +74,13 @@ static void look_at_event(struct outlet *o, bytes event)
         usage_seek(&o->usage, event);
         o->usage.pieces += carries_content(event);
     }
-    if (bytes_starts(event, bytes_str(ERROR_EVENT)))
+    uint64_t number;
+    bool named = bytes_starts(event, BYTES_LIT("event: "));
+    if (bytes_starts(event, bytes_str(ERROR_EVENT)) ||
+        bytes_starts(event, BYTES_LIT("event: error\n")))
         o->error = true;
+    if (named && sse_number(event, &number))
+        o->next = number + 1;
     if (o->id_sought)
         return;
     size_t at =

@@ -14,7 +14,7 @@
 enum {
     OUTLET_WHOLE_MAX = 256 * 1024,    /* an answer up to this size is held whole */
     OUTLET_TAIL = 16 * 1024,          /* held of a bigger one */
-    OUTLET_HELD_MAX = 4 * 1024 * 1024 /* behind a terminal event; LIMIT above */
+    OUTLET_HELD_MAX = 8 * 1024 * 1024 /* behind a terminal event; LIMIT above */
 };
 
 struct outlet {
@@ -22,6 +22,7 @@ struct outlet {
     bool terminal;  /* the terminal event has begun, at `event` */
     bool error;     /* the stream carried an error event */
     bool mid_event; /* what was released does not end an event */
+    uint64_t next;  /* behind the last sequence number of the Responses API */
     bool id_sought;
     struct usage usage; /* of the events that have passed */
     struct buf content; /* from `released` on not yet released */

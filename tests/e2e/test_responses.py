@@ -309,6 +309,52 @@ def _():
         assert [c.path for c in s.engine.of("other")] == ["/v1/responses", "/v1/chat/completions"]
 
 
+async def native_cut(call):
+    call.head(200, SSE)
+    for e in native_events(call)[:2]:
+        call.put(e)
+        await call.drained()
+    call.cut()
+
+
+def broken_with(answer, number):
+    """A stream that ended in an error event of the one form that all clients read, and was cut."""
+    assert answer.status == 200 and not answer.complete, vars(answer)
+    name, data = [b for b in answer.body.decode().split("\n\n") if b and not b.startswith(":")][-1].split("\n")
+    said = json.loads(data[len("data: "):])
+    assert name == "event: error" and said["type"] == "error", data
+    assert said["message"] == said["error"]["message"] and said["code"] == said["error"]["code"]
+    assert said["param"] is None and said["sequence_number"] == number, said
+
+
+@test("an engine's own stream of events that breaks off ends in an error that all clients read")
+def _():
+    with Stack(worker={"responses": "native"}) as s:
+        s.engine.scripts["native"] = native_cut
+        broken_with(ask("native", port=s.port, stream=True), 2)
+
+
+@test("a worker that dies in the middle of a response leaves an error that all clients read")
+def _():
+    with Stack() as s:
+        with s.conn() as c:
+            a = c.ask("POST", "/v1/responses", {"model": "gate-dies", "input": "x", "stream": True})
+            while a.body.count(b"output_text.delta\n") < 2:
+                assert c.chunk(a)
+            s.workers[0].kill()
+            c.rest(a)
+        broken_with(a, json.loads(a.body.decode().split("data: ")[-2].split("\n")[0])["sequence_number"] + 1)
+        s.workers[0] = s.start_worker(0)
+
+
+@test("a response of megabytes arrives whole, streamed and not")
+def _():
+    for stream in (False, True):
+        a = ask("big-2048", stream=stream)
+        r = events_of(a)[-1]["response"] if stream else a.json
+        assert len(text_of(r)) == 2048 * 1024 and r["status"] == "completed"
+
+
 @test("which way a response goes is found out once, or set")
 def _():
     s = stack()

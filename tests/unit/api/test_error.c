@@ -196,6 +196,23 @@ static void an_event_is_one_line_with_the_same_object(void **state)
     CHECK_BYTES(buf_view(&event), buf_view(&want));
 }
 
+static void an_event_of_responses_is_flat_and_nested(void **state)
+{
+    (void)state;
+    struct api_error e = { .cause = ERROR_UPSTREAM_BROKEN };
+    const char *message = "The answer of the model server broke off before it was complete.";
+    BUF_AUTO event = BUF(ERROR_BODY_MAX);
+    BUF_AUTO want = BUF(ERROR_BODY_MAX);
+    CHECK_OK(error_write_responses_event(&event, &e, 7));
+    CHECK_OK(buf_addf(
+        &want,
+        "event: error\ndata: {\"type\":\"error\",\"sequence_number\":7,\"code\":"
+        "\"upstream_broken\",\"message\":\"%s\",\"param\":null,\"error\":{\"message\":"
+        "\"%s\",\"type\":\"server_error\",\"param\":null,\"code\":\"upstream_broken\"}}\n\n",
+        message, message));
+    CHECK_BYTES(buf_view(&event), buf_view(&want));
+}
+
 static void maps_failures_to_causes(void **state)
 {
     (void)state;
@@ -232,6 +249,7 @@ int main(void)
         cmocka_unit_test(shortens_words_without_cutting_a_character),
         cmocka_unit_test(the_longest_body_fits_its_limit),
         cmocka_unit_test(an_event_is_one_line_with_the_same_object),
+        cmocka_unit_test(an_event_of_responses_is_flat_and_nested),
         cmocka_unit_test(maps_failures_to_causes),
         cmocka_unit_test(survives_every_failed_allocation),
     };

@@ -273,6 +273,19 @@ static err refuse(void *owner, const struct sse_event *event)
     FAIL(CANCELLED);
 }
 
+static void finds_the_number_of_an_event(void **state)
+{
+    (void)state;
+    uint64_t n = 0;
+    CHECK(sse_number(BYTES_LIT("event: x\ndata: {\"sequence_number\":12,\"a\":1}\n\n"), &n) &&
+          n == 12);
+    CHECK(sse_number(BYTES_LIT("data: {\"a\":1,\"sequence_number\": 0}"), &n) && n == 0);
+    CHECK(!sse_number(BYTES_LIT("data: {\"a\":\"\\\"sequence_number\\\":9\"}"), &n));
+    CHECK(!sse_number(BYTES_LIT("data: {\"sequence_number\":null}"), &n));
+    CHECK(!sse_number(BYTES_LIT("data: [DONE]"), &n));
+    CHECK(!sse_number((bytes){ 0 }, &n));
+}
+
 static void stays_failed(void **state)
 {
     (void)state;
@@ -322,6 +335,7 @@ int main(void)
         cmocka_unit_test(its_output_is_a_fixed_point),
         cmocka_unit_test(takes_events_up_to_the_limit),
         cmocka_unit_test(bounds_what_never_becomes_an_event),
+        cmocka_unit_test(finds_the_number_of_an_event),
         cmocka_unit_test(stays_failed),
         cmocka_unit_test(survives_every_failed_allocation),
     };

@@ -114,6 +114,24 @@ static void knows_when_an_event_is_only_half_released(void **state)
     outlet_clear(&o);
 }
 
+static void counts_the_events_of_a_response(void **state)
+{
+    (void)state;
+    for (size_t step = 1; step < 80; step++) {
+        struct outlet o;
+        BUF_AUTO out = BUF(1 << 16);
+        outlet_init(&o, true);
+        feed(&o, "event: response.created\ndata: {\"sequence_number\": 0}\n\n", step, &out);
+        CHECK(o.next == 1 && !o.error);
+        feed(&o, "event: response.x\ndata: {\"a\":1,\"sequence_number\":7}\n\n: comment\n\n", step,
+             &out);
+        CHECK(o.next == 8 && !o.error);
+        feed(&o, "event: error\ndata: {\"sequence_number\":8}\n\n", step, &out);
+        CHECK(o.next == 9 && o.error);
+        outlet_clear(&o);
+    }
+}
+
 static void bounds_what_is_held(void **state)
 {
     (void)state;
@@ -136,6 +154,7 @@ int main(void)
         cmocka_unit_test(holds_the_tail_of_a_big_answer),
         cmocka_unit_test(finds_the_id_and_an_error_event),
         cmocka_unit_test(knows_when_an_event_is_only_half_released),
+        cmocka_unit_test(counts_the_events_of_a_response),
         cmocka_unit_test(bounds_what_is_held),
     };
     return cmocka_run_group_tests_name("gateway/outlet", tests, NULL, NULL);
