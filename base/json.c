@@ -21,12 +21,17 @@ _Static_assert((int)JSON_DEPTH_MAX < (int)JSON_PARSER_MAX_DEPTH, "jansson must b
 
 static pthread_once_t prepared = PTHREAD_ONCE_INIT;
 
-/* jansson does not tell want of memory from bad input in every case; this does. */
+/*
+ * jansson does not tell want of memory from bad input in every case; this does. Once there was none,
+ * there is none for the rest of the text: jansson 2.14 goes on after a byte of a string that it could
+ * not keep, and would then look for the string's end, which it may have lost, in memory beyond it.
+ * What it asks for first is the room for that string, and without it gives up.
+ */
 static _Thread_local bool starved;
 
 static void *allocate(size_t size)
 {
-    void *at = mem_alloc(size);
+    void *at = starved ? NULL : mem_alloc(size);
     if (at == NULL)
         starved = true;
     return at;

@@ -134,6 +134,22 @@ static struct pki_cert *key_holder(const char *name)
     return pki_new(&(struct pki_spec){ .name = name, .from_s = NOW, .until_s = NOW + 1 });
 }
 
+static err verify_once(void *arg)
+{
+    enum enrolled_reason why = ENROLLED_UNCHECKED;
+    (void)arg;
+    TRY(enrolled_verify(&query, &why));
+    assert_string_equal(enrolled_reason_word(why), "ok");
+    return OK;
+}
+
+static void every_allocation_fails_once(void **state)
+{
+    (void)state;
+    assert_string_equal(made(), "ok");
+    law_every_allocation_fails_once(verify_once, NULL);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -175,6 +191,7 @@ int main(void)
         TEST(what_is_expected_has_to_be_there), TEST(its_time_is_bounded),
         TEST(what_was_said_is_handed_out),      TEST(what_is_not_signed_is_not_read),
         TEST(any_flipped_bit_is_refused),       TEST(the_limit_is_taken_and_one_more_is_refused),
+        TEST(every_allocation_fails_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

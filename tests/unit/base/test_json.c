@@ -1,4 +1,5 @@
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -273,6 +274,21 @@ static void survives_every_failing_allocation(void **state)
     law_every_allocation_fails_once(read_and_write, text);
 }
 
+/* A string that ends just where the library's buffer for it has to grow, and could not. */
+static void loses_no_end_of_a_string_for_want_of_memory(void **state)
+{
+    (void)state;
+    enum { LENGTHS = 140 };
+    char text[LENGTHS + 8];
+    for (int n = 1; n <= LENGTHS; n++) {
+        char letters[LENGTHS + 1];
+        memset(letters, 'x', (size_t)n);
+        letters[n] = '\0';
+        (void)snprintf(text, sizeof text, "[\"%s\"]", letters);
+        law_every_allocation_fails_once(read_and_write, text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +305,7 @@ int main(void)
         cmocka_unit_test(writer_keeps_its_first_failure),
         cmocka_unit_test(writer_bounds_its_depth),
         cmocka_unit_test(survives_every_failing_allocation),
+        cmocka_unit_test(loses_no_end_of_a_string_for_want_of_memory),
     };
     return cmocka_run_group_tests_name("base/json", tests, NULL, NULL);
 }
