@@ -9,6 +9,7 @@
  *     gpu         GPU evidence; may be absent
  *     bundle      given out as it stands, whatever was asked; may be absent
  *
+ * SEALGATE_TEST_LAUNCHER=SOCKET: the platform is Confidential Space, with its launcher there.
  * SEALGATE_TEST_SUBJECT=nonce, identity or claims: the evidence is made for another one than stands
  * beside it. SEALGATE_TEST_FLIP=N: one bit of each bundle is another, N thousandths on its way.
  * SEALGATE_TEST_BEND=1: the worker does not mind what it shows.
@@ -17,6 +18,7 @@
 #include <string.h>
 
 #include "attest/bundle.h"
+#include "attest/gcp_attest.h"
 #include "attest/own.h"
 #include "attest/simulated.h"
 #include "base/file.h"
@@ -85,7 +87,10 @@ static void release(struct attester *a)
 err __wrap_tee_open(struct attester **out, const char *word, const char *image, struct buf *message)
 {
     struct recorded *r;
+    const char *launcher = getenv("SEALGATE_TEST_LAUNCHER"); /* NOLINT(concurrency-mt-unsafe) */
     BUF_AUTO platform = BUF(BUNDLE_PLATFORM_MAX + 1);
+    if (launcher != NULL)
+        return gcp_attester_new(out, &(struct gcp_attest_settings){ .socket = launcher });
     if (!read_recorded("platform", &platform))
         return __real_tee_open(out, word, image, message);
     TRY(mem_new(&r));

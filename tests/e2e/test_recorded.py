@@ -6,6 +6,7 @@ import hashlib
 import json
 import pathlib
 import shutil
+import socket
 import ssl
 import subprocess
 import tempfile
@@ -299,6 +300,73 @@ def _():
             status, out = run("sealgate-worker", "--platform", "simulated", "--gpu", "required",
                               "--listen", "127.0.0.1:0", env=env)
             assert status == 1 and "gpu: " in out and word in out, out
+
+
+# ---- a cloud's word ----
+
+IMAGE = "5a" * 32
+
+
+def answers(path):
+    try:
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(str(path))
+        return True
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def confidential_space(gcp, image=IMAGE):
+    """A worker that asks a launcher for Google's word, and the shipped gateway. gcp: how the policy's
+    section of that name looks, of the launcher's root."""
+    with scratch() as folder:
+        path, root = folder / "teeserver.sock", folder / "root"
+        launcher = Program("fake-launcher", [str(path), str(root), image], str(folder))
+        try:
+            wait_for(lambda: answers(path) or not launcher.alive(), 20 * Options.patience)
+            launcher.check()
+            policy = folder / "policy.yaml"
+            policy.write_text("platforms: [gcp-confidential-space]\nmeasurements:\n"
+                              f"  image_digest: [{IMAGE}]\n" + gcp(root.read_text()))
+            with Stack(worker_binary="recorded-worker", between=Proxy, start_gateway=False,
+                       env={"SEALGATE_TEST_LAUNCHER": str(path)},
+                       gateway={"policy": str(policy), "worker_timeout": "300ms", "shards": 1}) as s:
+                s.start_gateway()
+                yield s
+        finally:
+            launcher.kill()
+
+
+def its_root(root):
+    return f"gcp:\n  extra_roots: [{root}]\n"
+
+
+@test("a worker in Confidential Space serves by Google's word, and its receipts do not say hardware")
+def _():
+    with confidential_space(its_root) as s:
+        s.wait_ready()
+        (worker,) = page(s.port)
+        assert worker["verdict"]["trust"] == "vouched", worker
+        a = chat(s.port, "gpt-test", True)
+        assert a.complete and a.text() == TEXT, a.body
+        r = s.http("GET", f"/v1/receipts/{a.header('x-receipt-id')}").json
+        claims = air.verify(base64.b64decode(r["receipt"]), bytes.fromhex(r["signing_key"]),
+                            air.SEALGATE)
+        assert claims["enclave_measurements"]["image_digest"].hex() == IMAGE, claims
+        assert claims["security_mode"] == "evaluation", claims
+        assert "below hardware" in s.gateway.log
+
+
+@test("the word of another root, on another image, or on other hardware is refused")
+def _():
+    for gcp, image, check in (
+            (lambda root: "", IMAGE, "signature"), (its_root, "5b" * 32, "measurements"),
+            (lambda root: its_root(root) + "  hwmodels: [amd-sev-snp]\n", IMAGE, "measurements")):
+        with confidential_space(gcp, image) as s:
+            (worker,) = wait_until_judged(s, s.gateway, s.port)
+            assert failure(worker) == check, (check, worker)
+            refuses_prompts(s, (s.port,))
 
 
 # ---- every case that the shared vectors know to be wrong ----
