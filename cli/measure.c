@@ -8,6 +8,8 @@
 #include <stdio.h>
 
 #include "attest/claims.h"
+#include "attest/eif.h"
+#include "attest/nitro.h"
 #include "attest/utc.h"
 #include "attest/verifier.h"
 #include "base/clock.h"
@@ -17,10 +19,11 @@
 #include "cli/evidence.h"
 #include "crypto/secret.h"
 
-enum { NONCE_LEN = 32, POLICY_TEXT_MAX = 64 * 1024 };
+enum { NONCE_LEN = 32, POLICY_TEXT_MAX = 64 * 1024, IMAGE_MAX = 1024 * 1024 * 1024 };
 
 struct measure_options {
     const char *evidence;
+    const char *image;
     struct config_list collateral;
     const char *at;
     const char *ca;
@@ -36,6 +39,9 @@ static const struct config_row ROWS[] = {
       .type = CONFIG_PATH,
       .help = "Evidence in a file instead of a worker: a quote, report or document, or what "
               "`sealgate attest --save` kept." },
+    { ROW(image), .type = CONFIG_PATH,
+      .help = "An enclave image (EIF) for AWS Nitro instead: PCR0 to PCR2 computed from the file, "
+              "as nitro-cli describe-eif does. PCR8 of a signed image is not computed." },
     { ROW(collateral), .type = CONFIG_LIST, .max = APPRAISE_COLLATERAL_MAX, .value = "FILES",
       .help = "What the vendor publishes to check it with: see sealgate verify evidence." },
     { ROW(at), .type = CONFIG_TEXT, .value = "TIME",
@@ -52,9 +58,9 @@ static const struct config_program PROGRAM = {
     .summary =
         "Prints a policy that pins what a running worker shows. That proves genuine hardware, not "
         "that the right program runs there: measure only a worker that you trust already, or "
-        "compare the values with those of your own build. Images (Nitro EIF, the firmware of "
-        "SEV-SNP) are not measured: use nitro-cli describe-eif or sev-snp-measure. Exit status: 0 "
-        "done, 1 the evidence was refused, 2 it could not be decided.",
+        "compare the values with those of your own build. Of images only those of Nitro are "
+        "measured; for the launch digest of SEV-SNP use sev-snp-measure, for TDX what the image's "
+        "maker gives. Exit status: 0 done, 1 the evidence was refused, 2 it could not be decided.",
     .arguments = "[ADDRESS]",
     .env_prefix = "SEALGATE_MEASURE_",
     .rows = ROWS,
@@ -225,7 +231,7 @@ static enum cli_exit try_policy(struct measuring *m)
     return exit;
 }
 
-/* ---- the whole ---- */
+/* ---- what is shown ---- */
 
 static err write_json(struct measuring *m, struct buf *out)
 {
@@ -255,9 +261,52 @@ static enum cli_exit show(struct measuring *m)
     if (e.code != ERR_OK)
         return cli_complain("%s", err_text(e));
     (void)fputs(buf_str(&text), stdout);
-    (void)cli_complain("this pins what runs there NOW, whatever it is; see the first lines");
+    if (m->options->image == NULL)
+        (void)cli_complain("this pins what runs there NOW, whatever it is; see the first lines");
     return CLI_OK;
 }
+
+/* ---- an image ---- */
+
+static const char OF_IMAGE[] =
+    "# Computed by `sealgate measure` from an enclave image. An enclave that shows these values "
+    "runs\n"
+    "# that image, whoever started it. Nothing is proved about any machine.\n"
+    "platforms: [nitro]\nmeasurements:\n";
+
+static err write_image_policy(const struct eif *image, struct buf *to, struct appraisal *report)
+{
+    static const char *const names[EIF_PCRS] = { "pcr0", "pcr1", "pcr2" };
+    TRY(buf_add_str(to, OF_IMAGE));
+    report->platform = NITRO_PLATFORM;
+    for (size_t i = 0; i < EIF_PCRS; i++) {
+        struct appraise_field *f = &report->fields[report->fields_n++];
+        *f = (struct appraise_field){ .name = names[i], .value = BUF(2 * SHA384_LEN) };
+        TRY(text_hex_encode(&f->value, BYTES_ARRAY(image->pcr[i])));
+        TRY(buf_addf(to, "  %s: [", names[i]));
+        TRY(buf_add(to, buf_view(&f->value)));
+        TRY(buf_add_str(to, "]\n"));
+    }
+    return image->is_signed ? buf_add_str(to, "  # signed: nitro-cli describe-eif shows its pcr8\n")
+                            : OK;
+}
+
+static enum cli_exit measure_image(struct measuring *m, const char *path)
+{
+    struct eif image;
+    m->evidence = BUF(IMAGE_MAX);
+    enum cli_exit exit = cli_read(&m->evidence, path);
+    if (exit != CLI_OK)
+        return exit;
+    err e = eif_measure(buf_view(&m->evidence), &image);
+    if (e.code != ERR_OK)
+        return cli_complain("%s is not a whole enclave image: %s", path, err_text(e));
+    if (write_image_policy(&image, &m->policy, &m->report).code != ERR_OK)
+        return cli_complain("out of memory");
+    return show(m);
+}
+
+/* ---- the whole ---- */
 
 /* The nonce in the bundle is under its binding, which is judged later. */
 static enum cli_exit ask_worker(struct measuring *m, const char *address)
@@ -278,6 +327,8 @@ static enum cli_exit ask_worker(struct measuring *m, const char *address)
 
 static enum cli_exit measure(struct measuring *m, const char *address)
 {
+    if (m->options->image != NULL)
+        return measure_image(m, m->options->image);
     enum cli_exit exit =
         address != NULL ? ask_worker(m, address) : cli_read(&m->evidence, m->options->evidence);
     if (exit == CLI_OK)
@@ -299,10 +350,12 @@ enum cli_exit cli_measure(int argc, char **argv)
                             .evidence = BUF(APPRAISE_EVIDENCE_MAX),
                             .policy = BUF(POLICY_TEXT_MAX) };
     if (cli_load(&c, &PROGRAM, &options, argc, argv, &exit)) {
-        bool one = c.arguments_n + (options.evidence != NULL) == 1;
+        bool one = c.arguments_n + (options.evidence != NULL) + (options.image != NULL) == 1;
         bool dated = options.at != NULL && options.evidence == NULL;
-        exit = one && !dated ? measure(&m, c.arguments_n == 1 ? c.arguments[0] : NULL)
-                             : cli_complain("name one worker, or --evidence FILE (and then --at)");
+        exit = one && !dated
+                   ? measure(&m, c.arguments_n == 1 ? c.arguments[0] : NULL)
+                   : cli_complain(
+                         "name one worker, or --evidence FILE (and then --at), or --image FILE");
     }
     appraise_clear(&m.report);
     buf_clear(&m.evidence);

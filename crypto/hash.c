@@ -116,13 +116,23 @@ void sha512_of(bytes data, uint8_t out[static SHA512_LEN])
     sha512_end(&h, out);
 }
 
+void sha384_init(struct sha512 *h)
+{
+    (void)SHA384_Init(ctx512(h));
+}
+
+void sha384_end(struct sha512 *h, uint8_t out[static SHA384_LEN])
+{
+    (void)SHA384_Final(out, ctx512(h));
+    secret_wipe(h, sizeof *h);
+}
+
 void sha384_of(bytes data, uint8_t out[static SHA384_LEN])
 {
     struct sha512 h;
-    (void)SHA384_Init(ctx512(&h));
+    sha384_init(&h);
     sha512_add(&h, data);
-    (void)SHA384_Final(out, ctx512(&h));
-    secret_wipe(&h, sizeof h);
+    sha384_end(&h, out);
 }
 
 /* HMAC(K, m) = H((K ^ opad) || H((K ^ ipad) || m)), K padded with zeros to a block, and hashed first

@@ -35,6 +35,9 @@ void sha512_add(struct sha512 *h, bytes data);
 void sha512_end(struct sha512 *h, uint8_t out[static SHA512_LEN]);
 void sha512_of(bytes data, uint8_t out[static SHA512_LEN]);
 
+/* The same state: sha512_add() in between. */
+void sha384_init(struct sha512 *h);
+void sha384_end(struct sha512 *h, uint8_t out[static SHA384_LEN]);
 void sha384_of(bytes data, uint8_t out[static SHA384_LEN]);
 
 /* HMAC-SHA256. Keys of any length. */

@@ -1,14 +1,17 @@
 """Policies: signed, checked, explained, measured; changed while requests are under way"""
 import concurrent.futures
 import contextlib
+import hashlib
 import json
 import pathlib
 import re
 import signal
+import struct
 import subprocess
 import tempfile
 import threading
 import time
+import zlib
 
 import common
 import recorded
@@ -280,6 +283,44 @@ def _():
             code, found, _err = run("verify", "evidence", main, *given, "--policy", policy)
             assert code == 1 and f"  fail  {register} " in found, found
             assert run("measure", "--evidence", main, *given[2:], "--at", 1000)[0] != 0
+
+
+def image(*ramdisks):
+    """An enclave image of version 3, and its PCRs."""
+    parts = [(1, b"kernel"), (2, b"quiet"), *((3, r) for r in ramdisks)]
+    head = bytearray(548)
+    struct.pack_into(">4sHH", head, 0, b".eif", 3, 0)
+    struct.pack_into(">H", head, 0x1a, len(parts))
+    body = b""
+    for i, (kind, data) in enumerate(parts):
+        struct.pack_into(">Q", head, 0x1c + 8 * i, 548 + len(body))
+        struct.pack_into(">Q", head, 0x11c + 8 * i, len(data))
+        body += struct.pack(">HHQ", kind, 0, len(data)) + data
+    struct.pack_into(">I", head, 0x220, zlib.crc32(bytes(head[:0x220]) + body))
+
+    def pcr(*data):
+        return hashlib.sha384(bytes(48) + hashlib.sha384(b"".join(data)).digest()).hexdigest()
+
+    return bytes(head) + body, [pcr(b"kernel", b"quiet", *ramdisks), pcr(b"kernel", b"quiet", ramdisks[0]),
+                                pcr(*ramdisks[1:])]
+
+
+@test("what is measured of an enclave image is a policy of its PCRs")
+def _():
+    with folder() as f:
+        data, pcrs = image(b"init", b"application", b"more" * 100000)
+        file, policy = f / "enclave.eif", f / "p.yaml"
+        file.write_bytes(data)
+        out = done("measure", "--image", file)
+        policy.write_text(out)
+        done("policy", "check", policy)
+        for i, pcr in enumerate(pcrs):
+            assert f"  pcr{i}: [{pcr}]\n" in out, out
+        assert "platforms: [nitro]" in out and "Nothing is proved" in out
+        assert json.loads(done("measure", "--image", file, "--json"))["registers"]["pcr2"] == pcrs[2]
+        file.write_bytes(data[:-1] + b"X")
+        assert run("measure", "--image", file)[0] == 2
+        assert run("measure", "--image", file, "--evidence", file)[0] == 2
 
 
 # ---- a running gateway ----
