@@ -79,6 +79,40 @@ void account_note(struct log *usage, const struct metering *m, struct metrics_bl
              F_U64("us", f->us));
 }
 
+static void add_text(struct otlp_span *s, const char *key, const char *text)
+{
+    s->attributes[s->attributes_n++] = (struct otlp_attribute){ key, text, 0 };
+}
+
+static void add_number(struct otlp_span *s, const char *key, uint64_t v)
+{
+    s->attributes[s->attributes_n++] = (struct otlp_attribute){ key, NULL, v };
+}
+
+void account_span(const struct account_facts *f, const struct trace *trace, const uint8_t *parent,
+                  uint64_t now_ns, struct otlp_span *out)
+{
+    enum account_operation op = account_operation(f->route);
+    enum account_end end = account_end(f);
+    *out = (struct otlp_span){ .trace = *trace,
+                               .name = OPERATIONS[op].text,
+                               .kind = OTLP_SERVER,
+                               .start_ns = now_ns - f->us * 1000,
+                               .end_ns = now_ns,
+                               .failed = end != ACCOUNT_WHOLE };
+    memcpy(out->parent, parent, sizeof out->parent);
+    add_text(out, "gen_ai.provider.name", "sealgate");
+    add_text(out, "gen_ai.operation.name", OPERATIONS[op].text);
+    add_text(out, ACCOUNT_REQUEST_ID, f->request_id);
+    add_number(out, "http.response.status_code", f->gone ? 499 : f->status);
+    add_number(out, "gen_ai.usage.input_tokens", f->use.prompt_tokens);
+    add_number(out, "gen_ai.usage.output_tokens", f->use.answer_tokens);
+    if (f->first_us > 0)
+        add_number(out, "sealgate.time_to_first_chunk_us", f->first_us);
+    if (end != ACCOUNT_WHOLE)
+        add_text(out, "error.type", account_end_words[end]);
+}
+
 err account_log_open(struct log **out, int *fd, const char *path)
 {
     int file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, LOG_MODE);

@@ -9,8 +9,11 @@
 #include "base/allowance.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "wire/otlp.h"
 
 struct metering;
+
+#define ACCOUNT_REQUEST_ID "sealgate.request_id"
 
 enum account_operation {
     ACCOUNT_CHAT = 0, /* chat completions and responses */
@@ -46,6 +49,11 @@ struct account_facts {
 };
 
 enum account_end account_end(const struct account_facts *facts);
+
+/* The same as a span of a server, from now - us to now; borrows from *facts. trace: its own; parent:
+ * TRACE_SPAN_LEN bytes, zero for none. */
+void account_span(const struct account_facts *facts, const struct trace *trace,
+                  const uint8_t *parent, uint64_t now_ns, struct otlp_span *out);
 
 /* Counts, and writes the line; usage: NULL for no log. */
 void account_note(struct log *usage, const struct metering *m, struct metrics_block *block,

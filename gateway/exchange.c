@@ -18,6 +18,7 @@
 #include "gateway/guest.h"
 #include "gateway/outlet.h"
 #include "gateway/seal.h"
+#include "gateway/tracer.h"
 #include "receipts/check.h"
 #include "wire/names.h"
 #include "wire/trace.h"
@@ -48,7 +49,9 @@ struct exchange {
     bool failed;    /* before an answer came */
     bool paid;
     struct allowance_use use; /* what it came to, once paid */
-    uint64_t first_us;        /* to the first byte of content; 0: none yet */
+    struct trace trace;       /* our span in it; zero: nobody traces */
+    uint8_t parent[TRACE_SPAN_LEN];
+    uint64_t first_us; /* to the first byte of content; 0: none yet */
 
     struct kept request; /* what of the client's head goes on */
     struct buf body;
@@ -166,6 +169,11 @@ static void note(struct exchange *x, bool gone)
         .use = x->use,
     };
     account_note(common_of(x)->usage, common_of(x)->metering, g->shard->block, &facts);
+    if ((x->trace.flags & TRACE_SAMPLED) == 0)
+        return;
+    struct otlp_span span;
+    account_span(&facts, &x->trace, x->parent, (uint64_t)clock_wall_ms() * 1000000, &span);
+    tracer_post(common_of(x)->tracer, &span);
 }
 
 static void exchange_free(struct exchange *x)
@@ -312,6 +320,8 @@ static err make_seal(struct exchange *x)
     n = add_field(fields, n, FIELD_CALLER, buf_view(&caller));
     n = add_field(fields, n, FIELD_RECEIPT_NONCE, kept_field(&x->request, FIELD_RECEIPT_NONCE));
     trace_find(x->request.head.fields, x->request.head.fields_n, &trace);
+    if (trace_is_set(&x->trace))
+        trace.trace = x->trace;
     n = add_trace(fields, n, &trace, parent);
     for (size_t i = 0; i < x->request.head.fields_n && n < BHTTP_FIELDS_MAX; i++) {
         if (kept_passes(x->request.head.fields[i].name))
@@ -1159,6 +1169,17 @@ static enum error_cause objection(const struct exchange *x)
     return ERROR_CAUSES;
 }
 
+/* Where spans are collected, ours is the parent of what comes behind. */
+static err begin_span(struct exchange *x)
+{
+    struct trace_found found;
+    if (common_of(x)->tracer == NULL)
+        return OK;
+    trace_find(x->request.head.fields, x->request.head.fields_n, &found);
+    memcpy(x->parent, found.trace.span, sizeof x->parent);
+    return trace_begin(&found.trace, &x->trace);
+}
+
 static err prepare(struct exchange *x)
 {
     bool known;
@@ -1168,6 +1189,7 @@ static err prepare(struct exchange *x)
     x->receipt = BUF(AIR_RECEIPT_MAX);
     x->cause = ERROR_UPSTREAM_UNREACHABLE;
     TRY(keep_request(x));
+    TRY(begin_span(x));
     if (!known || length > x->body.max)
         return OK;
     return buf_reserve(&x->body, length < RESERVE_MAX ? (size_t)length : RESERVE_MAX, &room);

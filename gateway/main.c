@@ -15,6 +15,7 @@
 #include "gateway/relay.h"
 #include "gateway/shard.h"
 #include "gateway/supply.h"
+#include "gateway/tracer.h"
 #include "gateway/trust.h"
 
 enum { SHARDS_MAX = 256, AGE_EVERY_MS = 1000, REPLY_MAX = 256 * 1024 };
@@ -25,6 +26,7 @@ struct program {
     struct loop *loop;
     struct log *log;
     struct log *usage;
+    struct tracer *tracer;
     int usage_fd;
     struct loop_hook log_hook;
     struct metering metering;
@@ -96,6 +98,14 @@ static err open_store(struct program *p, struct buf *message)
     return OK;
 }
 
+static err open_tracer(struct program *p)
+{
+    const struct tracer_settings settings = { .url = p->settings.otlp,
+                                              .service = "sealgate-gateway",
+                                              .log = p->log };
+    return settings.url != NULL ? tracer_new(&p->tracer, p->loop, &settings) : OK;
+}
+
 static err open_supply(struct program *p, struct buf *message)
 {
     const struct supply_settings settings = { .folder = p->settings.collateral,
@@ -129,6 +139,9 @@ static void on_age(struct loop_timer *t)
             oldest = now - w->verified_at;
     }
     metrics_gauge_set(p->block, p->metering.age, 0, 0, oldest);
+    if (p->tracer != NULL)
+        metrics_gauge_set(p->block, p->metering.spans_dropped, 0, 0,
+                          (int64_t)tracer_dropped(p->tracer));
     loop_timer_start(p->loop, t, AGE_EVERY_MS, on_age);
 }
 
@@ -230,6 +243,7 @@ static err open_shards(struct program *p, struct buf *message)
         .admit = &p->admit,
         .log = p->log,
         .usage = p->usage,
+        .tracer = p->tracer,
         .metering = &p->metering,
         .store = p->store,
         .worker_tls = p->worker_tls,
@@ -290,6 +304,7 @@ static err open_all(struct program *p, struct buf *message)
         tls_context_new(&p->worker_tls, &tls, false).code != ERR_OK)
         return complain(message, "worker_ca", "cannot be used");
     TRY(open_store(p, message));
+    TRY(open_tracer(p));
     TRY(open_shards(p, message));
     TRY(open_supply(p, message));
     return open_trust(p);
@@ -339,6 +354,7 @@ static void close_all(struct program *p)
         shard_free(p->shards[i]);
     if (p->loop != NULL)
         loop_deliver(p->loop);
+    tracer_free(p->tracer);
     tls_context_free(p->worker_tls);
     keeper_close(p->keeper);
     token_set_clear(&p->admit.tokens);

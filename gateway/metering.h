@@ -38,13 +38,14 @@ struct metering {
     struct metric gap;      /* between two pieces of a stream */
     struct metric overhead; /* our own part of a request's time */
     struct metric duration;
-    struct metric receipts;     /* by outcome */
-    struct metric age;          /* of the oldest verdict in use; set by the control thread */
-    struct metric trusted;      /* workers in use; set by the control thread */
-    struct metric operation;    /* whole requests, by operation and how they ended */
-    struct metric first_chunk;  /* by operation */
-    struct metric tokens;       /* of requests, by operation and enum metering_tokens */
-    struct metric policy_loads; /* by outcome; these four by the control thread */
+    struct metric receipts;      /* by outcome */
+    struct metric age;           /* of the oldest verdict in use; set by the control thread */
+    struct metric trusted;       /* workers in use; set by the control thread */
+    struct metric spans_dropped; /* set by the control thread */
+    struct metric operation;     /* whole requests, by operation and how they ended */
+    struct metric first_chunk;   /* by operation */
+    struct metric tokens;        /* of requests, by operation and enum metering_tokens */
+    struct metric policy_loads;  /* by outcome; these four by the control thread */
     struct metric policy_in_force;
     struct metric policy_version;
     struct metric policy_expires;

@@ -39,6 +39,9 @@ static const struct config_row ROWS[] = {
       .help = "File to which a line of JSON is added for each request: the name of its key, tokens in "
               "and out (estimated where the engine says none), status, time. No content, no "
               "model's name." },
+    { ROW(otlp), .type = CONFIG_TEXT, .value = "URL",
+      .help = "A collector of OpenTelemetry, such as http://127.0.0.1:4318: each request becomes a span "
+              "there (OTLP over HTTP, JSON), without content. What it does not take is dropped." },
     { ROW(hosts), .type = CONFIG_LIST,
       .help = "Further names clients may use for this gateway in Host. Addresses and localhost are "
               "always allowed; other names are refused, against DNS rebinding." },
@@ -229,6 +232,8 @@ err gateway_settings_check(const struct config *c, const struct gateway_settings
     TRY(check_base(c, "nvidia_ocsp", s->nvidia_ocsp, message));
     TRY(check_base(c, "nvidia_rim", s->nvidia_rim, message));
     TRY(check_base(c, "nvidia_nras", s->nvidia_nras, message));
+    if (s->otlp != NULL)
+        TRY(check_base(c, "otlp", s->otlp, message));
     if (s->collateral_offline && s->collateral == NULL)
         return config_refuse(c, &gateway_program, "collateral_offline", message,
                              "needs the folder collateral");

@@ -38,6 +38,7 @@ struct gateway_settings {
 
     const char *tokens_file;
     const char *usage_log;
+    const char *otlp;
     struct config_list hosts;
     struct config_list cors_origins;
 

@@ -24,7 +24,8 @@ struct shard_common {
     const struct gateway_settings *settings;
     const struct admit *admit;
     struct log *log;
-    struct log *usage; /* NULL: none */
+    struct log *usage;     /* NULL: none */
+    struct tracer *tracer; /* NULL: none */
     struct metering *metering;
     struct store *store;
     struct tls_context *worker_tls;

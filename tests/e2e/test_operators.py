@@ -1,13 +1,15 @@
 """What operators expect: traces, several engines, keys with rules, usage"""
 import hashlib
+import http.server as http_server
 import json
 import pathlib
 import shutil
 import tempfile
+import threading
 
 import common
-from client import chat, chat_body, http, wait_for
-from engine import Engine
+from client import PROMPT_CANARY, chat, chat_body, http, wait_for
+from engine import ANSWER_CANARY, Engine
 from stack import Stack
 from suite import test
 
@@ -64,6 +66,44 @@ def _():
 
 
 # ---- several engines ----
+
+class Collector:
+    """Takes spans as an OpenTelemetry collector does; `answer` is the status it gives."""
+
+    def __init__(self, answer=200):
+        self.spans, self.raw, self.posts = [], b"", 0
+        outer = self
+
+        class Handler(http_server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                outer.posts += 1
+                outer.raw += body
+                if self.path == "/v1/traces" and self.headers["content-type"] == "application/json":
+                    for r in json.loads(body)["resourceSpans"]:
+                        for scope in r["scopeSpans"]:
+                            outer.spans += scope["spans"]
+                self.send_response(answer)
+                self.send_header("content-length", "2")
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http_server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def attributes(span):
+    return {a["key"]: a["value"].get("stringValue", a["value"].get("intValue"))
+            for a in span["attributes"]}
+
 
 class Two(Stack):
     """A worker before two engines: what one does not know, the other does."""
@@ -293,3 +333,51 @@ def _():
         assert s.metric("gen_ai_client_operation_duration_seconds_count", error_type="499") == 1
         assert s.metric("gen_ai_client_token_usage_sum", gen_ai_operation_name="embeddings",
                         gen_ai_token_type="input") == 3
+
+
+# ---- traces ----
+
+@test("a collector gets a span for each request, between the client's and the engine's")
+def _():
+    collector = Collector()
+    try:
+        with Stack(gateway={"otlp": collector.url}) as s:
+            got = seen(chat(s.port, "echo", headers=[("traceparent", PARENT), ("tracestate", "a=b")]))
+            sent = got["headers"]["traceparent"].split("-")
+            assert sent[1] == PARENT.split("-")[1] and sent[2] != PARENT.split("-")[2]
+            assert got["headers"]["tracestate"] == "a=b"
+            a = chat(s.port, "gpt-test", stream=True)
+            made = seen(chat(s.port, "echo"))["headers"]["traceparent"]
+            chat(s.port, "err-500")
+            assert "traceparent" in seen(chat(s.port, "echo", headers=[
+                ("traceparent", PARENT[:-2] + "00")]))["headers"]
+            wait_for(lambda: len(collector.spans) >= 4)
+            first, second, third, failed = collector.spans
+            assert first["traceId"] == PARENT.split("-")[1] and first["spanId"] == sent[2]
+            assert first["parentSpanId"] == PARENT.split("-")[2] and first["kind"] == 2
+            assert "parentSpanId" not in third and made.split("-")[1:3] == [third["traceId"],
+                                                                             third["spanId"]]
+            x = attributes(second)
+            assert x["gen_ai.operation.name"] == "chat" and x["http.response.status_code"] == "200"
+            assert x["sealgate.request_id"] == a.header("x-request-id")
+            assert int(x["gen_ai.usage.output_tokens"]) >= 10
+            assert int(second["startTimeUnixNano"]) < int(second["endTimeUnixNano"])
+            assert failed["status"] == {"code": 2} and attributes(failed)["error.type"] == "5xx"
+        assert len(collector.spans) == 4, "a span that was not to be sampled"
+        for canary in (PROMPT_CANARY, ANSWER_CANARY):
+            assert canary.encode() not in collector.raw
+    finally:
+        collector.close()
+
+
+@test("a collector that takes nothing, or is not there, holds nobody up")
+def _():
+    collector = Collector(503)
+    try:
+        for url in (collector.url, "http://127.0.0.1:9"):
+            with Stack(gateway={"otlp": url}) as s:
+                for _ in range(5):
+                    assert chat(s.port, "gpt-test").status == 200
+                wait_for(lambda: s.metric("sealgate_spans_dropped") >= 5, 10)
+    finally:
+        collector.close()

@@ -97,9 +97,39 @@ static void adds_a_line_for_each_request(void **state)
     CHECK(close(made) == 0 && unlink(path) == 0);
 }
 
+static const char *text_of(const struct otlp_span *s, const char *key)
+{
+    for (size_t i = 0; i < s->attributes_n; i++) {
+        if (strcmp(s->attributes[i].key, key) == 0)
+            return s->attributes[i].text;
+    }
+    return "";
+}
+
+static void makes_a_span_of_it(void **state)
+{
+    (void)state;
+    const struct trace trace = { .id = { 1 }, .span = { 2 }, .flags = TRACE_SAMPLED };
+    const uint8_t parent[TRACE_SPAN_LEN] = { 3 };
+    struct account_facts cut = FACTS;
+    struct otlp_span s;
+    account_span(&FACTS, &trace, parent, 1000000000, &s);
+    assert_string_equal(s.name, "chat");
+    CHECK(s.start_ns == 970000000 && s.end_ns == 1000000000 && !s.failed && s.parent[0] == 3);
+    assert_string_equal(text_of(&s, ACCOUNT_REQUEST_ID), "req_1");
+    assert_string_equal(text_of(&s, "error.type"), "");
+    cut.cut = true;
+    cut.route = ROUTE_PASS;
+    account_span(&cut, &trace, parent, 1000000000, &s);
+    CHECK(s.failed && s.attributes_n <= OTLP_ATTRIBUTES_MAX);
+    assert_string_equal(text_of(&s, "error.type"), "broken_off");
+    assert_string_equal(s.name, "other");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(makes_a_span_of_it),
         cmocka_unit_test(counts_under_the_names_of_opentelemetry),
         cmocka_unit_test(says_how_it_ended),
         cmocka_unit_test(adds_a_line_for_each_request),
