@@ -211,6 +211,15 @@ def _():
             assert run("policy", "check", policy)[0] == 1, name
 
 
+@test("the JSON Schema has every setting that the readers of policies have")
+def _():
+    known = set(keys_of(json.loads(SCHEMA.read_text())))
+    readers = [REPO / "attest" / "policy.c", *(REPO / "attest").glob("*_policy.c")]
+    names = {n for r in readers for n in re.findall(r'\{ "(\w+)", (?:true, |false, )?\w*read', r.read_text())}
+    assert len(names) > 40, names
+    assert names <= known, names - known
+
+
 @test("the policies in the documents fit the JSON Schema, and what does not is not taken either")
 def _():
     try:
