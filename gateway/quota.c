@@ -62,12 +62,24 @@ static uint64_t full_bucket(const struct quota *q)
     return q->rate * QUOTA_BURST_S * MILLI;
 }
 
+/* Of two threads the one that looked at the clock first may come second. */
+static uint64_t since_ms(const struct caller *c, uint64_t now_ms)
+{
+    return now_ms > c->seen_ms ? now_ms - c->seen_ms : 0;
+}
+
+static void see(struct caller *c, uint64_t now_ms)
+{
+    if (now_ms > c->seen_ms)
+        c->seen_ms = now_ms;
+}
+
 static void earn(const struct quota *q, struct caller *c, uint64_t now_ms)
 {
-    uint64_t past_ms = now_ms - c->seen_ms;
+    uint64_t past_ms = since_ms(c, now_ms);
     uint64_t most = full_bucket(q);
     uint64_t room = most - c->tokens;
-    c->seen_ms = now_ms;
+    see(c, now_ms);
     c->tokens = past_ms >= (uint64_t)QUOTA_BURST_S * MILLI || past_ms * q->rate > room
                     ? most
                     : c->tokens + past_ms * q->rate;
@@ -83,7 +95,7 @@ static struct caller *find(struct quota *q, uint64_t hash, uint64_t now_ms)
         if (c->hash == hash)
             return c;
         bool idle = c->running == 0 &&
-                    (c->hash == 0 || now_ms - c->seen_ms >= (uint64_t)QUOTA_BURST_S * MILLI);
+                    (c->hash == 0 || since_ms(c, now_ms) >= (uint64_t)QUOTA_BURST_S * MILLI);
         if (place == NULL && idle)
             place = c;
     }
@@ -102,7 +114,7 @@ static enum quota_verdict take(struct quota *q, struct caller *c, uint64_t now_m
             return QUOTA_TOO_FAST;
         c->tokens -= MILLI;
     }
-    c->seen_ms = now_ms;
+    see(c, now_ms);
     c->running++;
     return QUOTA_FINE;
 }

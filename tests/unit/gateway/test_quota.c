@@ -29,6 +29,23 @@ static void so_many_per_second_and_callers_are_told_apart(void **state)
     quota_free(q);
 }
 
+/* Threads look at the clock before they come to the table. */
+static void a_clock_that_is_a_little_behind_earns_nothing(void **state)
+{
+    (void)state;
+    struct quota *q;
+    uint64_t t;
+    CHECK_OK(quota_new(&q, 1, 0));
+    for (int i = 0; i < QUOTA_BURST_S; i++) {
+        CHECK(ask(q, BYTES_ARRAY(ANN), 10000, &t) == QUOTA_FINE);
+        quota_leave(q, t);
+    }
+    CHECK(ask(q, BYTES_ARRAY(ANN), 9999, &t) == QUOTA_TOO_FAST);
+    CHECK(ask(q, BYTES_ARRAY(ANN), 10999, &t) == QUOTA_TOO_FAST);
+    CHECK(ask(q, BYTES_ARRAY(ANN), 11000, &t) == QUOTA_FINE);
+    quota_free(q);
+}
+
 static void so_many_at_a_time(void **state)
 {
     (void)state;
@@ -88,6 +105,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(so_many_per_second_and_callers_are_told_apart),
+        cmocka_unit_test(a_clock_that_is_a_little_behind_earns_nothing),
         cmocka_unit_test(so_many_at_a_time),
         cmocka_unit_test(a_full_table_refuses_and_forgets_nobody),
         cmocka_unit_test(callers_who_left_make_room),
