@@ -207,9 +207,11 @@ static err examine_own(const struct bundle *b, int64_t now, struct verifier_fact
         facts->form = outcome_of(r, form_checks, &facts->subject);
         facts->signature = outcome_of(r, checks, &facts->subject);
         facts->debug = outcome_of(r, debug_checks, &facts->subject);
-        if (report_data.len == BINDING_LEN)
+        bool holds = facts->form.status == VERDICT_PASS && facts->signature.status == VERDICT_PASS;
+        if (holds && report_data.len == BINDING_LEN) {
             memcpy(facts->report_data, report_data.at, BINDING_LEN);
-        report_registers(r, facts);
+            report_registers(r, facts);
+        }
     }
     mem_free(r);
     return e;
