@@ -51,10 +51,47 @@ static bool take_options(struct scan *s, struct peek *out, struct findings *f)
 /* Only a hint for routing: whoever keeps it will say what is wrong with it. */
 static void take_previous(struct scan *s, enum scan_token t, struct peek *out)
 {
+    if (t == SCAN_NULL)
+        return;
     out->previous_len = 0;
     if (t == SCAN_STRING &&
         !scan_text_copy(s, out->previous, sizeof out->previous, &out->previous_len))
         out->previous_len = 0;
+}
+
+/* An item of `input`, whose brace was read; false when it does not end as JSON. */
+static bool take_item(struct scan *s, struct peek *out)
+{
+    enum scan_token t;
+    bool reference = false;
+    size_t len = 0;
+    uint8_t id[PEEK_ID_MAX];
+    while ((t = scan_next(s)) == SCAN_KEY) {
+        bool type = scan_text_is(s, BYTES_LIT("type"));
+        bool named = scan_text_is(s, BYTES_LIT("id"));
+        t = scan_next(s);
+        if (type && t == SCAN_STRING)
+            reference = scan_text_is(s, BYTES_LIT("item_reference"));
+        if (named && (t != SCAN_STRING || !scan_text_copy(s, id, sizeof id, &len)))
+            len = 0;
+        if (!scan_skip(s, t))
+            return false;
+    }
+    if (reference && out->previous_len == 0) {
+        memcpy(out->previous, id, len);
+        out->previous_len = len;
+    }
+    return t == SCAN_OBJECT_END;
+}
+
+static bool take_items(struct scan *s, struct peek *out)
+{
+    enum scan_token t;
+    while ((t = scan_next(s)) != SCAN_ARRAY_END) {
+        if (t == SCAN_OBJECT ? !take_item(s, out) : !scan_skip(s, t))
+            return false;
+    }
+    return true;
 }
 
 static bool take_member(struct scan *s, struct peek *out, struct findings *f)
@@ -63,9 +100,12 @@ static bool take_member(struct scan *s, struct peek *out, struct findings *f)
     bool stream = scan_text_is(s, BYTES_LIT("stream"));
     bool options = scan_text_is(s, BYTES_LIT("stream_options"));
     bool previous = scan_text_is(s, BYTES_LIT("previous_response_id"));
+    bool input = scan_text_is(s, BYTES_LIT("input"));
     enum scan_token t = scan_next(s);
     if (previous)
         take_previous(s, t, out);
+    if (input && t == SCAN_ARRAY)
+        return take_items(s, out);
     if (model)
         take_model(s, t, out, f);
     if (stream) {

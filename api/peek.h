@@ -44,7 +44,9 @@ struct peek {
     bool include_usage;
     size_t model_len;
     uint8_t model[PEEK_MODEL_MAX];
-    size_t previous_len; /* previous_response_id; 0: none, or over PEEK_ID_MAX */
+    size_t
+        previous_len; /* previous_response_id, or the first item_reference of `input`; 0: none, or
+                            over PEEK_ID_MAX */
     uint8_t previous[PEEK_ID_MAX];
 };
 

@@ -10,7 +10,8 @@ void responses_ask_clear(struct responses_ask *a)
     responses_tools_clear(&a->tools);
     buf_clear(&a->echo);
     json_free(a->root);
-    a->root = NULL;
+    json_free(a->input);
+    a->root = a->input = NULL;
 }
 
 static bool is_null(const struct json *value)
@@ -360,7 +361,52 @@ err responses_ask_read(struct responses_ask *out, bytes body,
 
 const struct json *responses_ask_input(const struct responses_ask *a)
 {
-    return json_get(a->root, "input");
+    return a->input != NULL ? a->input : json_get(a->root, "input");
+}
+
+/* ---- references ---- */
+
+static bool is_reference(const struct json *item)
+{
+    return bytes_equal(text_of(item, "type"), BYTES_LIT("item_reference"));
+}
+
+static bool has_references(const struct json *input)
+{
+    for (size_t i = 0; json_kind(input) == JSON_KIND_ARRAY && i < json_len(input); i++) {
+        if (is_reference(json_at(input, i)))
+            return true;
+    }
+    return false;
+}
+
+static err resolve_one(const struct json *item, size_t i, const struct responses_lookup *lookup,
+                       struct buf *out, struct responses_fault *fault)
+{
+    if (!is_reference(item))
+        return json_write(out, item);
+    bytes id = text_of(item, "id");
+    err e = lookup->find(lookup->owner, id, out);
+    if (e.code == ERR_NOT_FOUND)
+        return responses_blame_word(fault, ERROR_NOT_FOUND, id, "input[%zu].id", i);
+    return e;
+}
+
+err responses_ask_resolve(struct responses_ask *a, const struct responses_lookup *lookup,
+                          struct responses_fault *fault)
+{
+    const struct json *input = json_get(a->root, "input");
+    BUF_AUTO array = BUF(RESPONSES_CHAT_MAX);
+    if (!has_references(input))
+        return OK;
+    TRY(buf_add_u8(&array, '['));
+    for (size_t i = 0; i < json_len(input); i++) {
+        if (i > 0)
+            TRY(buf_add_u8(&array, ','));
+        TRY(resolve_one(json_at(input, i), i, lookup, &array, fault));
+    }
+    TRY(buf_add_u8(&array, ']'));
+    return json_read(&a->input, buf_view(&array), JSON_DEPTH_MAX);
 }
 
 /* ---- writing ---- */
@@ -369,7 +415,7 @@ static err write_messages(const struct responses_ask *a, const struct json *past
                           struct responses_fault *fault)
 {
     struct responses_input in;
-    const struct json *input = json_get(a->root, "input");
+    const struct json *input = responses_ask_input(a);
     responses_input_init(&in);
     err e = responses_input_system(&in, text_of(a->root, "instructions"));
     if (e.code == ERR_OK && past != NULL)

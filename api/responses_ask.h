@@ -5,8 +5,8 @@
  * with the name of the parameter; members that neither API knows are passed on as they are, since
  * engines have their own (top_k and the like). Pure.
  *
- * Read first, then written, because between the two somebody must fetch what previous_response_id
- * stands for.
+ * Read first, then written, because between the two somebody must fetch what previous_response_id and
+ * references to items stand for.
  */
 #pragma once
 
@@ -40,8 +40,15 @@ struct responses_ask {
     bool logprobs;
     bytes previous; /* previous_response_id, or empty; borrowed from root */
     struct responses_tools tools;
-    struct buf echo;   /* members of every answer, a comma in front of each */
-    struct json *root; /* owned */
+    struct buf echo;    /* members of every answer, a comma in front of each */
+    struct json *root;  /* owned */
+    struct json *input; /* owned; in the place of the request's own once it was resolved, or NULL */
+};
+
+/* Where items are that an input refers to. find() appends one; ERR_NOT_FOUND when there is none. */
+struct responses_lookup {
+    err (*find)(void *owner, bytes id, struct buf *out);
+    void *owner;
 };
 
 /* *out is cleared by the caller, also after a failure. */
@@ -50,9 +57,13 @@ err responses_ask_read(struct responses_ask *out, bytes body,
                        struct responses_fault *fault);
 void responses_ask_clear(struct responses_ask *a);
 
+/* Puts items in the place of references to them. A fault names the first that is not there. */
+err responses_ask_resolve(struct responses_ask *a, const struct responses_lookup *lookup,
+                          struct responses_fault *fault);
+
 /* Appends the engine's request. past: the items that come before the input, an array, or NULL. */
 err responses_ask_write(const struct responses_ask *a, const struct json *past, struct buf *out,
                         struct responses_fault *fault);
 
-/* The request's own input; borrowed from the ask. */
+/* The request's own input, as it was resolved; borrowed from the ask. */
 const struct json *responses_ask_input(const struct responses_ask *a);

@@ -7,11 +7,11 @@
 #include <stdio.h>
 
 #include "api/route.h"
-#include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "crypto/secret.h"
 #include "enclave-worker/responses_followup.h"
+#include "enclave-worker/responses_past.h"
 #include "wire/names.h"
 
 enum { ID_RANDOM_LEN = 20 };
@@ -130,38 +130,11 @@ static err start_job(struct call *c, struct responses_ask *ask, struct buf *chat
     return OK;
 }
 
-/* The items that come before, as they are kept and as they are read. */
-struct past {
-    struct store_found found;
-    struct json *items;
-};
-
-static err find_past(const struct call *c, const struct responses_ask *ask, struct past *out,
-                     struct responses_fault *fault)
-{
-    const struct responses_jobs *jobs = front_of(c)->jobs;
-    BUF_AUTO array = BUF(RESPONSES_OUT_MAX);
-    if (ask->previous.len == 0)
-        return OK;
-    err e = { ERR_NOT_FOUND };
-    if (jobs->store != NULL)
-        e = responses_store_get(jobs->store, ask->previous, c->owner, loop_now_ms(jobs->loop),
-                                &out->found);
-    if (e.code == ERR_NOT_FOUND)
-        return responses_blame_word(fault, ERROR_NO_PREVIOUS, ask->previous,
-                                    "previous_response_id");
-    TRY(e);
-    TRY(buf_add_u8(&array, '['));
-    TRY(buf_add(&array, out->found.parts[STORE_CONTEXT]));
-    TRY(buf_add_u8(&array, ']'));
-    return json_read(&out->items, buf_view(&array), JSON_DEPTH_MAX);
-}
-
 static err ask_for_chat(struct call *c, struct responses_ask *ask, struct responses_fault *fault)
 {
-    struct past past = { 0 };
+    struct past past = { .jobs = front_of(c)->jobs, .owner = c->owner };
     BUF_AUTO chat = BUF(RESPONSES_CHAT_MAX);
-    err e = find_past(c, ask, &past, fault);
+    err e = past_find(&past, ask, fault);
     if (e.code == ERR_OK)
         e = responses_ask_write(ask, past.items, &chat, fault);
     if (e.code != ERR_OK) {
@@ -170,8 +143,7 @@ static err ask_for_chat(struct call *c, struct responses_ask *ask, struct respon
     } else {
         e = start_job(c, ask, &chat, past.found.parts[STORE_CONTEXT]);
     }
-    json_free(past.items);
-    buf_clear(&past.found.plain);
+    past_clear(&past);
     return e;
 }
 

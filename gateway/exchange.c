@@ -366,7 +366,7 @@ static void wait_in_list(struct exchange *x)
 
 static void start_ticking(struct exchange *x);
 
-/* What a request is about that only one worker can have: a kept response. */
+/* What a request is about that only one worker can have: a kept response, or an item of one. */
 static bytes kept_id(const struct exchange *x)
 {
     struct route_match match;
@@ -382,11 +382,11 @@ static bytes kept_id(const struct exchange *x)
  * it will say that it has no such thing. */
 static struct pool_worker *choose(const struct exchange *x, size_t avoid)
 {
-    static const char prefix[] = "resp_";
     struct pool *pool = x->guest.shard->pool;
     bytes id = kept_id(x);
-    if (bytes_starts(id, bytes_str(prefix))) {
-        struct pool_worker *w = pool_find(pool, bytes_slice(id, sizeof prefix - 1, POOL_TAG_LEN));
+    size_t prefix = text_find(id, BYTES_LIT("_"));
+    if (prefix < id.len) {
+        struct pool_worker *w = pool_find(pool, bytes_slice(id, prefix + 1, POOL_TAG_LEN));
         if (w != NULL)
             return pool_worker_usable(w) ? w : NULL;
     }

@@ -455,6 +455,31 @@ def _():
     assert len(get(second["id"] + "/input_items").json["data"]) == 1
 
 
+@test("a reference to an item brings it back, and one to nothing is a 404")
+def _():
+    def ref(item):
+        return {"type": "item_reference", "id": item["id"]}
+    tools = [{"type": "function", "name": n, "parameters": {}} for n in ("weather", "time")]
+    first = ask("tools", input=[{"role": "user", "content": "one"}], tools=tools).json
+    listed = get(first["id"] + "/input_items").json["data"]
+    second = ask("thinks", input=[ref(listed[0]), *map(ref, first["output"]), *(
+        {"type": "function_call_output", "call_id": i["call_id"], "output": "ok"}
+        for i in first["output"])])
+    assert second.status == 200, second.body
+    messages = stack().engine.of("thinks")[-1].json["messages"]
+    assert [m["role"] for m in messages] == ["user", "assistant", "tool", "tool"], messages
+    assert [c["function"]["name"] for c in messages[1]["tool_calls"]] == ["weather", "time"]
+    get(first["id"], method="DELETE")
+    items = get(second.json["id"] + "/input_items?order=asc").json["data"]
+    assert [i["type"] for i in items] == ["message", "function_call", "function_call",
+                                          "function_call_output", "function_call_output"]
+    a = ask("thinks", input=[ref(first["output"][0])])
+    assert is_missing(a) and a.json["error"]["param"] == "input[0].id"
+    assert is_missing(ask("thinks", input=[{"type": "item_reference", "id": "msg_1"}]))
+    a = ask("thinks", [("authorization", "Bearer sk-other")], input=[ref(second.json["output"][0])])
+    assert is_missing(a)
+
+
 @test("a response belongs to the key that it was made with")
 def _():
     alice, bob = [("authorization", "Bearer sk-alice")], [("authorization", "Bearer sk-bob")]
@@ -506,6 +531,8 @@ def _():
             for name in names:
                 assert get(name, port=s.port).status == 200
                 assert ask("gpt-test", port=s.port, previous_response_id=name).status == 200
+                item = {"type": "item_reference", "id": name.replace("resp_", "msg_") + "000"}
+                assert ask("gpt-test", port=s.port, input=[item]).status == 200
             s.gateway.stop()
             s.start_gateway()
             s.wait_ready()

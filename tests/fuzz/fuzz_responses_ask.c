@@ -19,8 +19,16 @@ static void check_echo(const struct responses_ask *ask)
         abort();
 }
 
+static err find_item(void *owner, bytes id, struct buf *out)
+{
+    (void)owner;
+    ENSURE(id.len % 2 == 0, NOT_FOUND);
+    return buf_add_str(out, "{\"type\":\"reasoning\",\"summary\":[]}");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static const struct responses_lookup lookup = { .find = find_item };
     if (size < 1)
         return 0;
     const struct responses_ask_settings settings = { .stores = (data[0] & 1) != 0,
@@ -31,6 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     err e = responses_ask_read(&ask, bytes_of(data + 1, size - 1), &settings, &fault);
     if (e.code == ERR_OK)
         check_echo(&ask);
+    if (e.code == ERR_OK)
+        e = responses_ask_resolve(&ask, &lookup, &fault);
     if (e.code == ERR_OK)
         e = responses_ask_write(&ask, responses_ask_input(&ask), &chat, &fault);
     responses_ask_clear(&ask);

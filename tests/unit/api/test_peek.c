@@ -109,10 +109,24 @@ static void takes_the_response_that_comes_before(void **state)
     struct peek p = look("{\"model\":\"m\",\"previous_response_id\":\"resp_\\u0031\"}");
     CHECK_BYTES(peek_previous(&p), BYTES_LIT("resp_1"));
     p = look("{\"model\":\"m\",\"previous_response_id\":\"a\",\"previous_response_id\":null}");
-    assert_int_equal(peek_previous(&p).len, 0);
+    CHECK_BYTES(peek_previous(&p), BYTES_LIT("a"));
+    p = look("{\"model\":\"m\",\"previous_response_id\":\"a\",\"previous_response_id\":\"b\"}");
+    CHECK_BYTES(peek_previous(&p), BYTES_LIT("b"));
     p = look("{\"model\":\"m\",\"previous_response_id\":[\"a\"]}");
     assert_int_equal(p.verdict, PEEK_OK);
     assert_int_equal(peek_previous(&p).len, 0);
+    p = look(
+        "{\"model\":\"m\",\"input\":[1,{\"id\":\"msg_0\",\"type\":\"message\"},[{}],{\"id\":\"msg_"
+        "1\","
+        "\"a\":{\"id\":2},\"type\":\"item_reference\"},{\"type\":\"item_reference\",\"id\":\"msg_"
+        "2\"}]}");
+    assert_int_equal(p.verdict, PEEK_OK);
+    CHECK_BYTES(peek_previous(&p), BYTES_LIT("msg_1"));
+    p = look("{\"model\":\"m\",\"input\":[{\"type\":\"item_reference\",\"id\":7}]}");
+    assert_int_equal(p.verdict, PEEK_OK);
+    assert_int_equal(peek_previous(&p).len, 0);
+    p = look("{\"model\":\"m\",\"input\":[{\"type\":\"item_reference\"]}");
+    assert_int_equal(p.verdict, PEEK_NOT_JSON);
     for (int len = PEEK_ID_MAX; len <= PEEK_ID_MAX + 1; len++) {
         char body[PEEK_ID_MAX + 64];
         (void)snprintf(body, sizeof body, "{\"model\":\"m\",\"previous_response_id\":\"%0*d\"}",

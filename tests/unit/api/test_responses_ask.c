@@ -136,6 +136,46 @@ static void puts_the_past_between_instructions_and_input(void **state)
                "{'messages':[" HI "],'model':'m'}");
 }
 
+static err find_item(void *owner, bytes id, struct buf *out)
+{
+    (void)owner;
+    ENSURE(bytes_equal(id, BYTES_LIT("msg_1")), NOT_FOUND);
+    return buf_add_str(out, "{\"role\":\"assistant\",\"content\":\"so\"}");
+}
+
+static void check_references(const char *request, const char *want)
+{
+    static const struct responses_lookup lookup = { .find = find_item };
+    struct responses_ask ask = { 0 };
+    struct responses_fault fault = { 0 };
+    BUF_AUTO body = BUF(CASE_MAX);
+    BUF_AUTO out = BUF(CASE_MAX);
+    CHECK_OK(responses_ask_read(&ask, quoted(&body, request), &STORING, &fault));
+    err e = responses_ask_resolve(&ask, &lookup, &fault);
+    if (e.code == ERR_OK)
+        e = responses_ask_write(&ask, NULL, &out, &fault);
+    if (e.code != ERR_OK)
+        CHECK_OK(buf_addf(&out, "%s %s %s", error_code(fault.cause), fault.param, fault.about));
+    assert_string_equal(shown(&out), want);
+    responses_ask_clear(&ask);
+}
+
+static void puts_items_in_the_place_of_references(void **state)
+{
+    (void)state;
+    check_references(
+        "{'model':'m','input':[{'role':'user','content':'a'},{'type':'item_reference',"
+        "'id':'msg_1'},{'role':'user','content':'b'}]}",
+        "{'messages':[{'role':'user','content':'a'},{'role':'assistant','content':"
+        "'so'},{'role':'user','content':'b'}],'model':'m'}");
+    check_references("{'model':'m','input':'hi'}", "{'messages':[" HI "],'model':'m'}");
+    check_references(
+        "{'model':'m','input':[{'role':'user','content':'a'},{'type':'item_reference',"
+        "'id':'msg_2'}]}",
+        "not_found input[1].id msg_2");
+    check_references("{'model':'m','input':[{'type':'item_reference'}]}", "not_found input[0].id ");
+}
+
 static void names_what_cannot_be(void **state)
 {
     (void)state;
@@ -304,6 +344,7 @@ int main(void)
         cmocka_unit_test(nests_formats_as_chat_does),
         cmocka_unit_test(tells_of_tools_only_when_there_are_any),
         cmocka_unit_test(puts_the_past_between_instructions_and_input),
+        cmocka_unit_test(puts_items_in_the_place_of_references),
         cmocka_unit_test(names_what_cannot_be),
         cmocka_unit_test(accepts_as_many_pairs_of_metadata_as_there_may_be),
         cmocka_unit_test(keeps_in_the_background_only_what_it_keeps),
