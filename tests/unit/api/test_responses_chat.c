@@ -571,7 +571,6 @@ static err run(void *arg)
     struct responses_reply reply;
     struct responses_chat chat;
     struct scene *s = arg;
-    BUF_AUTO json = BUF(CASE_MAX);
     struct responses_reply_settings settings = plain(true);
     settings.tools = &s->tools;
     responses_reply_init(&reply, &settings);
