@@ -1,4 +1,7 @@
 /* What a gateway answers by itself, and whom it refuses, seen from outside. */
+#include <stdio.h>
+#include <unistd.h>
+
 #include "base/json.h"
 #include "base/text.h"
 #include "gateway/page.h"
@@ -91,13 +94,31 @@ static void a_preflight_grants_listed_origins_what_they_ask_for(void **state)
 
 /* ---- workers ---- */
 
-static void is_ready_only_with_a_trusted_worker(void **state)
+static const struct link_events NOTHING = { 0 };
+
+static void ask_until(struct stage *s, unsigned status)
+{
+    uint64_t until = clock_steady_ms() + 20000;
+    do {
+        stage_ask(s, "GET", "/readyz", "");
+        CHECK(clock_steady_ms() < until);
+    } while (s->status != status);
+}
+
+static void is_ready_only_with_a_worker_that_is_trusted_and_connected(void **state)
 {
     (void)state;
     struct stage s;
+    struct sock_addr at;
+    struct link_listener *worker;
     struct trust_view *view;
+    char address[64], flag[80];
+    const char *const flags[] = { flag, NULL };
+    const struct link_limits limits = { 0 };
     static const uint8_t document[VERDICT_DIGEST_LEN] = { 1 };
-    stage_open(&s, NULL, NULL);
+    (void)snprintf(address, sizeof address, "unix:/tmp/sealgate-page-%ld", (long)getpid());
+    (void)snprintf(flag, sizeof flag, "--workers=%s", address);
+    stage_open(&s, flags, NULL);
     stage_ask(&s, "GET", "/readyz", "");
     CHECK(s.status == 503);
     stage_ask(&s, "GET", "/v1/attestation", "");
@@ -112,7 +133,10 @@ static void is_ready_only_with_a_trusted_worker(void **state)
     pool_update(s.shard->pool, view);
     trust_view_unref(view);
     stage_ask(&s, "GET", "/readyz", "");
-    CHECK(s.status == 200);
+    CHECK(s.status == 503);
+    CHECK_OK(sock_addr_read(bytes_str(address), &at));
+    CHECK_OK(link_listen(&worker, s.shard->loop, &at, NULL, &limits, &NOTHING, NULL));
+    ask_until(&s, 200);
     stage_ask(&s, "GET", "/v1/attestation", "");
     CHECK_BYTES(stage_body(&s), BYTES_LIT("{\"object\":\"list\",\"data\":[1]}"));
 
@@ -121,7 +145,9 @@ static void is_ready_only_with_a_trusted_worker(void **state)
     trust_view_unref(view);
     stage_ask(&s, "GET", "/readyz", "");
     CHECK(s.status == 503);
+    link_listener_free(worker);
     stage_close(&s);
+    (void)unlink(address + sizeof "unix:" - 1);
 }
 
 /* ---- receipts ---- */
@@ -248,7 +274,7 @@ int main(void)
         cmocka_unit_test(a_token_opens_everything_but_health),
         cmocka_unit_test(who_is_leaving_takes_nothing_new),
         cmocka_unit_test(a_preflight_grants_listed_origins_what_they_ask_for),
-        cmocka_unit_test(is_ready_only_with_a_trusted_worker),
+        cmocka_unit_test(is_ready_only_with_a_worker_that_is_trusted_and_connected),
         cmocka_unit_test(a_receipt_is_found_by_any_of_its_ids),
         cmocka_unit_test(ids_that_nobody_has_are_404),
         cmocka_unit_test(who_leaves_during_a_look_up_hurts_nobody),
