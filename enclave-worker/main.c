@@ -1,4 +1,5 @@
 /* enclave-worker/main.c - puts a worker together from its settings, and takes it down again. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,12 +26,13 @@
 #include "enclave-worker/worker.h"
 #include "wire/names.h"
 
-enum { DRAIN_TICK_MS = 50, REPLY_MAX = 256 * 1024 };
+enum { DRAIN_TICK_MS = 50, REPLY_MAX = 256 * 1024, USAGE_MODE = 0600 };
 
 struct program {
     struct config config;
     struct worker_settings settings;
     struct worker worker;
+    int usage_fd;
     struct engines *engines; /* NULL: only one */
     struct manifest manifest;
     struct buf manifest_file;
@@ -342,11 +344,23 @@ static err listen_all(struct program *p, struct buf *message)
 static void on_signal(void *owner, int signum);
 
 /* Who can reach us can also tell us to end: signals are heard before anything listens. */
+static err open_usage(struct program *p, struct buf *message)
+{
+    const char *path = p->settings.usage_log;
+    if (path == NULL)
+        return OK;
+    p->usage_fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, USAGE_MODE);
+    if (p->usage_fd < 0)
+        return complain(message, "usage_log", "cannot be written");
+    return log_open(&p->worker.usage, p->usage_fd, LOG_LEVEL_INFO);
+}
+
 static err open_all(struct program *p, struct buf *message)
 {
     struct worker *w = &p->worker;
     w->settings = &p->settings;
     TRY(log_open(&w->log, STDERR_FILENO, (enum log_level)p->settings.log_level));
+    TRY(open_usage(p, message));
     TRY(loop_new(&w->loop));
     TRY(loop_on_signal(w->loop, SIGTERM, on_signal, p));
     TRY(loop_on_signal(w->loop, SIGINT, on_signal, p));
@@ -390,6 +404,9 @@ static void close_all(struct program *p)
     loop_free(w->loop);
     metrics_free(w->metrics.set);
     log_close(w->log);
+    log_close(w->usage);
+    if (p->usage_fd > 0)
+        (void)close(p->usage_fd);
     crypto_thread_end();
 }
 
@@ -421,7 +438,9 @@ static void on_signal(void *owner, int signum)
 
 static void on_turn_end(struct loop_hook *h)
 {
-    log_flush(CONTAINER_OF(h, struct program, log_hook)->worker.log);
+    const struct worker *w = &CONTAINER_OF(h, struct program, log_hook)->worker;
+    log_flush(w->usage);
+    log_flush(w->log);
 }
 
 static err run(struct program *p)
@@ -431,6 +450,7 @@ static err run(struct program *p)
                  "SIMULATED TEE: nothing protects this worker; receipts say evaluation");
     LOG_INFO(p->worker.log, "ready");
     log_batch(p->worker.log, true);
+    log_batch(p->worker.usage, true);
     loop_hook_add(p->worker.loop, &p->log_hook, LOOP_ORDER_END, on_turn_end);
     loop_run(p->worker.loop);
     log_batch(p->worker.log, false);

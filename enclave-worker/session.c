@@ -87,15 +87,32 @@ static const struct word OUTCOMES[WORKER_OUTCOMES] = { WORD_INIT("answered"), WO
                                                        WORD_INIT("engine_failed"),
                                                        WORD_INIT("client_gone") };
 
+static void log_use(const struct session *s, const struct allowance_use *use)
+{
+    const struct worker *w = worker_of(s);
+    struct log_id id = { 0 };
+    struct log_id key = { 0 };
+    (void)log_id_set(&id, kept_field(&s->request, FIELD_REQUEST_ID));
+    if (s->key != NULL)
+        (void)log_id_set(&key, bytes_str(allowance_name(s->key->allowance)));
+    LOG_INFO(w->usage, "usage", F_ID("key", &key), F_ID("request", &id),
+             F_WORD_OF("route", s->route.word), F_U64("status", s->engine_status),
+             F_U64("input_tokens", use->prompt_tokens), F_U64("output_tokens", use->answer_tokens),
+             F_BOOL("estimated", use->estimated), F_U64("ms", loop_now_ms(w->loop) - s->opened_ms));
+}
+
 /* The key pays for what it came to, once all is said: nothing where the engine was not asked, or
  * refused. */
 static void use_up(struct session *s)
 {
     struct allowance_use use = { 0 };
-    if (!s->counted)
-        return;
     if (s->asked && s->engine_status < 400)
         use = usage_sum(&s->answer.usage, s->content.len);
+    if (s->asked && s->content.len > 0 && worker_of(s)->usage != NULL)
+        log_use(s, &use);
+    s->asked = false;
+    if (!s->counted)
+        return;
     s->counted = false;
     allowance_leave(s->key->allowance);
     allowance_charge(s->key->allowance, clock_steady_us(), &use);

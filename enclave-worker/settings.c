@@ -36,6 +36,11 @@ static const struct config_row ROWS[] = {
               "as wanted, name, models (a list, * for any text), requests_per_minute, "
               "tokens_per_minute, concurrency." },
 
+    { ROW(usage_log), .type = CONFIG_PATH,
+      .help = "File to which a line of JSON is added for each request: the name of its key, tokens in "
+              "and out (estimated where the engine says none), status, time. No content. Whoever "
+              "reads it learns who asks when: keep it from the host, or do without." },
+
     { .group = "Engine",
       ROW(engine),
       .type = CONFIG_TEXT,

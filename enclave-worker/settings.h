@@ -18,6 +18,7 @@ struct worker_settings {
     const char *tls_cert;
     const char *tls_key;
     const char *tokens_file;
+    const char *usage_log;
 
     const char *engine;
     const char *engines;

@@ -44,6 +44,7 @@ struct worker_metrics {
 struct worker {
     struct loop *loop;
     struct log *log;
+    struct log *usage; /* NULL: none is kept */
     const struct worker_settings *settings;
     struct worker_metrics metrics;
     struct engine *engine;

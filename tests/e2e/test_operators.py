@@ -335,6 +335,23 @@ def _():
                         gen_ai_token_type="input") == 3
 
 
+@test("a worker that is told to keeps such a log as well, and tells nobody else")
+def _():
+    with with_keys("worker", KEYS, usage_log="usage.jsonl") as s:
+        chat(s.port, "gpt-test", headers=bearer("few"))
+        chat(s.port, "gpt-test", stream=True, headers=bearer("free"))
+        chat(s.port, "no-done", stream=True, headers=bearer("free"))
+        chat(s.port, "err-500", headers=bearer("free"))
+        path = pathlib.Path(s.folder) / "usage.jsonl"
+        wait_for(lambda: len(path.read_text().splitlines()) == 4)
+        got = [(x["key"], x["status"], x["input_tokens"], x["output_tokens"], x["estimated"])
+               for x in map(json.loads, path.read_text().splitlines())]
+        assert got[:2] == [("few", 200, 7, 10, False), ("free", 200, 7, 10, False)], got
+        assert got[3] == ("free", 500, 0, 0, False), got
+        for text in (s.workers[0].log, s.gateway.log):
+            assert '"few"' not in text and '"free"' not in text
+
+
 # ---- traces ----
 
 @test("a collector gets a span for each request, between the client's and the engine's")
