@@ -165,10 +165,13 @@ static enum peek_verdict look(bytes body, struct peek *out)
     return ending(&s, first_fault(&f), out);
 }
 
+/* What is no JSON may be something else, which whoever it is for reads in another way. */
 void peek_request(bytes body, struct peek *out)
 {
     *out = (struct peek){ 0 };
     out->verdict = is_blank(body) ? PEEK_EMPTY : look(body, out);
+    if (out->verdict < PEEK_NOT_OBJECT)
+        *out = (struct peek){ .verdict = out->verdict, .offset = out->offset };
 }
 
 struct api_error peek_error(const struct peek *p)

@@ -36,7 +36,8 @@ enum peek_verdict {
     PEEK_OK
 };
 
-/* Whatever could be taken out is set for every verdict from PEEK_MODEL_MISSING on. */
+/* Whatever could be taken out is set for every verdict from PEEK_MODEL_MISSING on, and nothing for
+ * those before. */
 struct peek {
     enum peek_verdict verdict;
     size_t offset; /* of the first byte that cannot be */

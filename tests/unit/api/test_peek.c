@@ -91,6 +91,26 @@ static void says_what_is_wrong_and_with_which_parameter(void **state)
     assert_int_equal(look("{\"model\":\"a\"} x").offset, 14);
 }
 
+/* The first is a preamble of a form, which those who read forms skip; the last names its model again
+ * behind a number that some readers take. */
+static void takes_nothing_out_of_what_is_not_wholly_json(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {
+        "{\"model\":\"a\",\"stream\":true,\"previous_response_id\":\"r\"}\r\n--b\r\n\r\n--b--",
+        "{\"model\":\"a\",\"stream\":true,\"previous_response_id\":\"r\"",
+        "{\"model\":\"a\",\"stream_options\":{\"include_usage\":true},\"x\":NaN,\"model\":\"b\"}",
+    };
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        struct peek p = look(bodies[i]);
+        assert_int_equal(p.verdict, PEEK_NOT_JSON);
+        CHECK(p.offset > 0);
+        assert_int_equal(peek_model(&p).len, 0);
+        assert_int_equal(peek_previous(&p).len, 0);
+        CHECK(!p.stream && !p.include_usage);
+    }
+}
+
 static void takes_model_names_up_to_the_limit(void **state)
 {
     (void)state;
@@ -250,6 +270,7 @@ int main(void)
         cmocka_unit_test(reads_escaped_names_and_values),
         cmocka_unit_test(lets_the_last_of_repeated_members_win),
         cmocka_unit_test(says_what_is_wrong_and_with_which_parameter),
+        cmocka_unit_test(takes_nothing_out_of_what_is_not_wholly_json),
         cmocka_unit_test(takes_model_names_up_to_the_limit),
         cmocka_unit_test(nests_up_to_the_limit_and_not_above),
         cmocka_unit_test(refuses_every_cut_of_a_request),
