@@ -140,6 +140,29 @@ for _platform in recorded.PLATFORMS:
         serves_recorded(platform)
 
 
+@test("a worker whose own evidence does not hold does not start, and says what is wrong with it")
+def _():
+    def starts(**env):
+        return run("tests/e2e/recorded-worker", "--platform", "simulated", "--listen",
+                   "127.0.0.1:0", env=env)
+    with scratch() as folder:
+        good = recorded.case("tdx", GENUINE["tdx"])
+        debug = recorded.case("tdx", "v4-50806f-debug")
+        flipped = next(c for c in recorded.cases("tdx") if c["id"] == "flip-mrtd")
+        shown = {c["id"]: lay_out_case(folder / c["id"], "tdx", c) for c in (good, debug, flipped)}
+        for check, env in (
+                ("binding", {"SEALGATE_TEST_SUBJECT": "identity"}),
+                ("binding", at_time(good["verify_time"],
+                                    SEALGATE_TEST_EVIDENCE=shown[good["id"]])),
+                ("signature", at_time(flipped["verify_time"], SEALGATE_TEST_UNBOUND="1",
+                                      SEALGATE_TEST_EVIDENCE=shown[flipped["id"]])),
+                ("debug", at_time(debug["verify_time"], SEALGATE_TEST_UNBOUND="1",
+                                  SEALGATE_TEST_EVIDENCE=shown[debug["id"]]))):
+            status, out = starts(**env)
+            assert status == 1 and "listening" not in out, (env, out)
+            assert f"the TEE's own evidence does not hold: {check}" in out, (env, out)
+
+
 # ---- nothing goes to who is refused ----
 
 
