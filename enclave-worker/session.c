@@ -18,6 +18,7 @@
 #include "crypto/secret.h"
 #include "enclave-worker/answer.h"
 #include "enclave-worker/inner.h"
+#include "enclave-worker/refusal.h"
 #include "wire/names.h"
 
 enum {
@@ -615,17 +616,30 @@ static void refuse_for_engine(struct session *s)
     refuse_with(s, &error);
 }
 
+/* Also what becomes one: a message that the engine put elsewhere. */
+static bool has_error_object(struct session *s, const struct peek_answer *seen)
+{
+    BUF_AUTO nested = BUF(COLLECT_MAX);
+    if (seen->whole && seen->has_error && refusal_is_nested(buf_view(&s->collected)))
+        return true;
+    const char *type = error_type(cause_of_status(s));
+    if (refusal_nest(buf_view(&s->collected), type, &nested).code != ERR_OK)
+        return false;
+    buf_truncate(&s->collected, 0);
+    return buf_add(&s->collected, buf_view(&nested)).code == ERR_OK;
+}
+
 static void pass_collected(struct session *s)
 {
     struct peek_answer seen;
     s->collecting = false;
     peek_answer(buf_view(&s->collected), &seen);
     usage_see(&s->answer.usage, &seen, false);
-    if (s->engine_status >= 400 && !(seen.whole && seen.has_error)) {
+    if (s->engine_status >= 400 && !has_error_object(s, &seen)) {
         refuse_for_engine(s);
         return;
     }
-    if (s->engine_status < 400 && s->collected.len > 0 && !peek_is_json(buf_view(&s->collected))) {
+    if (s->engine_status < 400 && !peek_is_json(buf_view(&s->collected))) {
         fail(s, ERROR_UPSTREAM_MALFORMED);
         return;
     }

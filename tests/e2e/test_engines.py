@@ -55,6 +55,27 @@ def _():
     assert chat(stack().port, "err-429").header("retry-after")
 
 
+@test("an engine's message in another form becomes an error object, and is not lost")
+def _():
+    forms = {"error": "too long", "message": "too long", "detail": "too long"}
+    for key, value in [*forms.items(), ("detail", [{"loc": ["body"], "msg": "too long"}])]:
+        async def script(call, body={key: value, "code": 400}):
+            call.whole(400, body)
+        stack().engine.scripts["other-form"] = script
+        for stream in (False, True):
+            a = chat(stack().port, "other-form", stream)
+            refused(a, 400, kind="invalid_request_error")
+            assert a.error["message"] == "too long", a.body
+
+
+@test("an answer without a body is malformed, not empty")
+def _():
+    async def script(call):
+        call.whole(200, b"")
+    stack().engine.scripts["nothing"] = script
+    refused(chat(stack().port, "nothing"), 502, "upstream_malformed")
+
+
 @test("HTML from an engine becomes an error object")
 def _():
     for status, want in ((502, 502), (500, 502), (404, 404), (503, 503), (413, 413)):
