@@ -78,6 +78,16 @@ def llama(folder, *more):
                   folder, "/health")
 
 
+def mlx(folder):
+    """MLX's server on the processor, with the same model."""
+    python, port = installs.python_with("mlx[cpu]", "mlx-lm"), stack.free_port()
+    subprocess.run(["python3", str(HERE / "tiny_mlx.py"), folder], check=True)
+    hub = pathlib.Path(folder) / "hub"  # it lists the models of a cache, which must be there
+    hub.mkdir()
+    return Server([str(python), "-m", "mlx_lm", "server", "--model", folder, "--host", "127.0.0.1",
+                   "--port", str(port)], port, folder, "/health", {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(hub)})
+
+
 def behind_the_gateway(engine, **settings):
     """A stack around an engine; the engine is closed with it."""
     try:

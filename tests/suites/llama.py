@@ -202,9 +202,9 @@ def leaving_a_stream():
     wait_for(lambda: busy() == 0, 2)
 
 
-def established():
+def established(s):
     """Connections to the engine that both ends still hold."""
-    port = f"{chat().engine.port:04X}"
+    port = f"{s.engine.port:04X}"
     lines = pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]
     return sum(f[2].endswith(":" + port) and f[3] == "01" for f in map(str.split, lines))
 
@@ -216,9 +216,9 @@ def leaving_an_answer():
     with chat().conn() as c:
         c.send(request_bytes("POST", CHAT, LONG, (), c.port))
         wait_for(lambda: busy() == 1)
-        held = established()
+        held = established(chat())
         assert held >= 1
-    wait_for(lambda: established() < held, 2)
+    wait_for(lambda: established(chat()) < held, 2)
 
 
 def the_end():
