@@ -39,7 +39,9 @@ static err on_event(void *owner, const struct sse_event *event)
         a->choices |= event->answer->choices;
         a->finished |= event->answer->finished;
     }
-    a->terminal_seen |= (event->flags & SSE_TERMINAL) != 0;
+    a->messages |= bytes_equal(event->name, BYTES_LIT("message_start"));
+    a->terminal_seen |= (event->flags & SSE_TERMINAL) != 0 ||
+                        (a->messages && bytes_equal(event->name, BYTES_LIT("message_stop")));
     uint64_t number;
     if (bytes_starts(event->name, BYTES_LIT("response.")))
         a->has_terminal = true;
@@ -130,15 +132,15 @@ static bool has_last_word(const struct answer *a)
 }
 
 /* An engine that closes after the last finish_reason has said all there is: the [DONE] it forgot is
- * ours to add. One that closes before has been cut; so has a Responses stream without its terminal
- * event.
+ * ours to add. One that closes before has been cut; so has a stream of Responses or of messages
+ * without its terminal event.
  * Streams of other kinds have their own last events, which we do not judge. */
 static err end_stream(struct answer *a)
 {
     TRY(sse_end(&a->events));
     if (a->state != ANSWER_RUNNING)
         return OK;
-    if ((a->settings.chat || a->has_terminal) && !has_last_word(a)) {
+    if ((a->settings.chat || a->has_terminal || a->messages) && !has_last_word(a)) {
         a->state = ANSWER_BROKEN;
         return OK;
     }

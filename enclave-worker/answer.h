@@ -42,7 +42,8 @@ struct answer {
     enum answer_state state;
     bool sse;
     bool known;         /* its length is said in front */
-    bool terminal_seen; /* a terminal event of a Responses stream */
+    bool terminal_seen; /* a terminal event of a stream of Responses or of messages */
+    bool messages;      /* a stream of the messages API, which ends with message_stop */
     uint64_t choices;   /* that have begun: struct peek_answer */
     uint64_t finished;
     bool has_terminal;    /* events of the Responses API came, which end with a terminal one */

@@ -3,9 +3,11 @@
 #include "api/sse.h"
 #include "base/text.h"
 
-/* How terminal events begin. [DONE] ends a stream of chat; the others come right before it. */
+/* How terminal events begin. [DONE] ends a stream of chat, and comes right behind those of responses;
+ * message_stop ends one of messages. */
 static const char *const TERMINAL[] = { "data: [DONE]", "event: response.completed",
-                                        "event: response.failed", "event: response.incomplete" };
+                                        "event: response.failed", "event: response.incomplete",
+                                        "event: message_stop" };
 enum { USAGE_EVENT_MAX = 8 * 1024 }; /* a longer event is text */
 static const char ERROR_EVENT[] = "data: {\"error\"";
 

@@ -74,7 +74,7 @@ async def messages(call):
                ("message_delta", {"delta": {"stop_reason": "end_turn", "stop_sequence": None},
                                   "usage": {"output_tokens": 3}}),
                ("message_stop", {})]
-    for name, more in events[:4] if call.model == "cut" else events:
+    for name, more in events[:4] if call.model in ("cut", "early") else events:
         put(call, {"type": name, **more}, name)
         await asyncio.sleep(0.002)
     if call.model == "cut":

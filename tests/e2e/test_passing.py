@@ -131,9 +131,17 @@ def _():
 
 @test("a stream of messages that breaks off does not look finished")
 def _():
-    a = stack().http("POST", "/v1/messages", {"model": "cut", "stream": True, "messages": []})
-    kinds = [e.get("type") for e in data_of(a)]
-    assert not a.complete and kinds[0] == "message_start" and "message_stop" not in kinds, a.body
+    for model in ("cut", "early"):
+        a = stack().http("POST", "/v1/messages", {"model": model, "stream": True, "messages": []})
+        kinds = [e.get("type") for e in data_of(a)]
+        assert not a.complete and kinds[0] == "message_start" and "message_stop" not in kinds, a.body
+
+
+@test("the last event of a stream of messages comes after its receipt")
+def _():
+    a = asked("/v1/messages", {"model": "claude-like", "stream": True, "messages": []})
+    last = a.body.decode().rstrip("\n").split("\n\n")[-2:]
+    assert last[0].startswith(": receipt ") and last[1].startswith("event: message_stop\n"), last
 
 
 @test("deleting a model, and stored answers, are asked of the engine")

@@ -253,6 +253,15 @@ static void a_responses_stream_needs_its_terminal_event(void **state)
     CHECK(end_of_other_stream("event: tick\ndata: {}\n\n") == ANSWER_COMPLETE);
 }
 
+static void a_stream_of_messages_needs_its_last_event(void **state)
+{
+    (void)state;
+#define START "event: message_start\ndata: {\"type\":\"message_start\"}\n\n"
+#define LAST "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"
+    CHECK(end_of_other_stream(START) == ANSWER_BROKEN);
+    CHECK(end_of_other_stream(START LAST) == ANSWER_COMPLETE);
+}
+
 static void takes_nothing_after_the_end(void **state)
 {
     (void)state;
@@ -339,6 +348,7 @@ int main(void)
         cmocka_unit_test(adds_the_end_only_where_the_engine_came_to_one),
         cmocka_unit_test(each_choice_must_have_come_to_its_end),
         cmocka_unit_test(a_responses_stream_needs_its_terminal_event),
+        cmocka_unit_test(a_stream_of_messages_needs_its_last_event),
         cmocka_unit_test(takes_nothing_after_the_end),
         cmocka_unit_test(fills_a_whole_answer_up_to_its_bucket),
         cmocka_unit_test(a_short_body_is_broken_and_a_long_one_refused),
