@@ -185,6 +185,9 @@ def _():
             return json.loads(got)["cache_salt"]
         assert salt("a") == salt("a", cache_salt="mine") == salt("a2", cache_salt=[1])
         assert salt("b", cache_salt=salt("a")) not in (salt("a"), "mine")
+        http(s.port, "POST", "/v1/responses", {"model": "gpt-test", "input": "hi",
+                                               "cache_salt": "mine"}, bearer("a"))
+        assert s.engine.calls[-1].json["cache_salt"] == salt("a"), s.engine.calls[-1].body
 
 
 # ---- keys with rules ----
@@ -333,6 +336,26 @@ def _():
         assert s.metric("gen_ai_client_operation_duration_seconds_count", error_type="499") == 1
         assert s.metric("gen_ai_client_token_usage_sum", gen_ai_operation_name="embeddings",
                         gen_ai_token_type="input") == 3
+
+
+@test("the Responses API has its aliases, salts, limits and usage like any other")
+def _():
+    with Two() as s:
+        a = http(s.port, "POST", "/v1/responses", {"model": "gpt-4o", "input": "hi"})
+        assert a.status == 200, a.body
+        assert [(c.path, c.model) for c in s.engine.calls][-1] == ("/v1/chat/completions", "echo")
+        a = http(s.port, "POST", "/v1/responses", {"model": "nobody", "input": "hi"})
+        assert a.status == 404 and a.error["code"] == "model_not_found"
+    with with_keys("gateway", KEYS, usage_log="usage.jsonl") as s:
+        for stream in (False, True):
+            a = http(s.port, "POST", "/v1/responses", {"model": "gpt-test", "input": "hi",
+                                                       "stream": stream}, bearer("few"))
+            assert a.status == 200 and a.header(LIMITS[0]) == "3", a.body
+        path = pathlib.Path(s.folder) / "usage.jsonl"
+        wait_for(lambda: len(path.read_text().splitlines()) == 2)
+        for x in map(json.loads, path.read_text().splitlines()):
+            assert (x["operation"], x["key"], x["input_tokens"], x["output_tokens"], x["estimated"]) \
+                == ("chat", "few", 7, 10, False), x
 
 
 @test("a worker that is told to keeps such a log as well, and tells nobody else")
