@@ -165,8 +165,7 @@ static err put_common_help(const struct config_program *program, struct buf *out
                  program->env_prefix));
     const char *text = buf_str(&config);
     ENSURE(text != NULL, NOMEM);
-    TRY(buf_add_str(out,
-                    "\nGeneral\n  --help, -h\n      Show this and exit.\n"));
+    TRY(buf_add_str(out, "\nGeneral\n  --help, -h\n      Show this and exit.\n"));
     if (!has_row(program, "version"))
         TRY(buf_add_str(out, "  --version\n      Show the version and exit.\n"));
     TRY(buf_add_str(out, "  --print-config\n"));
