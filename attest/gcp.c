@@ -101,10 +101,12 @@ static void report(const struct gcp_result *r, const uint8_t *report_data,
     }
 }
 
-static err judge(const struct bundle *b, struct gcp_query *q, const struct gcp_policy *policy,
-                 struct verifier_facts *facts)
+/* asked: roots and times. */
+static err judge(const struct bundle *b, const struct gcp_query *asked,
+                 const struct gcp_policy *policy, struct verifier_facts *facts)
 {
     struct gcp_result result;
+    struct gcp_query q = *asked;
     char nonce[GCP_NONCE_LEN + 1];
     uint8_t report_data[BINDING_LEN];
     binding_digest(&(struct binding){ .platform = b->platform,
@@ -114,11 +116,11 @@ static err judge(const struct bundle *b, struct gcp_query *q, const struct gcp_p
                                       .gpu_evidence = b->gpu_evidence },
                    report_data);
     gcp_nonce(report_data, nonce);
-    q->token = b->evidence;
-    q->audience = BYTES_LIT(GCP_OUR_AUDIENCE);
-    q->nonce = bytes_str(nonce);
-    q->any_image = true;
-    err e = gcp_token_verify(q, &result);
+    q.token = b->evidence;
+    q.audience = BYTES_LIT(GCP_OUR_AUDIENCE);
+    q.nonce = bytes_str(nonce);
+    q.any_image = true;
+    err e = gcp_token_verify(&q, &result);
     if (err_is_ok(e))
         report(&result, report_data, policy, facts);
     gcp_clear(&result);

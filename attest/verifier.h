@@ -48,11 +48,9 @@ struct verifier_register {
 struct verifier {
     const char *platform;
     enum trust_level trust;
+    bool no_tcb; /* its evidence states no firmware level, so `tcb` may be skipped */
     const struct verifier_register *registers;
     size_t registers_n;
-
-    /* Its evidence states no firmware level, so `tcb` may be skipped. */
-    bool no_tcb;
 
     /* Called with a bundle whose shape is right and whose platform is this one. Fills *facts, which
      * is zeroed; stops by itself at its first failure. policy is not NULL and is for TCB rules and

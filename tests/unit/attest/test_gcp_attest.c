@@ -25,7 +25,7 @@ static struct launcher {
     const char *instead; /* of head and token; NULL: those */
     bool in_drops;
     bool silent; /* takes the question and says nothing until the other goes */
-} L;
+} fake;
 
 static void read_request(int fd)
 {
@@ -34,9 +34,9 @@ static void read_request(int fd)
         ssize_t n = recv(fd, part, sizeof part, 0);
         if (n <= 0)
             return;
-        CHECK_OK(buf_add(&L.request, bytes_of(part, (size_t)n)));
-        size_t head = text_find(buf_view(&L.request), BYTES_LIT("\r\n\r\n"));
-        if (head < L.request.len && L.request.at[L.request.len - 1] == '}')
+        CHECK_OK(buf_add(&fake.request, bytes_of(part, (size_t)n)));
+        size_t head = text_find(buf_view(&fake.request), BYTES_LIT("\r\n\r\n"));
+        if (head < fake.request.len && fake.request.at[fake.request.len - 1] == '}')
             return;
     }
 }
@@ -45,8 +45,8 @@ static void asked_nonce(char out[static GCP_NONCE_LEN + 1])
 {
     struct json *body = NULL;
     bytes text = { 0 };
-    size_t at = text_find(buf_view(&L.request), BYTES_LIT("\r\n\r\n")) + 4;
-    CHECK_OK(json_read(&body, bytes_slice(buf_view(&L.request), at, L.request.len), 4));
+    size_t at = text_find(buf_view(&fake.request), BYTES_LIT("\r\n\r\n")) + 4;
+    CHECK_OK(json_read(&body, bytes_slice(buf_view(&fake.request), at, fake.request.len), 4));
     (void)json_text(json_get(body, "audience"), &text);
     CHECK_BYTES(text, BYTES_LIT(GCP_OUR_AUDIENCE));
     (void)json_text(json_get(body, "token_type"), &text);
@@ -61,7 +61,7 @@ static void asked_nonce(char out[static GCP_NONCE_LEN + 1])
 
 static void send_all(int fd, bytes data)
 {
-    size_t step = L.in_drops ? 7 : data.len;
+    size_t step = fake.in_drops ? 7 : data.len;
     for (size_t at = 0; at < data.len; at += step) {
         bytes part = bytes_slice(data, at, step);
         (void)send(fd, part.at, part.len, MSG_NOSIGNAL);
@@ -72,24 +72,24 @@ static void answer(int fd)
 {
     char nonce[GCP_NONCE_LEN + 1];
     asked_nonce(nonce);
-    gcp_maker_make(&L.maker, nonce);
-    if (L.instead != NULL) {
-        send_all(fd, bytes_str(L.instead));
+    gcp_maker_make(&fake.maker, nonce);
+    if (fake.instead != NULL) {
+        send_all(fd, bytes_str(fake.instead));
         return;
     }
-    send_all(fd, bytes_str(L.head));
-    send_all(fd, buf_view(&L.maker.token));
+    send_all(fd, bytes_str(fake.head));
+    send_all(fd, buf_view(&fake.maker.token));
 }
 
 static void *serve(void *arg)
 {
-    int fd = accept(L.listener, NULL, NULL);
+    int fd = accept(fake.listener, NULL, NULL);
     uint8_t byte;
     (void)arg;
     if (fd < 0)
         return NULL;
     read_request(fd);
-    if (L.silent)
+    if (fake.silent)
         (void)recv(fd, &byte, 1, 0);
     else
         answer(fd);
@@ -101,30 +101,30 @@ static int setup(void **state)
 {
     (void)state;
     struct sockaddr_un at = { .sun_family = AF_UNIX };
-    L = (struct launcher){ .head = "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n",
-                           .request = BUF(8192) };
-    (void)snprintf(L.folder, sizeof L.folder, "/tmp/sealgate-gcp-XXXXXX");
-    CHECK(mkdtemp(L.folder) != NULL);
-    (void)snprintf(L.path, sizeof L.path, "%s/teeserver.sock", L.folder);
-    (void)snprintf(at.sun_path, sizeof at.sun_path, "%s", L.path);
+    fake = (struct launcher){ .head = "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n",
+                              .request = BUF(8192) };
+    (void)snprintf(fake.folder, sizeof fake.folder, "/tmp/sealgate-gcp-XXXXXX");
+    CHECK(mkdtemp(fake.folder) != NULL);
+    (void)snprintf(fake.path, sizeof fake.path, "%s/teeserver.sock", fake.folder);
+    (void)snprintf(at.sun_path, sizeof at.sun_path, "%s", fake.path);
     CHECK_OK(crypto_init());
-    gcp_maker_open(&L.maker, clock_wall_s());
-    L.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CHECK(L.listener >= 0 && bind(L.listener, (struct sockaddr *)&at, sizeof at) == 0);
-    CHECK(listen(L.listener, 1) == 0 && pthread_create(&L.thread, NULL, serve, NULL) == 0);
+    gcp_maker_open(&fake.maker, clock_wall_s());
+    fake.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(fake.listener >= 0 && bind(fake.listener, (struct sockaddr *)&at, sizeof at) == 0);
+    CHECK(listen(fake.listener, 1) == 0 && pthread_create(&fake.thread, NULL, serve, NULL) == 0);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    (void)shutdown(L.listener, SHUT_RDWR);
-    (void)pthread_join(L.thread, NULL);
-    (void)close(L.listener);
-    (void)unlink(L.path);
-    (void)rmdir(L.folder);
-    gcp_maker_close(&L.maker);
-    buf_clear(&L.request);
+    (void)shutdown(fake.listener, SHUT_RDWR);
+    (void)pthread_join(fake.thread, NULL);
+    (void)close(fake.listener);
+    (void)unlink(fake.path);
+    (void)rmdir(fake.folder);
+    gcp_maker_close(&fake.maker);
+    buf_clear(&fake.request);
     return 0;
 }
 
@@ -136,7 +136,7 @@ static err ask(unsigned wait_ms, struct buf *document)
     struct attester *a;
     const struct attester_subject subject = { BYTES_ARRAY(identity), BYTES_ARRAY(nonce),
                                               BYTES_LIT("claims") };
-    const struct gcp_attest_settings settings = { .socket = L.path, .wait_ms = wait_ms };
+    const struct gcp_attest_settings settings = { .socket = fake.path, .wait_ms = wait_ms };
     TRY(gcp_attester_new(&a, &settings));
     err e = attester_document(a, &subject, clock_wall_s(), document);
     attester_free(a);
@@ -159,21 +159,21 @@ static void a_token_comes_from_the_launcher_with_our_binding_in_it(void **state)
 {
     (void)state;
     check_good();
-    CHECK(bytes_starts(buf_view(&L.request), BYTES_LIT("POST /v1/token HTTP/1.0\r\n")));
+    CHECK(bytes_starts(buf_view(&fake.request), BYTES_LIT("POST /v1/token HTTP/1.0\r\n")));
 }
 
 static void an_answer_may_come_in_drops(void **state)
 {
     (void)state;
-    L.in_drops = true;
-    L.head = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+    fake.in_drops = true;
+    fake.head = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
     check_good();
 }
 
 static void refuses(const char *instead)
 {
     BUF_AUTO document = BUF(BUNDLE_MAX);
-    L.instead = instead;
+    fake.instead = instead;
     CHECK_ERR(ask(0, &document), UNAVAILABLE);
     CHECK(document.len == 0);
 }
@@ -200,7 +200,7 @@ static void silence_ends_in_time(void **state)
 {
     (void)state;
     BUF_AUTO document = BUF(BUNDLE_MAX);
-    L.silent = true;
+    fake.silent = true;
     CHECK_ERR(ask(50, &document), UNAVAILABLE);
 }
 

@@ -1,5 +1,4 @@
 #include "attest/nvgpu_bundle.h"
-#include "base/mem.h"
 #include "base/text.h"
 #include "crypto/init.h"
 #include "enclave-worker/gpu.h"
@@ -84,18 +83,16 @@ static void a_gpu_in_confidential_mode_is_asked_for_the_nonce_of_this_bundle(voi
     struct gpu *g;
     enum gpu_found found;
     uint8_t expected[NVGPU_NONCE_LEN];
-    struct nvgpu_bundle *b = mem_alloc(sizeof *b);
+    static struct nvgpu_bundle b; /* large */
     BUF_AUTO message = BUF(1024);
     BUF_AUTO out = BUF(64 * 1024);
-    CHECK(b != NULL);
     CHECK_OK(gpu_open(&g, GPU_AUTO, &calls, &found, &message));
     CHECK(g != NULL && found == GPU_PRIVATE);
     CHECK_OK(gpu_evidence(g, BYTES_ARRAY(nonce), BYTES_ARRAY(identity), &out));
     nvgpu_nonce(BYTES_ARRAY(nonce), BYTES_ARRAY(identity), expected);
     CHECK_BYTES(BYTES_ARRAY(asked), BYTES_ARRAY(expected));
-    CHECK_OK(nvgpu_bundle_read(buf_view(&out), b));
-    CHECK(b->devices_n == 1 && b->ocsp_n == 0 && b->rims_n == 0);
-    mem_free(b);
+    CHECK_OK(nvgpu_bundle_read(buf_view(&out), &b));
+    CHECK(b.devices_n == 1 && b.ocsp_n == 0 && b.rims_n == 0);
     gpu_close(g);
     CHECK(shut_down == 1);
 }
