@@ -14,18 +14,6 @@ void responses_ask_clear(struct responses_ask *a)
     a->root = a->input = NULL;
 }
 
-static bool is_null(const struct json *value)
-{
-    return json_kind(value) == JSON_KIND_NONE || json_kind(value) == JSON_KIND_NULL;
-}
-
-static bytes text_of(const struct json *object, const char *key)
-{
-    bytes text = { 0 };
-    (void)json_text(json_get(object, key), &text);
-    return text;
-}
-
 /* ---- the table ---- */
 
 enum { IS_ANY = 0, IS_TEXT, IS_NUMBER, IS_INTEGER, IS_BOOL, IS_OBJECT, IS_ARRAY };
@@ -125,7 +113,7 @@ static err check_kinds(const struct json *root, struct responses_fault *fault)
         if (is_ours(p.key))
             return responses_blame(fault, ERROR_UNSUPPORTED_PARAMETER, "%.*s", (int)p.key.len,
                                    (const char *)p.key.at);
-        if (row == NULL || is_null(p.value))
+        if (row == NULL || !json_is_set(p.value))
             continue;
         if (row->unsupported)
             return responses_blame(fault, ERROR_UNSUPPORTED_PARAMETER, "%s", row->name);
@@ -158,7 +146,7 @@ static err check_metadata(const struct json *metadata, struct responses_fault *f
 /* Dropping the middle of a conversation is the engine's business, and chat has no word for it. */
 static err check_truncation(const struct json *root, struct responses_fault *fault)
 {
-    bytes word = text_of(root, "truncation");
+    bytes word = json_text_of(root, "truncation");
     if (word.len == 0 || bytes_equal(word, BYTES_LIT("disabled")))
         return OK;
     enum error_cause cause =
@@ -196,8 +184,8 @@ static err read_include(struct responses_ask *a, struct responses_fault *fault)
 static err check_text(const struct json *text, struct responses_fault *fault)
 {
     const struct json *format = json_get(text, "format");
-    bytes type = text_of(format, "type");
-    if (is_null(format))
+    bytes type = json_text_of(format, "type");
+    if (!json_is_set(format))
         return OK;
     if (json_kind(format) != JSON_KIND_OBJECT)
         return responses_blame(fault, ERROR_INVALID_TYPE, "text.format");
@@ -205,7 +193,7 @@ static err check_text(const struct json *text, struct responses_fault *fault)
         return OK;
     if (!bytes_equal(type, BYTES_LIT("json_schema")))
         return responses_blame_word(fault, ERROR_INVALID_VALUE, type, "text.format.type");
-    if (text_of(format, "name").len == 0)
+    if (json_text_of(format, "name").len == 0)
         return responses_blame(fault, ERROR_MISSING_FIELD, "text.format.name");
     if (json_kind(json_get(format, "schema")) != JSON_KIND_OBJECT)
         return responses_blame(fault, ERROR_MISSING_FIELD, "text.format.schema");
@@ -217,7 +205,7 @@ static err check_words(const struct json *object, const char *param, const char 
 {
     for (; *keys != NULL; keys++) {
         const struct json *value = json_get(object, *keys);
-        if (!is_null(value) && json_kind(value) != JSON_KIND_TEXT)
+        if (json_is_set(value) && json_kind(value) != JSON_KIND_TEXT)
             return responses_blame(fault, ERROR_INVALID_TYPE, "%s.%s", param, *keys);
     }
     return OK;
@@ -246,9 +234,10 @@ static err check_all(struct responses_ask *a, struct responses_fault *fault)
     TRY(check_text(json_get(a->root, "text"), fault));
     TRY(check_words(json_get(a->root, "text"), "text", verbosity, fault));
     TRY(check_words(json_get(a->root, "reasoning"), "reasoning", reasoning, fault));
-    if (is_null(json_get(a->root, "model")))
+    if (!json_is_set(json_get(a->root, "model")))
         return responses_blame(fault, ERROR_MISSING_FIELD, "model");
-    if (is_null(json_get(a->root, "input")) && text_of(a->root, "previous_response_id").len == 0)
+    if (!json_is_set(json_get(a->root, "input")) &&
+        json_text_of(a->root, "previous_response_id").len == 0)
         return responses_blame(fault, ERROR_MISSING_FIELD, "input");
     return OK;
 }
@@ -262,12 +251,12 @@ static err add_key(struct buf *out, const char *key)
 
 static err add_or(struct buf *out, const struct json *value, const char *otherwise)
 {
-    return is_null(value) ? buf_add_str(out, otherwise) : json_write(out, value);
+    return !json_is_set(value) ? buf_add_str(out, otherwise) : json_write(out, value);
 }
 
 static err echo_format(struct buf *out, const struct json *format)
 {
-    if (!bytes_equal(text_of(format, "type"), BYTES_LIT("json_schema")))
+    if (!bytes_equal(json_text_of(format, "type"), BYTES_LIT("json_schema")))
         return add_or(out, format, "{\"type\":\"text\"}");
     TRY(buf_add_str(out, "{\"type\":\"json_schema\",\"name\":"));
     TRY(json_write(out, json_get(format, "name")));
@@ -339,8 +328,8 @@ static void read_switches(struct responses_ask *a, bool stores)
     (void)json_i64(json_get(a->root, "top_logprobs"), &top);
     a->logprobs = a->logprobs || top > 0;
     a->store = a->store && stores;
-    a->summary = !is_null(json_get(json_get(a->root, "reasoning"), "summary"));
-    a->previous = text_of(a->root, "previous_response_id");
+    a->summary = json_is_set(json_get(json_get(a->root, "reasoning"), "summary"));
+    a->previous = json_text_of(a->root, "previous_response_id");
 }
 
 err responses_ask_read(struct responses_ask *out, bytes body,
@@ -368,7 +357,7 @@ const struct json *responses_ask_input(const struct responses_ask *a)
 
 static bool is_reference(const struct json *item)
 {
-    return bytes_equal(text_of(item, "type"), BYTES_LIT("item_reference"));
+    return bytes_equal(json_text_of(item, "type"), BYTES_LIT("item_reference"));
 }
 
 static bool has_references(const struct json *input)
@@ -385,7 +374,7 @@ static err resolve_one(const struct json *item, size_t i, const struct responses
 {
     if (!is_reference(item))
         return json_write(out, item);
-    bytes id = text_of(item, "id");
+    bytes id = json_text_of(item, "id");
     err e = lookup->find(lookup->owner, id, out);
     if (e.code == ERR_NOT_FOUND)
         return responses_blame_word(fault, ERROR_NOT_FOUND, id, "input[%zu].id", i);
@@ -417,10 +406,10 @@ static err write_messages(const struct responses_ask *a, const struct json *past
     struct responses_input in;
     const struct json *input = responses_ask_input(a);
     responses_input_init(&in);
-    err e = responses_input_system(&in, text_of(a->root, "instructions"));
+    err e = responses_input_system(&in, json_text_of(a->root, "instructions"));
     if (e.code == ERR_OK && past != NULL)
         e = responses_input_add(&in, past, "previous_response_id", fault);
-    if (e.code == ERR_OK && !is_null(input))
+    if (e.code == ERR_OK && json_is_set(input))
         e = responses_input_add(&in, input, "input", fault);
     if (e.code == ERR_OK)
         e = responses_input_write(&in, out);
@@ -432,7 +421,7 @@ static err write_format(const struct json *format, struct buf *out)
 {
     static const char *const members[] = { "name", "description", "schema", "strict" };
     struct json_out j = JSON_OUT(out);
-    bytes type = text_of(format, "type");
+    bytes type = json_text_of(format, "type");
     if (type.len == 0 || bytes_equal(type, BYTES_LIT("text")))
         return OK;
     TRY(add_key(out, "response_format"));
@@ -444,7 +433,7 @@ static err write_format(const struct json *format, struct buf *out)
     for (size_t i = 0; i < ARRAY_LEN(members); i++) {
         const struct json *value = json_get(format, members[i]);
         BUF_AUTO text = BUF(RESPONSES_CHAT_MAX);
-        if (is_null(value))
+        if (!json_is_set(value))
             continue;
         TRY(json_write(&text, value));
         json_put_raw(&j, members[i], buf_view(&text));
@@ -456,7 +445,7 @@ static err write_format(const struct json *format, struct buf *out)
 
 static err write_member(struct buf *out, const char *key, const struct json *value)
 {
-    if (is_null(value))
+    if (!json_is_set(value))
         return OK;
     TRY(add_key(out, key));
     return json_write(out, value);
@@ -491,7 +480,7 @@ static err write_others(const struct responses_ask *a, struct buf *out)
 {
     for (struct json_pair p = { 0 }; json_next(a->root, &p);) {
         const struct row *row = find_row(p.key);
-        if (is_null(p.value) || (row != NULL && row->chat == NULL))
+        if (!json_is_set(p.value) || (row != NULL && row->chat == NULL))
             continue;
         TRY(buf_add_u8(out, ','));
         TRY(text_json_quote(out, row != NULL ? bytes_str(row->chat) : p.key));

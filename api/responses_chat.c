@@ -3,13 +3,6 @@
 #include "api/error.h"
 #include "base/json.h"
 
-static bytes text_of(const struct json *object, const char *key)
-{
-    bytes text = { 0 };
-    (void)json_text(json_get(object, key), &text);
-    return text;
-}
-
 /* ---- failures ---- */
 
 /* The codes that a failed answer may have; an engine's own are mostly none of them. */
@@ -25,10 +18,10 @@ static const char *code_of(bytes code)
 
 static err fail_with_object(struct responses_chat *c, const struct json *error)
 {
-    bytes message = text_of(error, "message");
+    bytes message = json_text_of(error, "message");
     if (message.len == 0 && !json_text(error, &message))
         message = BYTES_LIT("The model server said an error.");
-    return responses_reply_fail(c->reply, code_of(text_of(error, "code")), message, c->now);
+    return responses_reply_fail(c->reply, code_of(json_text_of(error, "code")), message, c->now);
 }
 
 err responses_chat_break(struct responses_chat *c, enum error_cause cause)
@@ -63,8 +56,8 @@ static err take_call(struct responses_reply *r, const struct json *call, int64_t
     const struct json *arguments = json_get(function, "arguments");
     BUF_AUTO written = BUF(RESPONSES_TEXT_MAX);
     struct responses_call_piece piece = { .index = index,
-                                          .id = text_of(call, "id"),
-                                          .name = text_of(function, "name") };
+                                          .id = json_text_of(call, "id"),
+                                          .name = json_text_of(function, "name") };
     if (index < 0)
         (void)json_i64(json_get(call, "index"), &piece.index);
     if (json_kind(arguments) == JSON_KIND_OBJECT) {
@@ -81,12 +74,12 @@ static err take_message(struct responses_reply *r, const struct json *message,
                         const struct json *logprobs, bool whole)
 {
     const struct json *calls = json_get(message, "tool_calls");
-    bytes thought = text_of(message, "reasoning_content");
+    bytes thought = json_text_of(message, "reasoning_content");
     if (thought.len == 0)
-        thought = text_of(message, "reasoning");
+        thought = json_text_of(message, "reasoning");
     TRY(responses_reply_reason(r, thought));
-    TRY(responses_reply_text(r, text_of(message, "content"), json_get(logprobs, "content")));
-    TRY(responses_reply_refuse(r, text_of(message, "refusal")));
+    TRY(responses_reply_text(r, json_text_of(message, "content"), json_get(logprobs, "content")));
+    TRY(responses_reply_refuse(r, json_text_of(message, "refusal")));
     for (size_t i = 0; i < json_len(calls); i++)
         TRY(take_call(r, json_at(calls, i), whole ? (int64_t)i : -1));
     return OK;
@@ -97,11 +90,11 @@ static err take_root(struct responses_chat *c, const struct json *root, bool who
     struct responses_reply *r = c->reply;
     const struct json *choice = json_at(json_get(root, "choices"), 0);
     const struct json *error = json_get(root, "error");
-    if (json_kind(error) != JSON_KIND_NONE && json_kind(error) != JSON_KIND_NULL)
+    if (json_is_set(error))
         return fail_with_object(c, error);
     TRY(take_message(r, json_get(choice, whole ? "message" : "delta"), json_get(choice, "logprobs"),
                      whole));
-    bytes reason = text_of(choice, "finish_reason");
+    bytes reason = json_text_of(choice, "finish_reason");
     if (reason.len > 0)
         TRY(responses_reply_finish(r, reason));
     return responses_reply_usage(r, json_get(root, "usage"));

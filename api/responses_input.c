@@ -36,18 +36,6 @@ void responses_input_clear(struct responses_input *in)
     buf_clear(&in->calls);
 }
 
-static bytes text_of(const struct json *object, const char *key)
-{
-    bytes text = { 0 };
-    (void)json_text(json_get(object, key), &text);
-    return text;
-}
-
-static bool is_null(const struct json *value)
-{
-    return json_kind(value) == JSON_KIND_NONE || json_kind(value) == JSON_KIND_NULL;
-}
-
 static err comma(struct buf *out)
 {
     return out->len > 0 ? buf_add_u8(out, ',') : OK;
@@ -57,7 +45,7 @@ static err comma(struct buf *out)
 static err need_text(const struct place *p, const struct json *object, const char *key, bytes *out)
 {
     const struct json *value = json_get(object, key);
-    if (is_null(value))
+    if (!json_is_set(value))
         return responses_blame(p->fault, ERROR_MISSING_FIELD, "%s.%s", p->at, key);
     if (!json_text(value, out))
         return responses_blame(p->fault, ERROR_INVALID_TYPE, "%s.%s", p->at, key);
@@ -93,8 +81,8 @@ static err refusal_part(const struct place *p, const struct json *part, struct b
 static err image_part(const struct place *p, const struct json *part, struct buf *out)
 {
     bytes url;
-    bytes detail = text_of(part, "detail");
-    if (is_null(json_get(part, "image_url")) && !is_null(json_get(part, "file_id")))
+    bytes detail = json_text_of(part, "detail");
+    if (!json_is_set(json_get(part, "image_url")) && json_is_set(json_get(part, "file_id")))
         return responses_blame(p->fault, ERROR_UNSUPPORTED_PARAMETER, "%s.file_id", p->at);
     TRY(need_text(p, part, "image_url", &url));
     TRY(buf_add_str(out, "{\"type\":\"image_url\",\"image_url\":{\"url\":"));
@@ -111,16 +99,16 @@ static err file_part(const struct place *p, const struct json *part, struct buf 
 {
     static const char *const keys[] = { "file_data", "file_id", "filename" };
     struct json_out j = JSON_OUT(out);
-    if (!is_null(json_get(part, "file_url")))
+    if (json_is_set(json_get(part, "file_url")))
         return responses_blame(p->fault, ERROR_UNSUPPORTED_PARAMETER, "%s.file_url", p->at);
-    if (is_null(json_get(part, "file_data")) && is_null(json_get(part, "file_id")))
+    if (!json_is_set(json_get(part, "file_data")) && !json_is_set(json_get(part, "file_id")))
         return responses_blame(p->fault, ERROR_MISSING_FIELD, "%s.file_data", p->at);
     json_begin_object(&j, NULL);
     json_put_str(&j, "type", "file");
     json_begin_object(&j, "file");
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         bytes text;
-        if (is_null(json_get(part, keys[i])))
+        if (!json_is_set(json_get(part, keys[i])))
             continue;
         TRY(need_text(p, part, keys[i], &text));
         json_put_text(&j, keys[i], text);
@@ -179,7 +167,7 @@ static err add_part(const struct place *p, const struct json *part, unsigned of,
 
 static bool is_text_part(const struct json *part)
 {
-    const struct part_row *row = find_part(text_of(part, "type"));
+    const struct part_row *row = find_part(json_text_of(part, "type"));
     return row != NULL && row->write == text_part;
 }
 
@@ -195,8 +183,9 @@ static err add_content(const struct place *p, const struct json *content, unsign
     if (json_text(content, &text))
         return text_json_quote(out, text);
     if (json_kind(content) != JSON_KIND_ARRAY)
-        return responses_blame(
-            p->fault, is_null(content) ? ERROR_MISSING_FIELD : ERROR_INVALID_TYPE, "%s", p->at);
+        return responses_blame(p->fault,
+                               !json_is_set(content) ? ERROR_MISSING_FIELD : ERROR_INVALID_TYPE,
+                               "%s", p->at);
     for (size_t i = 0; i < json_len(content); i++) {
         (void)snprintf(at, sizeof at, "%s[%zu]", p->at, i);
         TRY(add_part(&part, json_at(content, i), of, &parts));
@@ -204,7 +193,7 @@ static err add_content(const struct place *p, const struct json *content, unsign
     if (json_len(content) == 0)
         return buf_add_str(out, "\"\"");
     if (json_len(content) == 1 && is_text_part(json_at(content, 0)))
-        return text_json_quote(out, text_of(json_at(content, 0), "text"));
+        return text_json_quote(out, json_text_of(json_at(content, 0), "text"));
     TRY(buf_add_u8(out, '['));
     TRY(buf_add(out, buf_view(&parts)));
     return buf_add_u8(out, ']');
@@ -278,7 +267,7 @@ static err add_system(const struct place *p, const struct json *content)
     if (json_text(content, &text))
         return responses_input_system(p->in, text);
     for (size_t i = 0; i < json_len(content); i++)
-        TRY(responses_input_system(p->in, text_of(json_at(content, i), "text")));
+        TRY(responses_input_system(p->in, json_text_of(json_at(content, i), "text")));
     return OK;
 }
 
@@ -314,7 +303,7 @@ static err add_call(const struct place *p, const struct json *item, bytes argume
     bytes name;
     TRY(need_text(p, item, "call_id", &id));
     TRY(need_text(p, item, "name", &name));
-    TRY(responses_tools_name(&chat_name, text_of(item, "namespace"), name));
+    TRY(responses_tools_name(&chat_name, json_text_of(item, "namespace"), name));
     TRY(comma(out));
     TRY(buf_add_str(out, "{\"id\":"));
     TRY(text_json_quote(out, id));
@@ -377,7 +366,7 @@ static err unwrap(struct buf *out, bytes wrapped)
 static err add_lines(struct buf *out, const struct json *parts)
 {
     for (size_t i = 0; i < json_len(parts); i++) {
-        bytes text = text_of(json_at(parts, i), "text");
+        bytes text = json_text_of(json_at(parts, i), "text");
         if (out->len > 0 && text.len > 0)
             TRY(buf_add_str(out, "\n\n"));
         TRY(buf_add(out, text));
@@ -391,7 +380,7 @@ static err add_reasoning(const struct place *p, const struct json *item)
     BUF_AUTO text = BUF(RESPONSES_MESSAGES_MAX);
     struct responses_input *in = p->in;
     TRY(add_lines(&text, json_get(item, "content")));
-    if (text.len == 0 && unwrap(&text, text_of(item, "encrypted_content")).code != ERR_OK)
+    if (text.len == 0 && unwrap(&text, json_text_of(item, "encrypted_content")).code != ERR_OK)
         return responses_blame(p->fault, ERROR_INVALID_VALUE, "%s.encrypted_content", p->at);
     if (text.len == 0)
         TRY(add_lines(&text, json_get(item, "summary")));
@@ -418,10 +407,10 @@ static const struct {
 
 static err add_item(const struct place *p, const struct json *item)
 {
-    bytes type = text_of(item, "type");
+    bytes type = json_text_of(item, "type");
     if (json_kind(item) != JSON_KIND_OBJECT)
         return responses_blame(p->fault, ERROR_INVALID_TYPE, "%s", p->at);
-    if (is_null(json_get(item, "type")))
+    if (!json_is_set(json_get(item, "type")))
         return add_message(p, item);
     for (size_t i = 0; i < ARRAY_LEN(ITEMS); i++) {
         if (bytes_equal(type, bytes_str(ITEMS[i].type)))
@@ -440,8 +429,8 @@ err responses_input_add(struct responses_input *in, const struct json *items, co
     if (json_text(items, &text))
         return add_user(&whole, items);
     if (json_kind(items) != JSON_KIND_ARRAY)
-        return responses_blame(fault, is_null(items) ? ERROR_MISSING_FIELD : ERROR_INVALID_TYPE,
-                               "%s", param);
+        return responses_blame(
+            fault, !json_is_set(items) ? ERROR_MISSING_FIELD : ERROR_INVALID_TYPE, "%s", param);
     for (size_t i = 0; i < json_len(items); i++) {
         (void)snprintf(at, sizeof at, "%s[%zu]", param, i);
         TRY(add_item(&one, json_at(items, i)));

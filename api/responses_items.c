@@ -9,13 +9,6 @@
 
 enum { LIST_TEXT_MAX = 512 * 1024 * 1024 };
 
-static bytes text_of(const struct json *object, const char *key)
-{
-    bytes text = { 0 };
-    (void)json_text(json_get(object, key), &text);
-    return text;
-}
-
 /* ---- items ---- */
 
 static const char *prefix_of(bytes type)
@@ -45,7 +38,7 @@ static err put_id(struct buf *out, bytes type, const char *answer_id, size_t ind
 static err put_content(struct buf *out, const struct json *item, const struct json *content)
 {
     bytes text;
-    bool assistant = bytes_equal(text_of(item, "role"), BYTES_LIT("assistant"));
+    bool assistant = bytes_equal(json_text_of(item, "role"), BYTES_LIT("assistant"));
     if (!json_text(content, &text))
         return json_write(out, content);
     TRY(buf_add_str(out, assistant ? "[{\"type\":\"output_text\",\"text\":"
@@ -66,8 +59,8 @@ static err put_member(struct buf *out, const struct json *item, const struct jso
 
 static err put_item(struct buf *out, const struct json *item, const char *answer_id, size_t index)
 {
-    bytes type = text_of(item, "type");
-    bytes id = text_of(item, "id");
+    bytes type = json_text_of(item, "type");
+    bytes id = json_text_of(item, "id");
     if (type.len == 0)
         type = BYTES_LIT("message");
     if (id.len > 0) {
@@ -140,7 +133,7 @@ static const struct json *item_at(const struct json *items, const struct respons
 static size_t first_place(const struct json *items, const struct responses_list *list)
 {
     for (size_t i = 0; list->after.len > 0 && i < json_len(items); i++) {
-        if (bytes_equal(text_of(item_at(items, list, i), "id"), list->after))
+        if (bytes_equal(json_text_of(item_at(items, list, i), "id"), list->after))
             return i + 1;
     }
     return 0;
@@ -153,8 +146,8 @@ static err put_ends(struct json_out *j, const struct json *items, const struct r
         json_put_null(j, "first_id");
         json_put_null(j, "last_id");
     } else {
-        json_put_text(j, "first_id", text_of(item_at(items, list, from), "id"));
-        json_put_text(j, "last_id", text_of(item_at(items, list, to - 1), "id"));
+        json_put_text(j, "first_id", json_text_of(item_at(items, list, from), "id"));
+        json_put_text(j, "last_id", json_text_of(item_at(items, list, to - 1), "id"));
     }
     json_put_bool(j, "has_more", to < json_len(items));
     json_close(j);

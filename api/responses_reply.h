@@ -23,7 +23,7 @@ enum {
     RESPONSES_ID_MAX = 80,                 /* characters of an answer's id */
     RESPONSES_ITEMS_MAX = 1024,            /* output items of one answer */
     RESPONSES_TEXT_MAX = 64 * 1024 * 1024, /* bytes of one item's text */
-    RESPONSES_OUT_MAX = 512 * 1024 * 1024, /* bytes of events, or of the object */
+    RESPONSES_OUT_MAX = 128 * 1024 * 1024, /* bytes of events, or of the object */
     RESPONSES_MESSAGE_MAX = 1024           /* bytes of an error's message */
 };
 

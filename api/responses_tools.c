@@ -59,18 +59,6 @@ struct place {
     const struct json *allowed; /* the names of tool_choice allowed_tools, or NULL: all */
 };
 
-static bytes text_of(const struct json *object, const char *key)
-{
-    bytes text = { 0 };
-    (void)json_text(json_get(object, key), &text);
-    return text;
-}
-
-static bool is_null(const struct json *value)
-{
-    return json_kind(value) == JSON_KIND_NONE || json_kind(value) == JSON_KIND_NULL;
-}
-
 static err put_raw(struct json_out *j, const char *key, const struct json *value)
 {
     BUF_AUTO text = BUF(RESPONSES_TOOLS_TEXT_MAX);
@@ -81,7 +69,7 @@ static err put_raw(struct json_out *j, const char *key, const struct json *value
 
 static err put_or_null(struct json_out *j, const char *key, const struct json *value)
 {
-    if (!is_null(value))
+    if (json_is_set(value))
         return put_raw(j, key, value);
     json_put_null(j, key);
     return OK;
@@ -104,7 +92,7 @@ static err add_tool(struct place *p, bool custom, bytes name)
 static bool is_allowed(const struct place *p, bytes name)
 {
     for (size_t i = 0; i < json_len(p->allowed); i++) {
-        if (bytes_equal(text_of(json_at(p->allowed, i), "name"), name))
+        if (bytes_equal(json_text_of(json_at(p->allowed, i), "name"), name))
             return true;
     }
     return p->allowed == NULL;
@@ -114,14 +102,14 @@ static bool is_allowed(const struct place *p, bytes name)
 static err write_custom_description(struct buf *out, const struct json *tool)
 {
     const struct json *format = json_get(tool, "format");
-    bytes syntax = text_of(format, "syntax");
-    TRY(buf_add(out, text_of(tool, "description")));
-    if (!bytes_equal(text_of(format, "type"), BYTES_LIT("grammar")))
+    bytes syntax = json_text_of(format, "syntax");
+    TRY(buf_add(out, json_text_of(tool, "description")));
+    if (!bytes_equal(json_text_of(format, "type"), BYTES_LIT("grammar")))
         return OK;
     TRY(buf_add_str(out, "\n\nThe input must follow this grammar ("));
     TRY(buf_add(out, syntax));
     TRY(buf_add_str(out, "):\n"));
-    return buf_add(out, text_of(format, "definition"));
+    return buf_add(out, json_text_of(format, "definition"));
 }
 
 static const char CUSTOM_PARAMETERS[] =
@@ -130,11 +118,11 @@ static const char CUSTOM_PARAMETERS[] =
 
 static err put_function(struct json_out *j, const struct json *tool)
 {
-    if (!is_null(json_get(tool, "description")))
+    if (json_is_set(json_get(tool, "description")))
         TRY(put_raw(j, "description", json_get(tool, "description")));
-    if (!is_null(json_get(tool, "parameters")))
+    if (json_is_set(json_get(tool, "parameters")))
         TRY(put_raw(j, "parameters", json_get(tool, "parameters")));
-    if (!is_null(json_get(tool, "strict")))
+    if (json_is_set(json_get(tool, "strict")))
         TRY(put_raw(j, "strict", json_get(tool, "strict")));
     return OK;
 }
@@ -175,12 +163,12 @@ static err add_callable(struct place *p, const struct json *tool, bool custom)
                     { "parameters", JSON_KIND_OBJECT },
                     { "strict", JSON_KIND_BOOL },
                     { "format", JSON_KIND_OBJECT } };
-    bytes name = text_of(tool, "name");
+    bytes name = json_text_of(tool, "name");
     if (name.len == 0 || name.len > RESPONSES_TOOL_NAME_MAX)
         return responses_blame(p->fault, ERROR_MISSING_FIELD, "%s.name", p->at);
     for (size_t i = 0; i < ARRAY_LEN(members); i++) {
         const struct json *value = json_get(tool, members[i].key);
-        if (!is_null(value) && json_kind(value) != members[i].kind)
+        if (json_is_set(value) && json_kind(value) != members[i].kind)
             return responses_blame(p->fault, ERROR_INVALID_TYPE, "%s.%s", p->at, members[i].key);
     }
     TRY(add_tool(p, custom, name));
@@ -198,7 +186,7 @@ static err write_echo(struct responses_tools *t, const struct json *tool, bool f
         return json_write(&t->echo, tool);
     json_begin_object(&j, NULL);
     json_put_str(&j, "type", "function");
-    json_put_text(&j, "name", text_of(tool, "name"));
+    json_put_text(&j, "name", json_text_of(tool, "name"));
     for (size_t i = 0; i < ARRAY_LEN(members); i++)
         TRY(put_or_null(&j, members[i], json_get(tool, members[i])));
     json_close(&j);
@@ -227,12 +215,12 @@ static err add_namespace(struct place *p, const struct json *tool, bool refuse)
 {
     char at[96];
     const struct json *tools = json_get(tool, "tools");
-    struct place inner = { p->t, p->fault, at, text_of(tool, "name"), p->allowed };
+    struct place inner = { p->t, p->fault, at, json_text_of(tool, "name"), p->allowed };
     if (inner.space.len == 0 || inner.space.len > RESPONSES_TOOL_NAME_MAX)
         return responses_blame(p->fault, ERROR_MISSING_FIELD, "%s.name", p->at);
     for (size_t i = 0; i < json_len(tools); i++) {
         const struct json *one = json_at(tools, i);
-        bytes type = text_of(one, "type");
+        bytes type = json_text_of(one, "type");
         (void)snprintf(at, sizeof at, "%s.tools[%zu]", p->at, i);
         if (bytes_equal(type, BYTES_LIT("function")))
             TRY(add_callable(&inner, one, false));
@@ -246,7 +234,7 @@ static err add_namespace(struct place *p, const struct json *tool, bool refuse)
 
 static err add_one(struct place *p, const struct json *tool, bool refuse)
 {
-    bytes type = text_of(tool, "type");
+    bytes type = json_text_of(tool, "type");
     if (json_kind(tool) != JSON_KIND_OBJECT)
         return responses_blame(p->fault, ERROR_INVALID_TYPE, "%s", p->at);
     if (type.len == 0)
@@ -277,7 +265,7 @@ static err read_tools(struct responses_tools *t, const struct json *tools,
 {
     char at[48];
     size_t n = count_tools(tools);
-    if (!is_null(tools) && json_kind(tools) != JSON_KIND_ARRAY)
+    if (json_is_set(tools) && json_kind(tools) != JSON_KIND_ARRAY)
         return responses_blame(fault, ERROR_INVALID_TYPE, "tools");
     if (n > RESPONSES_TOOLS_MAX)
         return responses_blame(fault, ERROR_INVALID_VALUE, "tools");
@@ -317,11 +305,11 @@ static err choose_one(struct responses_tools *t, const struct json *choice,
                       struct responses_fault *fault)
 {
     BUF_AUTO name = BUF(2 * RESPONSES_TOOL_NAME_MAX + 2);
-    bytes wanted = text_of(choice, "name");
+    bytes wanted = json_text_of(choice, "name");
     if (wanted.len == 0 || wanted.len > RESPONSES_TOOL_NAME_MAX)
         return responses_blame(fault, ERROR_MISSING_FIELD, "tool_choice.name");
     TRY(responses_tools_name(
-        &name, bytes_slice(text_of(choice, "namespace"), 0, RESPONSES_TOOL_NAME_MAX), wanted));
+        &name, bytes_slice(json_text_of(choice, "namespace"), 0, RESPONSES_TOOL_NAME_MAX), wanted));
     if (responses_tools_find(t, buf_view(&name)) == NULL)
         return responses_blame_word(fault, ERROR_INVALID_VALUE, wanted, "tool_choice.name");
     TRY(buf_add_str(&t->choice, "{\"type\":\"function\",\"function\":{\"name\":"));
@@ -333,8 +321,8 @@ static err read_choice(struct responses_tools *t, const struct json *choice,
                        struct responses_fault *fault)
 {
     bytes word = { 0 };
-    bytes type = text_of(choice, "type");
-    if (is_null(choice))
+    bytes type = json_text_of(choice, "type");
+    if (!json_is_set(choice))
         return OK;
     if (json_text(choice, &word))
         return choose_mode(t, word, "tool_choice", fault);
@@ -343,7 +331,7 @@ static err read_choice(struct responses_tools *t, const struct json *choice,
     if (bytes_equal(type, BYTES_LIT("function")) || bytes_equal(type, BYTES_LIT("custom")))
         return choose_one(t, choice, fault);
     if (bytes_equal(type, BYTES_LIT("allowed_tools")))
-        return choose_mode(t, text_of(choice, "mode"), "tool_choice.mode", fault);
+        return choose_mode(t, json_text_of(choice, "mode"), "tool_choice.mode", fault);
     return responses_blame_word(fault, ERROR_UNSUPPORTED_PARAMETER, type, "tool_choice.type");
 }
 
@@ -351,7 +339,7 @@ err responses_tools_read(struct responses_tools *t, const struct json *tools,
                          const struct json *choice, bool refuse, struct responses_fault *fault)
 {
     const struct json *allowed = NULL;
-    if (bytes_equal(text_of(choice, "type"), BYTES_LIT("allowed_tools"))) {
+    if (bytes_equal(json_text_of(choice, "type"), BYTES_LIT("allowed_tools"))) {
         allowed = json_get(choice, "tools");
         if (json_kind(allowed) != JSON_KIND_ARRAY)
             return responses_blame(fault, ERROR_INVALID_TYPE, "tool_choice.tools");

@@ -156,6 +156,18 @@ bool json_text(const struct json *value, bytes *out)
     return true;
 }
 
+bytes json_text_of(const struct json *object, const char *key)
+{
+    bytes text = { 0 };
+    (void)json_text(json_get(object, key), &text);
+    return text;
+}
+
+bool json_is_set(const struct json *value)
+{
+    return json_kind(value) != JSON_KIND_NONE && json_kind(value) != JSON_KIND_NULL;
+}
+
 bool json_bool(const struct json *value, bool *out)
 {
     if (json_kind(value) != JSON_KIND_BOOL)

@@ -55,6 +55,10 @@ bool json_i64(const struct json *value, int64_t *out);
 bool json_u64(const struct json *value, uint64_t *out);
 bool json_f64(const struct json *value, double *out); /* an integer too */
 
+/* The text of an object's member, or empty; and whether a value is there and not null. */
+bytes json_text_of(const struct json *object, const char *key);
+bool json_is_set(const struct json *value);
+
 /* The pairs of an object in the order they were written: for (struct json_pair p = { 0 };
  * json_next(object, &p);) */
 struct json_pair {

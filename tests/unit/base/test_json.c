@@ -289,6 +289,22 @@ static void loses_no_end_of_a_string_for_want_of_memory(void **state)
     }
 }
 
+static void tells_what_is_set(void **state)
+{
+    (void)state;
+    struct json *root;
+    CHECK_OK(json_read(&root, BYTES_LIT("{\"a\":\"x\",\"b\":null,\"c\":false,\"d\":\"\"}"), 4));
+    CHECK_BYTES(json_text_of(root, "a"), BYTES_LIT("x"));
+    for (const char *key = "bcde"; *key != '\0'; key++) {
+        const char name[] = { *key, '\0' };
+        assert_int_equal(json_text_of(root, name).len, 0);
+        assert_int_equal(json_is_set(json_get(root, name)), *key == 'c' || *key == 'd');
+    }
+    assert_int_equal(json_text_of(NULL, "a").len, 0);
+    CHECK(!json_is_set(NULL));
+    json_free(root);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,6 +320,7 @@ int main(void)
         cmocka_unit_test(notices_its_misuse),
         cmocka_unit_test(writer_keeps_its_first_failure),
         cmocka_unit_test(writer_bounds_its_depth),
+        cmocka_unit_test(tells_what_is_set),
         cmocka_unit_test(survives_every_failing_allocation),
         cmocka_unit_test(loses_no_end_of_a_string_for_want_of_memory),
     };
