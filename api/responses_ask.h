@@ -21,9 +21,7 @@ struct json;
 
 enum {
     RESPONSES_CHAT_MAX = 512 * 1024 * 1024, /* bytes of the request for the engine */
-    RESPONSES_ECHO_MAX = 128 * 1024 * 1024, /* bytes of what answers repeat of their request */
-    RESPONSES_METADATA_MAX = 16,            /* pairs */
-    RESPONSES_TOP_LOGPROBS_MAX = 20
+    RESPONSES_ECHO_MAX = 128 * 1024 * 1024  /* bytes of what answers repeat of their request */
 };
 
 struct responses_ask_settings {

@@ -15,6 +15,8 @@ ELSEWHERE = {
     "attest/appraise_write": "tests/unit/attest/test_appraise.c reads what it writes",
     "attest/collateral_snp": "tests/unit/attest/test_collateral.c completes genuine reports with it",
     "attest/collateral_tdx": "tests/unit/attest/test_collateral.c completes genuine quotes with it",
+    "api/responses_check": "tests/unit/api/test_responses_ask.c has every fault it finds",
+    "api/responses_parts": "tests/unit/api/test_responses_input.c writes every part",
     "api/responses_item": "tests/unit/api/test_responses_chat.c sees every event of its life",
     "attest/simulated_absent": "tests/unit/attest/test_simulated.c tests what this stands in for",
     "base/config_show": "tests/unit/base/test_config.c prints all that it shows",

@@ -1,3 +1,4 @@
+#include "api/responses_check.h"
 #include "tests/unit/api/responses_case.h"
 
 static const struct responses_ask_settings STATELESS = { 0 };
