@@ -802,7 +802,9 @@ static err hand_to_store(struct exchange *x)
     memcpy(record->key, x->trusted->identity, sizeof record->key);
     memcpy(record->evidence_hash, x->trusted->document, sizeof record->evidence_hash);
     (void)store_id_set(record->request_id, bytes_str(x->guest.id));
-    (void)store_id_set(record->completion_id, outlet_id(&x->outlet));
+    /* A response's id finds the receipt of its making, not those of its reading. */
+    if (x->guest.route != ROUTE_RESPONSE)
+        (void)store_id_set(record->completion_id, outlet_id(&x->outlet));
     err e = buf_add(&record->receipt, buf_view(&x->receipt));
     if (e.code != ERR_OK) {
         store_record_free(record);

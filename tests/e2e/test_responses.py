@@ -5,7 +5,7 @@ import pathlib
 
 import common
 from client import PROMPT_CANARY, http, wait_for
-from engine import ANSWER_CANARY, SSE, WORDS, event
+from engine import ANSWER_CANARY, Engine, SSE, WORDS, event
 from stack import Stack
 from suite import test
 
@@ -108,6 +108,10 @@ def _():
         by_id = http(stack().port, "GET", f"/v1/receipts/{name}")
         assert by_id.status == 200 and by_id.json["id"] == a.header("x-receipt-id"), by_id.body
         common.check(stack(), body, a)
+        again = http(stack().port, "GET", f"/v1/responses/{name}")
+        common.check(stack(), b"", again)
+        assert again.header("x-receipt-id") != a.header("x-receipt-id")
+        assert http(stack().port, "GET", f"/v1/receipts/{name}").json == by_id.json
 
 
 @test("a bridged stream says each token while the engine is still speaking")
@@ -537,6 +541,32 @@ def _():
             s.start_gateway()
             s.wait_ready()
             wait_for(lambda: all(get(n, port=s.port).status == 200 for n in names))
+
+
+@test("several engines of one worker keep their responses together")
+def _():
+    other = Engine()
+    try:
+        with Stack(start_gateway=False) as s:
+            s.workers[0].stop()
+            s.worker_settings["engines"] = s.write("engines.yaml", f"""
+engines:
+  - {{name: one, url: "{s.engine.url}", models: [gpt-test]}}
+  - {{name: two, url: "{other.url}", models: [thinks]}}
+""")
+            s.worker_settings.pop("engine")
+            s.workers[0] = s.start_worker(0)
+            s.start_gateway()
+            s.wait_ready()
+            r = ask("thinks", port=s.port, input="one").json
+            assert get(r["id"], port=s.port).json == r
+            assert ask("gpt-test", port=s.port, input="two", previous_response_id=r["id"]).status == 200
+            assert [m["content"] for m in s.engine.of("gpt-test")[-1].json["messages"]] == \
+                ["one", "yes", "two"]
+            assert get(r["id"], port=s.port, method="DELETE").status == 200
+            assert is_missing(get(r["id"], port=s.port))
+    finally:
+        other.close()
 
 
 # ---- in the background ----
