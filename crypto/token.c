@@ -229,6 +229,29 @@ bool token_allows(const struct token *t, bytes model)
     return models == NULL;
 }
 
+static struct allowance *find_allowance(const struct token_set *s, const char *name)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        if (s->at[i].first && strcmp(allowance_name(s->at[i].allowance), name) == 0)
+            return s->at[i].allowance;
+    }
+    return NULL;
+}
+
+void token_set_inherit(struct token_set *s, const struct token_set *before)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        struct allowance *mine = s->at[i].allowance;
+        struct allowance *old = find_allowance(before, allowance_name(mine));
+        const struct allowance_limits limits = allowance_limits_of(mine);
+        if (old == NULL)
+            continue;
+        allowance_set(old, &limits);
+        s->at[i].allowance = allowance_ref(old);
+        allowance_unref(mine);
+    }
+}
+
 err token_set_render(const struct token_set *s, struct buf *out)
 {
     struct allowance **allowances = mem_alloc_array(s->n + 1, sizeof *allowances);

@@ -52,6 +52,10 @@ const struct token *token_set_find(const struct token_set *s, bytes token);
 /* Whether requests with that token may name the model. */
 bool token_allows(const struct token *t, bytes model);
 
+/* Callers that were there before, by their names, go on with what they have used; their limits are
+ * the new ones. Before the set is shared. */
+void token_set_inherit(struct token_set *s, const struct token_set *before);
+
 /* The metrics of all allowances, see allowance_render(). */
 err token_set_render(const struct token_set *s, struct buf *out);
 

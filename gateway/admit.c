@@ -2,7 +2,38 @@
 
 #include <arpa/inet.h>
 
+#include "base/mem.h"
 #include "base/text.h"
+
+err admit_new(struct admit **out, const struct config_list *hosts,
+              const struct config_list *origins, struct token_set *tokens)
+{
+    struct admit *a;
+    TRY(mem_new(&a));
+    a->hosts = hosts;
+    a->origins = origins;
+    atomic_store(&a->refs, 1);
+    if (tokens != NULL) {
+        a->tokens = *tokens;
+        *tokens = (struct token_set){ 0 };
+    }
+    *out = a;
+    return OK;
+}
+
+struct admit *admit_ref(struct admit *a)
+{
+    (void)atomic_fetch_add_explicit(&a->refs, 1, memory_order_relaxed);
+    return a;
+}
+
+void admit_unref(struct admit *a)
+{
+    if (a == NULL || atomic_fetch_sub_explicit(&a->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    token_set_clear(&a->tokens);
+    mem_free(a);
+}
 
 static bool in_list(const struct config_list *list, bytes v)
 {

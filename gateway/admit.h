@@ -1,9 +1,11 @@
 /*
  * gateway/admit.h - who may ask: names in Host, bearer tokens, web origins.
  *
- * Pure; constant while shards run.
+ * Pure. Constant once it is shared; who reads the tokens anew makes another one.
  */
 #pragma once
+
+#include <stdatomic.h>
 
 #include "base/config.h"
 #include "crypto/token.h"
@@ -11,10 +13,17 @@
 enum { ADMIT_ORIGIN_MAX = 512 };
 
 struct admit {
+    _Atomic uint32_t refs;             /* of one made by admit_new() */
     const struct config_list *hosts;   /* borrowed */
     const struct config_list *origins; /* borrowed */
     struct token_set tokens;           /* empty: no token is needed */
 };
+
+/* With tokens, which are taken; a NULL one has none. Counted by reference, from any thread. */
+err admit_new(struct admit **out, const struct config_list *hosts,
+              const struct config_list *origins, struct token_set *tokens);
+struct admit *admit_ref(struct admit *a);
+void admit_unref(struct admit *a); /* NULL is allowed */
 
 /* True for an address, for localhost and names under it, and for the names in the settings; with or
  * without a port. A page in a browser whose name was made to point here by DNS sends its own name. */

@@ -53,6 +53,7 @@ struct exchange {
     uint8_t parent[TRACE_SPAN_LEN];
     uint64_t first_us; /* to the first byte of content; 0: none yet */
 
+    struct admit *admit; /* holds the key; NULL: there is none */
     struct kept request; /* what of the client's head goes on */
     struct buf body;
     struct peek peek;
@@ -179,6 +180,7 @@ static void note(struct exchange *x, bool gone)
 static void exchange_free(struct exchange *x)
 {
     pay(x);
+    admit_unref(x->admit);
     leave_list(x);
     drop_worker(x);
     loop_timer_stop(&x->timer);
@@ -266,7 +268,7 @@ static bytes authorization_of(const struct exchange *x)
 {
     if (common_of(x)->worker_authorization.len > 0)
         return common_of(x)->worker_authorization;
-    if (common_of(x)->admit->tokens.n > 0)
+    if (x->guest.shard->admit->tokens.n > 0)
         return (bytes){ 0 };
     return kept_field(&x->request, FIELD_AUTHORIZATION);
 }
@@ -1207,6 +1209,7 @@ void exchange_start(struct shard *s, struct front_request *r, const struct route
     }
     x->guest.ops = &OPS;
     x->guest.payer.key = key;
+    x->admit = key != NULL ? admit_ref(s->admit) : NULL;
     err e = guest_init(&x->guest, s, r, match);
     if (e.code == ERR_OK)
         e = prepare(x);

@@ -37,7 +37,7 @@ err guest_init(struct guest *g, struct shard *shard, struct front_request *r,
     g->request = r;
     g->route = match->kind;
     g->began_us = clock_steady_us();
-    if (admit_origin(shard->common->admit, origin))
+    if (admit_origin(shard->admit, origin))
         memcpy(g->origin, origin.at, origin.len);
     front_set_owner(r, g);
     metrics_gauge_add(shard->block, shard->common->metering->in_flight, 0, 0, 1);

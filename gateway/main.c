@@ -31,7 +31,7 @@ struct program {
     struct loop_hook log_hook;
     struct metering metering;
     struct metrics_block *block;
-    struct admit admit;
+    struct admit *admit; /* the latest */
     struct keeper *keeper;
     struct store *store;
     struct tls_context *worker_tls;
@@ -52,19 +52,32 @@ static err complain(struct buf *message, const char *name, const char *what)
     FAIL(CONFIG);
 }
 
+/* Who may ask, as tokens_file says now. Callers that were known keep what they have used. */
+static err read_admit(struct program *p, struct admit **out, struct buf *message)
+{
+    const struct gateway_settings *s = &p->settings;
+    BUF_AUTO text = BUF(TOKEN_FILE_MAX);
+    struct token_set tokens = { 0 };
+    if (s->tokens_file != NULL) {
+        if (file_read(&text, s->tokens_file).code != ERR_OK)
+            return complain(message, s->tokens_file, "cannot be read");
+        TRY(buf_addf(message, "%s:", s->tokens_file));
+        TRY(token_set_read(&tokens, buf_view(&text), message));
+        buf_truncate(message, 0);
+    }
+    err e = admit_new(out, &s->hosts, &s->cors_origins, &tokens);
+    if (e.code == ERR_OK && p->admit != NULL)
+        token_set_inherit(&(*out)->tokens, &p->admit->tokens);
+    token_set_clear(&tokens);
+    return e;
+}
+
 static err read_tokens(struct program *p, struct buf *message)
 {
     const struct gateway_settings *s = &p->settings;
-    BUF_AUTO tokens = BUF(TOKEN_FILE_MAX);
     BUF_AUTO token = BUF(4096);
     p->worker_authorization = BUF(8192);
-    if (s->tokens_file != NULL) {
-        if (file_read(&tokens, s->tokens_file).code != ERR_OK)
-            return complain(message, s->tokens_file, "cannot be read");
-        TRY(buf_addf(message, "%s:", s->tokens_file));
-        TRY(token_set_read(&p->admit.tokens, buf_view(&tokens), message));
-        buf_truncate(message, 0);
-    }
+    TRY(read_admit(p, &p->admit, message));
     if (s->worker_token_file != NULL) {
         if (file_read_line(&token, s->worker_token_file).code != ERR_OK || token.len == 0)
             return complain(message, s->worker_token_file, "has no token in its first line");
@@ -211,10 +224,30 @@ static void on_turn_end(struct loop_hook *h)
     log_flush(CONTAINER_OF(h, struct program, log_hook)->log);
 }
 
+/* All or nothing: a file with a mistake changes nothing. */
+static void reload_tokens(struct program *p)
+{
+    struct admit *fresh;
+    BUF_AUTO message = BUF(CONFIG_MESSAGE_MAX);
+    if (p->settings.tokens_file == NULL)
+        return;
+    err e = read_admit(p, &fresh, &message);
+    if (e.code != ERR_OK) {
+        LOG_ERROR(p->log, "tokens_file cannot be used; the keys of before stay", F_ERR(e));
+        return;
+    }
+    admit_unref(p->admit);
+    p->admit = fresh;
+    for (size_t i = 0; i < p->shards_n; i++)
+        shard_post_admit(p->shards[i], fresh);
+    LOG_INFO(p->log, "keys read anew", F_U64("keys", fresh->tokens.n));
+}
+
 static void on_reload(void *owner, int signum)
 {
     struct program *p = owner;
     (void)signum;
+    reload_tokens(p);
     keeper_reload(p->keeper);
 }
 
@@ -240,7 +273,7 @@ static err open_shards(struct program *p, struct buf *message)
     size_t n = p->settings.shards > 0 ? p->settings.shards : cores > 0 ? (size_t)cores : 1;
     p->common = (struct shard_common){
         .settings = &p->settings,
-        .admit = &p->admit,
+        .admit = p->admit,
         .log = p->log,
         .usage = p->usage,
         .tracer = p->tracer,
@@ -287,8 +320,6 @@ static err open_trust(struct program *p)
 static err open_all(struct program *p, struct buf *message)
 {
     const struct tls_settings tls = { .ca_path = p->settings.worker_ca, .alpn = "h2" };
-    p->admit.hosts = &p->settings.hosts;
-    p->admit.origins = &p->settings.cors_origins;
     TRY(log_open(&p->log, STDERR_FILENO, (enum log_level)p->settings.log_level));
     if (p->settings.usage_log != NULL &&
         account_log_open(&p->usage, &p->usage_fd, p->settings.usage_log).code != ERR_OK)
@@ -357,7 +388,7 @@ static void close_all(struct program *p)
     tracer_free(p->tracer);
     tls_context_free(p->worker_tls);
     keeper_close(p->keeper);
-    token_set_clear(&p->admit.tokens);
+    admit_unref(p->admit);
     buf_clear(&p->worker_authorization);
     loop_free(p->loop);
     metering_clear(&p->metering);

@@ -266,7 +266,7 @@ static void metrics_page(struct page *p, const struct route_match *match)
     const struct api_error error = { .cause = ERROR_INTERNAL };
     (void)match;
     if (metrics_render(common->metering->set, &body).code == ERR_OK &&
-        token_set_render(&common->admit->tokens, &body).code == ERR_OK)
+        token_set_render(&p->guest.shard->admit->tokens, &body).code == ERR_OK)
         guest_answer(&p->guest, 200, METRICS_MEDIA_TYPE, buf_view(&body));
     else
         guest_error(&p->guest, &error);

@@ -32,6 +32,12 @@ struct view_mail {
     struct trust_view *view;
 };
 
+struct admit_mail {
+    struct loop_mail mail;
+    struct shard *shard;
+    struct admit *admit;
+};
+
 struct drain_mail {
     struct loop_mail mail;
     struct shard *shard;
@@ -70,7 +76,7 @@ static bool is_open_to_all(enum route_kind kind)
 static enum error_cause objection(const struct shard *s, struct front_request *r,
                                   const struct route_match *match, const struct token **key)
 {
-    const struct admit *admit = s->common->admit;
+    const struct admit *admit = s->admit;
     if (!admit_host(admit, front_header(r, "host")))
         return ERROR_HOST_NOT_ALLOWED;
     if (match->verdict == ROUTE_UNKNOWN)
@@ -249,6 +255,7 @@ err shard_new(struct shard **out, const struct shard_common *common)
     TRY(mem_new(&t));
     struct shard *s = &t->shard;
     s->common = common;
+    s->admit = admit_ref(common->admit);
     err e = loop_new(&s->loop);
     if (e.code == ERR_OK)
         e = metrics_block(common->metering->set, &s->block);
@@ -310,6 +317,7 @@ void shard_free(struct shard *s)
         loop_run(s->loop);
     }
     loop_free(s->loop);
+    admit_unref(s->admit);
     mem_free(t);
 }
 
@@ -331,6 +339,25 @@ void shard_post_view(struct shard *s, struct trust_view *view)
     m->mail.deliver = on_view;
     m->shard = s;
     m->view = trust_view_ref(view);
+    loop_post(s->loop, &m->mail);
+}
+
+static void on_admit(struct loop_mail *mail)
+{
+    struct admit_mail *m = CONTAINER_OF(mail, struct admit_mail, mail);
+    admit_unref(m->shard->admit);
+    m->shard->admit = m->admit;
+    mem_free(m);
+}
+
+void shard_post_admit(struct shard *s, struct admit *admit)
+{
+    struct admit_mail *m;
+    if (mem_new(&m).code != ERR_OK)
+        return;
+    m->mail.deliver = on_admit;
+    m->shard = s;
+    m->admit = admit_ref(admit);
     loop_post(s->loop, &m->mail);
 }
 

@@ -22,7 +22,7 @@ struct exchange;
 /* What all shards have in common; constant while they run. */
 struct shard_common {
     const struct gateway_settings *settings;
-    const struct admit *admit;
+    struct admit *admit; /* to begin with; counted */
     struct log *log;
     struct log *usage;     /* NULL: none */
     struct tracer *tracer; /* NULL: none */
@@ -42,6 +42,7 @@ struct shard_common {
 struct shard {
     const struct shard_common *common;
     struct loop *loop;
+    struct admit *admit; /* who may ask now */
     struct front *front;
     struct pool *pool;
     struct metrics_block *block;
@@ -57,6 +58,8 @@ err shard_new(struct shard **out, const struct shard_common *common);
 err shard_start(struct shard *s);
 /* Any thread: a new view; keeps a reference. No effect when out of memory: the next one will do. */
 void shard_post_view(struct shard *s, struct trust_view *view);
+/* Any thread: who may ask from now on; keeps a reference. No effect when out of memory. */
+void shard_post_admit(struct shard *s, struct admit *admit);
 /* Any thread: finish what runs, at most drain_timeout, then end. A second call ends at once. */
 void shard_post_drain(struct shard *s);
 /* Waits for its thread if it was started. NULL is allowed. */

@@ -4,6 +4,7 @@ import http.server as http_server
 import json
 import pathlib
 import shutil
+import signal
 import tempfile
 import threading
 
@@ -307,6 +308,36 @@ def _():
             page = http(s.port, "GET", "/metrics", headers=bearer("gone")).body.decode()
             return float(page.split(name)[1].split("\n")[0])
         wait_for(lambda: output() >= 5, 10)
+
+
+@test("a gateway reads its keys anew on SIGHUP, or keeps them all, and nobody starts afresh")
+def _():
+    with Stack(start_gateway=False) as s:
+        path = s.write("tokens", rules("a", name="alice", requests_per_minute=5) + key_line("old"))
+        s.gateway_settings.update(tokens_file=path, shards=2)
+        s.start_gateway()
+        s.wait_ready()
+
+        def status(token):
+            return chat(s.port, "gpt-test", headers=bearer(token)).status
+
+        def reload(text, line):
+            lines = s.gateway.log.count(line)
+            s.write("tokens", text)
+            s.gateway.signal(signal.SIGHUP)
+            wait_for(lambda: s.gateway.log.count(line) > lines)
+        with s.conn() as c:
+            c.ask("POST", "/v1/chat/completions", chat_body("gate-r", True), bearer("old"))
+            for _ in range(2):
+                assert status("a") == 200
+            reload(rules("a", name="alice", requests_per_minute=3) + key_line("new"),
+                   "keys read anew")
+            wait_for(lambda: status("old") == 401 and status("new") == 200)
+            wait_for(lambda: status("old") == 401 and status("old") == 401)
+            assert [status("a") for _ in range(4)][-2:] == [429, 429]
+            reload("nonsense", "the keys of before stay")
+            assert status("new") == 200 and status("old") == 401
+            s.engine.release["r"] = True
 
 
 # ---- usage ----

@@ -119,6 +119,31 @@ static void names_the_rules_that_are_wrong(void **state)
     }
 }
 
+static void what_was_used_outlives_a_new_file(void **state)
+{
+    (void)state;
+    struct token_set old = { 0 };
+    struct token_set new = { 0 };
+    BUF_AUTO message = BUF(1024);
+    struct allowance_view view;
+    CHECK_OK(token_set_read(&old, BYTES_LIT(RULES(",\"name\":\"ali\",\"requests_per_minute\":1")),
+                            &message));
+    CHECK(allowance_enter(old.at[0].allowance, 0, &view));
+    CHECK_OK(token_set_read(
+        &new,
+        BYTES_LIT(OPEN " new\n" RULES(",\"name\":\"ali\",\"requests_per_minute\":2") "\n" RULES(
+            ",\"name\":\"ali\",\"requests_per_minute\":2")),
+        &message));
+    token_set_inherit(&new, &old);
+    CHECK(new.at[1].allowance == old.at[0].allowance &&new.at[2].allowance == old.at[0].allowance);
+    CHECK(new.at[0].allowance != old.at[0].allowance);
+    token_set_clear(&old);
+    CHECK(allowance_limits_of(new.at[1].allowance).requests_per_minute == 2);
+    CHECK(!allowance_enter(new.at[1].allowance, 0, &view)); /* a whole minute's worth of before */
+    CHECK(allowance_enter(new.at[1].allowance, 31 * 1000000, &view));
+    token_set_clear(&new);
+}
+
 static err read_once(void *arg)
 {
     (void)arg;
@@ -143,6 +168,7 @@ int main(void)
         cmocka_unit_test(a_line_may_have_rules),
         cmocka_unit_test(keys_of_one_name_share_one_allowance),
         cmocka_unit_test(names_the_rules_that_are_wrong),
+        cmocka_unit_test(what_was_used_outlives_a_new_file),
         cmocka_unit_test(survives_every_failing_allocation),
         cmocka_unit_test(takes_the_token_out_of_the_field),
     };

@@ -52,6 +52,7 @@ void stage_open(struct stage *s, const char *const *flags, const char *tokens)
     CHECK_OK(metering_init(&s->metering));
     CHECK_OK(store_open(&s->store, &store));
     CHECK_OK(loop_new(&s->control));
+    s->admit.refs = 1; /* ours */
     s->admit.hosts = &s->settings.hosts;
     s->admit.origins = &s->settings.cors_origins;
     if (tokens != NULL)
