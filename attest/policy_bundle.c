@@ -190,14 +190,7 @@ err policy_keys_add(struct policy_keys *keys, bytes hex)
     return OK;
 }
 
-struct opening {
-    const char *name;
-    const struct policy_keys *keys;
-    int64_t now;
-    struct buf *message;
-};
-
-static enum policy_outcome refuse(const struct opening *o, enum policy_outcome outcome,
+static enum policy_outcome refuse(const struct policy_ask *o, enum policy_outcome outcome,
                                   const char *what)
 {
     if (o->message != NULL)
@@ -216,7 +209,7 @@ static bool all_verify(const struct policy_bundle *b)
     return b->signatures_n > 0;
 }
 
-static bool all_signed(const struct opening *o, const struct policy_bundle *b)
+static bool all_signed(const struct policy_ask *o, const struct policy_bundle *b)
 {
     for (size_t i = 0; i < o->keys->n; i++) {
         if (!has_signed(b, o->keys->at[i]))
@@ -226,7 +219,7 @@ static bool all_signed(const struct opening *o, const struct policy_bundle *b)
 }
 
 /* Signatures before dates: what nobody signed says nothing about time. */
-static enum policy_outcome judge(const struct opening *o, const struct policy_bundle *b)
+static enum policy_outcome judge(const struct policy_ask *o, const struct policy_bundle *b)
 {
     if (!all_verify(b))
         return refuse(o, POLICY_BAD_SIGNATURE, "a signature does not fit; fetch the bundle anew");
@@ -239,7 +232,7 @@ static enum policy_outcome judge(const struct opening *o, const struct policy_bu
     return POLICY_ACCEPTED;
 }
 
-static err read_bundled(struct policy **policy, const struct opening *o, bytes text)
+static err read_bundled(const struct policy_ask *o, bytes text, struct policy **policy)
 {
     BUF_AUTO shifted = BUF(POLICY_BUNDLE_MAX);
     for (size_t i = 0; i < HEAD_LINES; i++)
@@ -255,45 +248,40 @@ static err outcome_of(err e, enum policy_outcome *outcome)
     return e.code == ERR_NOMEM ? e : OK;
 }
 
-static err open_bundle(struct policy **policy, enum policy_outcome *outcome,
-                       struct policy_facts *facts, bytes file, const struct opening *o)
+static err open_bundle(const struct policy_ask *o, struct policy_opened *out)
 {
     struct policy_bundle b;
-    err e = policy_bundle_read(file, &b);
+    err e = policy_bundle_read(o->file, &b);
     if (e.code == ERR_NOMEM)
         return e;
     if (!err_is_ok(e)) {
-        *outcome = refuse(o, POLICY_MALFORMED,
-                          e.code == ERR_UNSUPPORTED ? "a bundle for later versions of Sealgate"
-                                                    : "not a whole policy bundle");
+        out->outcome = refuse(o, POLICY_MALFORMED,
+                              e.code == ERR_UNSUPPORTED ? "a bundle for later versions of Sealgate"
+                                                        : "not a whole policy bundle");
         return OK;
     }
-    *facts = (struct policy_facts){ .is_bundle = true,
-                                    .version = b.version,
-                                    .created = b.created,
-                                    .expires = b.expires,
-                                    .signatures_n = b.signatures_n };
-    sha256_of(b.signed_part, facts->digest);
-    *outcome = judge(o, &b);
-    return *outcome == POLICY_ACCEPTED ? outcome_of(read_bundled(policy, o, b.policy), outcome)
-                                       : OK;
+    out->facts = (struct policy_facts){ .is_bundle = true,
+                                        .version = b.version,
+                                        .created = b.created,
+                                        .expires = b.expires,
+                                        .signatures_n = b.signatures_n };
+    sha256_of(b.signed_part, out->facts.digest);
+    out->outcome = judge(o, &b);
+    if (out->outcome != POLICY_ACCEPTED)
+        return OK;
+    return outcome_of(read_bundled(o, b.policy, &out->policy), &out->outcome);
 }
 
-err policy_open(struct policy **policy, enum policy_outcome *outcome, struct policy_facts *facts,
-                bytes file, const char *name, const struct policy_keys *keys, int64_t now,
-                struct buf *message)
+err policy_open(const struct policy_ask *ask, struct policy_opened *out)
 {
-    const struct opening o = { .name = name, .keys = keys, .now = now, .message = message };
-    *facts = (struct policy_facts){ 0 };
-    *outcome = POLICY_UNREAD;
-    if (policy_bundle_is(file))
-        return open_bundle(policy, outcome, facts, file, &o);
-    sha256_of(file, facts->digest);
-    if (keys->n > 0) {
-        *outcome = refuse(&o, POLICY_UNSIGNED,
-                          "not signed; make a bundle with sealgate policy "
-                          "sign");
+    *out = (struct policy_opened){ .outcome = POLICY_UNREAD };
+    if (policy_bundle_is(ask->file))
+        return open_bundle(ask, out);
+    sha256_of(ask->file, out->facts.digest);
+    if (ask->keys->n > 0) {
+        out->outcome =
+            refuse(ask, POLICY_UNSIGNED, "not signed; make a bundle with sealgate policy sign");
         return OK;
     }
-    return outcome_of(policy_read(policy, file, name, message), outcome);
+    return outcome_of(policy_read(&out->policy, ask->file, ask->name, ask->message), &out->outcome);
 }

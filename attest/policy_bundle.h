@@ -101,11 +101,21 @@ struct policy_facts {
     uint8_t digest[SHA256_LEN]; /* of the signed part, or of the policy alone */
 };
 
-/*
- * Judges the bytes of a policy file called `name`. *policy is set, for policy_free(), when *outcome
- * is POLICY_ACCEPTED; else *message (NULL: not wanted) has a line for people. *facts is filled as far
- * as the file could be read. Every signature must verify, asked for or not. ERR_NOMEM alone.
- */
-err policy_open(struct policy **policy, enum policy_outcome *outcome, struct policy_facts *facts,
-                bytes file, const char *name, const struct policy_keys *keys, int64_t now,
-                struct buf *message);
+/* Everything is borrowed. */
+struct policy_ask {
+    bytes file;
+    const char *name; /* for messages */
+    const struct policy_keys *keys;
+    int64_t now;
+    struct buf *message; /* NULL: not wanted */
+};
+
+struct policy_opened {
+    struct policy *policy; /* for policy_free(); NULL unless outcome is POLICY_ACCEPTED */
+    enum policy_outcome outcome;
+    struct policy_facts facts; /* as far as the file could be read */
+};
+
+/* Judges a policy file of either form. Unless it is accepted *message has a line for people. Every
+ * signature must verify, asked for or not. *out is always set. ERR_NOMEM alone. */
+err policy_open(const struct policy_ask *ask, struct policy_opened *out);

@@ -16,7 +16,7 @@ static const char SIMULATED_POLICY[] = "platforms: [simulated]\nmeasurements: an
 
 void policy_file_clear(struct policy_file *f)
 {
-    policy_free(f->policy);
+    policy_free(f->opened.policy);
     buf_clear(&f->bytes);
     buf_clear(&f->message);
     *f = (struct policy_file){ 0 };
@@ -44,7 +44,10 @@ enum cli_exit policy_file_open(struct policy_file *f, const char *name,
     if (exit != CLI_OK)
         return exit;
     bytes file = simulated ? bytes_str(SIMULATED_POLICY) : buf_view(&f->bytes);
-    err e = policy_open(&f->policy, &f->outcome, &f->facts, file, name, &keys, now, &f->message);
+    err e = policy_open(
+        &(struct policy_ask){
+            .file = file, .name = name, .keys = &keys, .now = now, .message = &f->message },
+        &f->opened);
     return e.code == ERR_OK ? CLI_OK : cli_complain("%s", err_text(e));
 }
 
@@ -54,10 +57,10 @@ enum cli_exit cli_policy(struct policy **out, const char *name)
     if (name == NULL)
         return CLI_OK;
     enum cli_exit exit = policy_file_open(&f, name, NULL, clock_wall_s());
-    if (exit == CLI_OK && f.outcome != POLICY_ACCEPTED)
+    if (exit == CLI_OK && f.opened.outcome != POLICY_ACCEPTED)
         exit = cli_complain("%s", buf_str(&f.message));
-    *out = f.policy;
-    f.policy = NULL;
+    *out = f.opened.policy;
+    f.opened.policy = NULL;
     policy_file_clear(&f);
     return exit;
 }
@@ -130,10 +133,10 @@ static err check_json(const struct policy_file *f, const char *name, struct buf 
     uint64_t line = line_of(f, name);
     json_begin_object(&j, NULL);
     json_put_str(&j, "object", "policy.check");
-    json_put_str(&j, "outcome", WORDS[f->outcome]);
-    json_put_bool(&j, "signed", f->facts.is_bundle);
-    json_put_hex(&j, "sha256", BYTES_ARRAY(f->facts.digest));
-    if (f->facts.is_bundle)
+    json_put_str(&j, "outcome", WORDS[f->opened.outcome]);
+    json_put_bool(&j, "signed", f->opened.facts.is_bundle);
+    json_put_hex(&j, "sha256", BYTES_ARRAY(f->opened.facts.digest));
+    if (f->opened.facts.is_bundle)
         TRY(put_bundle(f, &j));
     if (f->message.len > 0)
         json_put_text(&j, "message", buf_view(&f->message));
@@ -161,11 +164,12 @@ static err check_bundle_text(const struct policy_file *f, struct buf *out)
 
 static err check_text(struct policy_file *f, const char *name, struct buf *out)
 {
-    if (f->outcome == POLICY_ACCEPTED)
-        TRY(buf_addf(out, "%s: ok, %s\n", name, f->facts.is_bundle ? "signed" : "not signed"));
+    if (f->opened.outcome == POLICY_ACCEPTED)
+        TRY(buf_addf(out, "%s: ok, %s\n", name,
+                     f->opened.facts.is_bundle ? "signed" : "not signed"));
     else
-        TRY(buf_addf(out, "%s: %s\n", WORDS[f->outcome], buf_str(&f->message)));
-    return f->facts.is_bundle ? check_bundle_text(f, out) : OK;
+        TRY(buf_addf(out, "%s: %s\n", WORDS[f->opened.outcome], buf_str(&f->message)));
+    return f->opened.facts.is_bundle ? check_bundle_text(f, out) : OK;
 }
 
 static enum cli_exit check(const struct check_options *o, const char *name)
@@ -178,7 +182,7 @@ static enum cli_exit check(const struct check_options *o, const char *name)
     enum cli_exit exit = policy_file_open(&f, name, &o->policy_key, now);
     if (exit == CLI_OK) {
         err e = o->json ? check_json(&f, name, &text) : check_text(&f, name, &text);
-        exit = f.outcome == POLICY_ACCEPTED ? CLI_OK : CLI_REFUSED;
+        exit = f.opened.outcome == POLICY_ACCEPTED ? CLI_OK : CLI_REFUSED;
         if (e.code != ERR_OK)
             exit = cli_complain("%s", err_text(e));
         else
@@ -307,12 +311,12 @@ static enum cli_exit explain(const struct explain_options *o, const char *name)
 {
     struct policy_file f;
     enum cli_exit exit = policy_file_open(&f, name, NULL, clock_wall_s());
-    if (exit == CLI_OK && f.outcome != POLICY_ACCEPTED) {
+    if (exit == CLI_OK && f.opened.outcome != POLICY_ACCEPTED) {
         (void)cli_complain("%s", buf_str(&f.message));
         exit = CLI_REFUSED;
     } else if (exit == CLI_OK) {
-        exit = o->evidence != NULL ? explain_beside(o, f.policy)
-                                   : write_explanation(o, f.policy, NULL);
+        exit = o->evidence != NULL ? explain_beside(o, f.opened.policy)
+                                   : write_explanation(o, f.opened.policy, NULL);
     }
     policy_file_clear(&f);
     return exit;

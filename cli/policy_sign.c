@@ -95,7 +95,7 @@ static enum cli_exit add_signature(const struct sign_options *o, bytes bundle,
 static enum cli_exit check_policy(struct policy_file *f, const char *name)
 {
     enum cli_exit exit = policy_file_open(f, name, NULL, clock_wall_s());
-    if (exit != CLI_OK || f->outcome == POLICY_ACCEPTED || f->outcome == POLICY_EARLY)
+    if (exit != CLI_OK || f->opened.outcome == POLICY_ACCEPTED || f->opened.outcome == POLICY_EARLY)
         return exit;
     (void)cli_complain("%s", buf_str(&f->message));
     return CLI_REFUSED;
@@ -131,8 +131,8 @@ static enum cli_exit sign(const struct sign_options *o, const char *name)
     if (exit == CLI_OK)
         exit = read_key(&key, o->key);
     if (exit == CLI_OK)
-        exit = f.facts.is_bundle ? add_signature(o, buf_view(&f.bytes), key, &out)
-                                 : make_bundle(o, buf_view(&f.bytes), key, &out);
+        exit = f.opened.facts.is_bundle ? add_signature(o, buf_view(&f.bytes), key, &out)
+                                        : make_bundle(o, buf_view(&f.bytes), key, &out);
     if (exit == CLI_OK)
         exit = deliver(o->out, buf_view(&out));
     signing_key_free(key);

@@ -133,32 +133,35 @@ static void say(struct buf *message, const char *name, const char *what)
         (void)buf_addf(message, "%s: %s", name, what);
 }
 
-/* The new policy and what is known of it; POLICY_ACCEPTED, or why not. */
-static enum policy_outcome obtain(struct keeper *k, struct policy **policy,
-                                  struct policy_facts *facts, struct buf *message)
+/* The file judged, its version remembered; a policy only with POLICY_ACCEPTED. */
+static void obtain(struct keeper *k, struct policy_opened *out, struct buf *message)
 {
     const char *name = k->settings.path;
-    enum policy_outcome outcome = POLICY_UNREAD;
     BUF_AUTO file = BUF(POLICY_BUNDLE_MAX);
     err e = OK;
+    *out = (struct policy_opened){ 0 };
     if (read_file(k, &file))
-        e = policy_open(policy, &outcome, facts, buf_view(&file), name, &k->keys, clock_wall_s(),
-                        message);
-    if (e.code != ERR_OK || outcome == POLICY_UNREAD)
+        e = policy_open(&(struct policy_ask){ .file = buf_view(&file),
+                                              .name = name,
+                                              .keys = &k->keys,
+                                              .now = clock_wall_s(),
+                                              .message = message },
+                        out);
+    if (e.code != ERR_OK || out->outcome == POLICY_UNREAD)
         say(message, name, "the policy cannot be read");
-    if (outcome == POLICY_ACCEPTED && is_older(k, facts))
-        outcome = POLICY_OLDER;
-    else if (outcome == POLICY_ACCEPTED && !remember(k, facts))
-        outcome = POLICY_UNKEPT;
-    if (outcome == POLICY_OLDER)
+    if (out->outcome == POLICY_ACCEPTED && is_older(k, &out->facts))
+        out->outcome = POLICY_OLDER;
+    else if (out->outcome == POLICY_ACCEPTED && !remember(k, &out->facts))
+        out->outcome = POLICY_UNKEPT;
+    if (out->outcome == POLICY_OLDER)
         say(message, name, "a later version was in force already (policy_state)");
-    if (outcome == POLICY_UNKEPT)
+    if (out->outcome == POLICY_UNKEPT)
         say(message, name, "signed, but policy_state cannot be written to remember its version");
-    if (outcome != POLICY_ACCEPTED) {
-        policy_free(*policy);
-        *policy = NULL;
-    }
-    return outcome;
+    k->latest = out->outcome;
+    if (out->outcome == POLICY_ACCEPTED)
+        return;
+    policy_free(out->policy);
+    out->policy = NULL;
 }
 
 static void show(const struct keeper *k)
@@ -170,10 +173,10 @@ static void show(const struct keeper *k)
     metrics_gauge_set(b, m->policy_expires, 0, 0, k->facts.expires);
 }
 
-static void put_in_force(struct keeper *k, struct policy *policy, const struct policy_facts *facts)
+static void put_in_force(struct keeper *k, const struct policy_opened *new)
 {
-    k->policy = policy;
-    k->facts = *facts;
+    k->policy = new->policy;
+    k->facts = new->facts;
     k->loaded_at = clock_wall_s();
 }
 
@@ -188,11 +191,11 @@ static void announce(const struct keeper *k)
         LOG_WARN(k->settings.log, "policy is signed, but policy_key does not say by whom");
 }
 
-static void replace(struct keeper *k, struct policy *policy, const struct policy_facts *facts)
+static void replace(struct keeper *k, const struct policy_opened *new)
 {
     struct policy *before = k->policy;
-    put_in_force(k, policy, facts);
-    k->settings.changed(k->settings.owner, policy);
+    put_in_force(k, new);
+    k->settings.changed(k->settings.owner, k->policy);
     announce(k);
     policy_free(before);
 }
@@ -223,23 +226,22 @@ static bool same_stamp(const struct stamp *a, const struct stamp *b)
 
 void keeper_reload(struct keeper *k)
 {
-    struct policy *policy = NULL;
-    struct policy_facts facts = { 0 };
+    struct policy_opened new;
     get_stamp(k, &k->read);
     k->seen = k->read;
-    k->latest = obtain(k, &policy, &facts, NULL);
+    obtain(k, &new, NULL);
     metrics_add(k->settings.block, k->settings.metering->policy_loads, k->latest, 0, 1);
     if (k->latest != POLICY_ACCEPTED) {
         LOG_ERROR(k->settings.log, "policy refused, what is in force stays",
-                  F_WORD_OF("why", OUTCOMES[k->latest]), F_U64("version", facts.version));
+                  F_WORD_OF("why", OUTCOMES[k->latest]), F_U64("version", new.facts.version));
         k->settings.noted(k->settings.owner);
-    } else if (is_same(k, &facts)) {
-        policy_free(policy);
-        k->facts.signatures_n = facts.signatures_n;
-        LOG_INFO(k->settings.log, "policy unchanged", F_U64("version", facts.version));
+    } else if (is_same(k, &new.facts)) {
+        policy_free(new.policy);
+        k->facts.signatures_n = new.facts.signatures_n;
+        LOG_INFO(k->settings.log, "policy unchanged", F_U64("version", new.facts.version));
         k->settings.noted(k->settings.owner);
     } else {
-        replace(k, policy, &facts);
+        replace(k, &new);
     }
 }
 
@@ -298,8 +300,7 @@ static err take_keys(struct keeper *k, struct buf *message)
 
 static err begin(struct keeper *k, struct buf *message)
 {
-    struct policy *policy = NULL;
-    struct policy_facts facts = { 0 };
+    struct policy_opened new;
     TRY(take_keys(k, message));
     if (recall(k).code != ERR_OK) {
         say(message, "policy_state", "is not what a gateway has written there");
@@ -308,9 +309,9 @@ static err begin(struct keeper *k, struct buf *message)
     get_stamp(k, &k->read);
     k->seen = k->read;
     k->looked_ms = loop_now_ms(k->loop);
-    k->latest = obtain(k, &policy, &facts, message);
+    obtain(k, &new, message);
     ENSURE(k->latest == POLICY_ACCEPTED, CONFIG);
-    put_in_force(k, policy, &facts);
+    put_in_force(k, &new);
     announce(k);
     loop_timer_start(k->loop, &k->timer, KEEPER_LOOK_MS, on_look);
     return OK;

@@ -26,17 +26,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct policy_keys none = { 0 };
     bytes file = bytes_of(data, size);
     struct policy_bundle b;
-    struct policy *p = NULL;
-    struct policy_facts facts;
-    enum policy_outcome outcome;
+    struct policy_opened o;
     BUF_AUTO message = BUF(4096);
     bool whole = err_is_ok(policy_bundle_read(file, &b));
     if (whole)
         check_bundle(file, &b);
-    must(err_is_ok(policy_open(&p, &outcome, &facts, file, "policy", &none, 1767225600, &message)));
-    must((p != NULL) == (outcome == POLICY_ACCEPTED));
-    must(p != NULL || message.len > 0);
-    must(facts.is_bundle == whole);
-    policy_free(p);
+    const struct policy_ask ask = {
+        .file = file, .name = "policy", .keys = &none, .now = 1767225600, .message = &message
+    };
+    must(err_is_ok(policy_open(&ask, &o)));
+    must((o.policy != NULL) == (o.outcome == POLICY_ACCEPTED));
+    must(o.policy != NULL || message.len > 0);
+    must(o.facts.is_bundle == whole);
+    policy_free(o.policy);
     return 0;
 }

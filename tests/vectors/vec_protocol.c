@@ -497,17 +497,16 @@ static void run_receipt(struct block *b)
 static void open_policy(struct block *b)
 {
     const struct policy_keys nobody = { 0 };
-    struct policy *policy = NULL;
-    struct policy_facts facts;
-    enum policy_outcome outcome;
-    block_good(b,
-               policy_open(&policy, &outcome, &facts, block_get(b, "bundle"), "bundle", &nobody,
-                           (int64_t)block_number(b, "created"), NULL),
-               "bundle");
-    if (outcome != POLICY_ACCEPTED || facts.version != block_number(b, "version"))
+    struct policy_opened o;
+    const struct policy_ask ask = { .file = block_get(b, "bundle"),
+                                    .name = "bundle",
+                                    .keys = &nobody,
+                                    .now = (int64_t)block_number(b, "created") };
+    block_good(b, policy_open(&ask, &o), "bundle");
+    if (o.outcome != POLICY_ACCEPTED || o.facts.version != block_number(b, "version"))
         block_fail(b, "not accepted", BYTES_LIT("bundle"));
-    block_same(b, BYTES_ARRAY(facts.digest), "digest");
-    policy_free(policy);
+    block_same(b, BYTES_ARRAY(o.facts.digest), "digest");
+    policy_free(o.policy);
 }
 
 static void run_policy_bundle(struct block *b)

@@ -34,14 +34,16 @@ static void must_sign(struct policy_keys *list, size_t i)
 static enum policy_outcome opened(bytes file, const struct policy_keys *list, int64_t now,
                                   struct policy_facts *facts, struct buf *message)
 {
-    struct policy *p = NULL;
-    enum policy_outcome outcome;
-    struct policy_facts unwanted;
-    CHECK_OK(policy_open(&p, &outcome, facts != NULL ? facts : &unwanted, file, "p", list, now,
-                         message));
-    CHECK((p != NULL) == (outcome == POLICY_ACCEPTED));
-    policy_free(p);
-    return outcome;
+    struct policy_opened o;
+    const struct policy_ask ask = {
+        .file = file, .name = "p", .keys = list, .now = now, .message = message
+    };
+    CHECK_OK(policy_open(&ask, &o));
+    CHECK((o.policy != NULL) == (o.outcome == POLICY_ACCEPTED));
+    policy_free(o.policy);
+    if (facts != NULL)
+        *facts = o.facts;
+    return o.outcome;
 }
 
 static void what_is_written_is_read_back(void **state)
@@ -241,14 +243,14 @@ static void keys_are_hex(void **state)
 static err open_once(void *arg)
 {
     const struct buf *file = arg;
-    struct policy *p = NULL;
-    enum policy_outcome outcome;
-    struct policy_facts facts;
+    struct policy_opened o;
     struct policy_keys list = { 0 };
-    err e = policy_open(&p, &outcome, &facts, buf_view(file), "p", &list, MADE, NULL);
+    err e = policy_open(
+        &(struct policy_ask){ .file = buf_view(file), .name = "p", .keys = &list, .now = MADE },
+        &o);
     if (err_is_ok(e))
-        CHECK(outcome == POLICY_ACCEPTED);
-    policy_free(p);
+        CHECK(o.outcome == POLICY_ACCEPTED);
+    policy_free(o.policy);
     return e;
 }
 
