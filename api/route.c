@@ -187,9 +187,7 @@ static bool settle(const struct row *row, unsigned method, bytes id, struct rout
     out->word = row->word;
     out->allow = row->allow;
     out->path = has_one_path(row) ? row->path : NULL;
-    bool named =
-        row->kind == ROUTE_MODEL || row->kind == ROUTE_RECEIPT || row->kind == ROUTE_RESPONSE;
-    out->id = named ? id : (bytes){ 0 };
+    out->id = row != &rows[ARRAY_LEN(rows) - 1] ? id : (bytes){ 0 };
     return found;
 }
 

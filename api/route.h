@@ -54,8 +54,8 @@ struct route_match {
     struct word word;     /* the kind for logs and metrics; "none" if unknown */
     const char *allow;    /* value of the Allow field, static; NULL if unknown */
     const char *path;     /* canonical path when the route has only one, else NULL */
-    bytes id;             /* of ROUTE_MODEL and ROUTE_RECEIPT: as in the target, still encoded */
-    bytes query;          /* behind the '?', or empty */
+    bytes id;    /* as in the target, still encoded; of ROUTE_PASS: a model to be deleted */
+    bytes query; /* behind the '?', or empty */
 };
 
 /* HEAD is accepted wherever GET is. */

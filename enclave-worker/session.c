@@ -774,10 +774,26 @@ static enum error_cause objection(struct session *s)
     return ERROR_CAUSES;
 }
 
+/* A model that is to be deleted is named by the path; with what is no name it is one without. */
+static bool may_delete(const struct session *s)
+{
+    BUF_AUTO model = BUF(ROUTE_ID_MAX);
+    if (s->route.kind != ROUTE_PASS || s->route.id.len == 0)
+        return true;
+    (void)route_decode_id(&model, s->route.id);
+    return token_allows(s->key, buf_view(&model));
+}
+
 /* The rules of its key. True when it may go on; else it is answered. */
 static bool may_ask(struct session *s)
 {
-    if (s->key == NULL || s->content.len == 0)
+    if (s->key == NULL)
+        return true;
+    if (!may_delete(s)) {
+        refuse_sealed(s, ERROR_MODEL_NOT_ALLOWED, s->route.id);
+        return false;
+    }
+    if (s->content.len == 0)
         return true;
     if (!token_allows(s->key, peek_model(&s->peek))) {
         refuse_sealed(s, ERROR_MODEL_NOT_ALLOWED, peek_model(&s->peek));

@@ -984,6 +984,15 @@ static bool wants_json(const struct exchange *x)
            x->guest.route == ROUTE_EMBEDDINGS || x->guest.route == ROUTE_RESPONSES;
 }
 
+static bytes deleted_model(const struct exchange *x)
+{
+    struct route_match match;
+    if (x->guest.route != ROUTE_PASS)
+        return (bytes){ 0 };
+    route_find(x->request.head.method, x->request.head.path, &match);
+    return match.id;
+}
+
 static void on_body_end(struct guest *g)
 {
     struct exchange *x = exchange_of(g);
@@ -1002,7 +1011,8 @@ static void on_body_end(struct guest *g)
         x->peek.stream = x->peek.stream && x->peek.verdict == PEEK_OK;
     }
     struct api_error error;
-    if (x->body.len == 0 || payer_enter(&g->payer, peek_model(&x->peek), &error))
+    if (payer_may_delete(&g->payer, deleted_model(x), &error) &&
+        (x->body.len == 0 || payer_enter(&g->payer, peek_model(&x->peek), &error)))
         fire(x, ON_BODY);
     else
         guest_error(g, &error);

@@ -1,6 +1,17 @@
 #include "gateway/payer.h"
 
+#include "api/route.h"
 #include "base/clock.h"
+
+bool payer_may_delete(const struct payer *p, bytes id, struct api_error *error)
+{
+    BUF_AUTO model = BUF(ROUTE_ID_MAX);
+    *error = (struct api_error){ .cause = ERROR_MODEL_NOT_ALLOWED, .about = id };
+    if (p->key == NULL || id.len == 0)
+        return true;
+    (void)route_decode_id(&model, id); /* what is none is a model without a name */
+    return token_allows(p->key, buf_view(&model));
+}
 
 bool payer_enter(struct payer *p, bytes model, struct api_error *error)
 {

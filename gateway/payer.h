@@ -13,6 +13,10 @@ struct payer {
     struct limits limits;    /* fields for the answer, from payer_enter() on */
 };
 
+/* Whether that model may be deleted; id is as in the request's path, and empty for other requests.
+ * Else *error says why not, and borrows the id. */
+bool payer_may_delete(const struct payer *p, bytes id, struct api_error *error);
+
 /* True when the request may go on; else *error says why not, and borrows the model. */
 bool payer_enter(struct payer *p, bytes model, struct api_error *error);
 

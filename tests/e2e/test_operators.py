@@ -262,6 +262,10 @@ def check_models(s):
     assert a.status == 403 and a.error["code"] == "model_not_allowed", a.body
     a = http(s.port, "POST", "/v1/rerank", {"query": "x"}, bearer("models"))
     assert a.status == 403 and len(s.engine.calls) == asked
+    a = http(s.port, "DELETE", "/v1/models/to%6Fls", headers=bearer("models"))
+    assert a.status == 403 and len(s.engine.calls) == asked, a.body
+    http(s.port, "DELETE", "/v1/models/gpt-test", headers=bearer("models"))
+    assert len(s.engine.calls) == asked + 1 and s.engine.calls[asked].method == "DELETE"
 
 
 @test("a worker's keys have their limits, with OpenAI's fields and 429")

@@ -27,7 +27,7 @@ static void knows_every_endpoint(void **state)
         { "GET", "/v1/models/demo", ROUTE_MODEL, "demo" },
         { "GET", "/v1/models/demo/slash", ROUTE_MODEL, "demo/slash" },
         { "GET", "/v1/models/demo%2Fslash", ROUTE_MODEL, "demo%2Fslash" },
-        { "DELETE", "/v1/models/demo/slash", ROUTE_PASS, "" },
+        { "DELETE", "/v1/models/demo/slash", ROUTE_PASS, "demo/slash" },
         { "GET", "/v1/receipts/00ff", ROUTE_RECEIPT, "00ff" },
         { "GET", "/v1/attestation", ROUTE_ATTESTATION, "" },
         { "POST", "/v1/attestation/verify", ROUTE_EVIDENCE, "" },

@@ -314,6 +314,33 @@ static void asks_for_a_token_and_keeps_it(void **state)
     stage_close(&s);
 }
 
+/* Whatever the body names. */
+static void a_key_deletes_its_own_models_only(void **state)
+{
+    (void)state;
+    struct stage s;
+    struct stage_ask ask;
+    static const char *const flags[] = { "--tokens-file={\"sha256\":\"" TOKEN_HEX
+                                         "\",\"models\":[\"m\",\"my/*\"]}",
+                                         NULL };
+    static const char *const others[] = { "/v1/models/n", "/v1//models/your%2Fm", "/v1/models/%6",
+                                          "/v1/models/n?m" };
+    struct stage_request request = { .method = "DELETE", .authorization = "Bearer token" };
+    stage_open(&s, flags);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        request.path = others[i];
+        request.body = i % 2 == 0 ? BYTES_LIT(BODY) : (bytes){ 0 };
+        refuse_one(&s, &request, 403, "model_not_allowed");
+    }
+    CHECK(s.starts == 0);
+    request.path = "/v1/models/my%2Fm";
+    stage_ask(&s, &ask, OHTTP_CHUNKED, &request);
+    until_asked(&s, 1);
+    stage_ask_clear(&ask);
+    stage_until(&s, was_cancelled, NULL);
+    stage_close(&s);
+}
+
 static void passes_a_token_on_that_nobody_asked_for(void **state)
 {
     (void)state;
@@ -698,6 +725,7 @@ int main(void)
         cmocka_unit_test(tells_a_full_memory_of_replays_from_a_replay),
         cmocka_unit_test(refuses_dates_outside_the_window),
         cmocka_unit_test(asks_for_a_token_and_keeps_it),
+        cmocka_unit_test(a_key_deletes_its_own_models_only),
         cmocka_unit_test(passes_a_token_on_that_nobody_asked_for),
         cmocka_unit_test(takes_a_body_at_the_limit_and_none_above),
         cmocka_unit_test(holds_no_more_than_allowed_in_all),

@@ -49,6 +49,24 @@ static void a_key_keeps_to_its_rules(void **state)
     token_set_clear(&set);
 }
 
+static void a_key_deletes_its_own_models_only(void **state)
+{
+    (void)state;
+    struct token_set set = { 0 };
+    struct api_error error;
+    const struct payer nobody = { 0 };
+    read_key(&set);
+    const struct payer p = { .key = &set.at[0] };
+    CHECK(payer_may_delete(&nobody, BYTES_LIT("any"), &error));
+    CHECK(payer_may_delete(&p, (bytes){ 0 }, &error)); /* nothing is deleted */
+    CHECK(payer_may_delete(&p, BYTES_LIT("%6d"), &error));
+    CHECK(!payer_may_delete(&p, BYTES_LIT("m%"), &error));
+    CHECK(!payer_may_delete(&p, BYTES_LIT("n"), &error));
+    CHECK(error.cause == ERROR_MODEL_NOT_ALLOWED);
+    CHECK_BYTES(error.about, BYTES_LIT("n"));
+    token_set_clear(&set);
+}
+
 static void what_was_used_is_shown(void **state)
 {
     (void)state;
@@ -71,6 +89,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nobody_may_ask_for_all),
         cmocka_unit_test(a_key_keeps_to_its_rules),
+        cmocka_unit_test(a_key_deletes_its_own_models_only),
         cmocka_unit_test(what_was_used_is_shown),
     };
     return cmocka_run_group_tests_name("gateway/payer", tests, NULL, NULL);
