@@ -398,8 +398,8 @@ static err write_about(struct route *r, const struct engine_route_settings *sett
         const struct engines_name *name = &r->table->names[i];
         TRY(buf_addf(&r->about, "; %zu ", name->entry));
         TRY(buf_add(&r->about, name->name));
-        TRY(buf_add_str(&r->about, name->pattern ? "*" : " "));
-        TRY(buf_add(&r->about, name->pattern ? name->tail : name->target));
+        TRY(buf_add_u8(&r->about, ' '));
+        TRY(buf_add(&r->about, name->target));
     }
     return OK;
 }

@@ -35,7 +35,6 @@ static err add_name(const struct reading *r, const struct yaml *at, const char *
 {
     struct engines *e = r->engines;
     bytes name = bytes_str(text);
-    size_t star = text_find(name, BYTES_LIT("*"));
     struct engines_name n = { .name = name, .entry = e->entries_n, .pattern = is_pattern(name) };
     if (name.len == 0 || name.len > ENGINES_NAME_MAX)
         return refuse(r, at, "a model's name has 1 to 256 bytes");
@@ -43,12 +42,8 @@ static err add_name(const struct reading *r, const struct yaml *at, const char *
         return refuse(r, at, "too many models");
     if (!n.pattern && find_written_out(e, name) != NULL)
         return refuse(r, at, "this model is served already");
-    if (n.pattern) {
-        n.name = bytes_slice(name, 0, star);
-        n.tail = bytes_slice(name, star + 1, name.len);
-    }
-    if (is_pattern(n.tail) || (n.pattern && target != NULL))
-        return refuse(r, at, "one asterisk at most, and none in an alias");
+    if (n.pattern && target != NULL)
+        return refuse(r, at, "an alias has no asterisk");
     if (target != NULL)
         n.target = bytes_str(target);
     e->names[e->names_n++] = n;
@@ -172,8 +167,7 @@ const struct engines_name *engines_find(const struct engines *e, bytes model)
     const struct engines_name *found = find_written_out(e, model);
     for (size_t i = 0; found == NULL && i < e->names_n; i++) {
         const struct engines_name *n = &e->names[i];
-        if (n->pattern && model.len >= n->name.len + n->tail.len && bytes_starts(model, n->name) &&
-            bytes_ends(model, n->tail))
+        if (n->pattern && text_is_like(model, n->name))
             found = n;
     }
     return found;

@@ -9,7 +9,7 @@
  *         token_file: large.token
  *         ca: large.pem
  *
- * `models` are names that the engine knows; one asterisk in a name stands for any text. `aliases` are
+ * `models` are names that the engine knows; an asterisk in a name stands for any text. `aliases` are
  * further names for clients, and what the engine is asked for instead. Either may be left out, but
  * not both; token_file and ca are as the settings engine_token_file and engine_ca, which they
  * replace. A name that is written out wins over a pattern, and the first pattern over those behind.
@@ -33,11 +33,10 @@ struct engines_entry {
 };
 
 struct engines_name {
-    bytes name;   /* what clients ask for; of a pattern, what stands before the asterisk */
-    bytes tail;   /* of a pattern, what stands behind it */
+    bytes name;   /* what clients ask for; see text_is_like() */
     bytes target; /* what the engine is asked for; empty: the same */
     size_t entry;
-    bool pattern;
+    bool pattern; /* there is an asterisk in it */
 };
 
 struct engines {
