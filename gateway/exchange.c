@@ -993,6 +993,13 @@ static bytes deleted_model(const struct exchange *x)
     return match.id;
 }
 
+/* A response may get its model from a stored prompt, or from the engine's own choice. */
+static bool is_understood(const struct exchange *x)
+{
+    return x->peek.verdict == PEEK_OK ||
+           (x->peek.verdict == PEEK_MODEL_MISSING && x->guest.route == ROUTE_RESPONSES);
+}
+
 static void on_body_end(struct guest *g)
 {
     struct exchange *x = exchange_of(g);
@@ -1001,7 +1008,7 @@ static void on_body_end(struct guest *g)
         return;
     if (wants_json(x)) {
         peek_request(buf_view(&x->body), &x->peek);
-        if (x->peek.verdict != PEEK_OK) {
+        if (!is_understood(x)) {
             const struct api_error error = peek_error(&x->peek);
             guest_error(g, &error);
             return;

@@ -6,6 +6,7 @@ import json
 import common
 from common import check
 from engine_other import PIECES, SOUND
+from stack import Stack
 from suite import test
 
 CANARY = b"marmoset-prompt-canary-77c2"
@@ -153,3 +154,19 @@ def _():
         a = stack().http(method, path, {} if method == "POST" else None)
         assert a.status == 404 and a.error["code"], (method, path)
         assert stack().engine.calls[before].method == method
+
+
+@test("a response may leave its model to the engine, or to a prompt that the engine keeps")
+def _():
+    async def script(call):
+        call.whole(200, {"id": "resp_1", "object": "response", "status": "completed", "output": [],
+                         "seen": call.json})
+    body = {"prompt": {"id": "pmpt_1"}, "input": CANARY.decode()}
+    with Stack(worker={"responses": "native"}) as s:
+        s.engine.scripts[""] = script
+        a = s.http("POST", "/v1/responses", body)
+        assert a.status == 200 and a.json["seen"] == body, a.body
+        a = s.http("POST", "/v1/responses", {"model": 5, "input": "x"})
+        assert a.status == 400 and a.error["param"] == "model"
+    a = stack().http("POST", "/v1/responses", {"input": "x"})
+    assert a.status == 400 and a.error["param"] == "model", a.body
