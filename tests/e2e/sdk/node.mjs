@@ -6,7 +6,7 @@ import path from 'node:path';
 
 const [folder, BASE, ENGINE] = process.argv.slice(2);
 const require = createRequire(path.join(folder, 'package.json'));
-const OpenAI = require('openai').OpenAI;
+const { OpenAI, toFile } = require('openai');
 const { version } = JSON.parse(readFileSync(path.join(folder, 'node_modules/openai/package.json')));
 const TEXT = ['Hello', ' from', ' the', ' engine', ',', ' ', 'quetzal-answer-canary-5d1f', ' ü', '🙂', '.']
   .join('');
@@ -63,6 +63,28 @@ const cases = {
       for (const t of c.choices[0].delta.tool_calls ?? [])
         args[t.index] = (args[t.index] ?? '') + (t.function.arguments ?? '');
     assert.deepEqual(JSON.parse(args[0]), { city: 'Zürich', days: 3 });
+  },
+  async 'structured outputs'() {
+    const response_format = { type: 'json_schema', json_schema: { name: 'trip', strict: true,
+      schema: { type: 'object', properties: {}, additionalProperties: false } } };
+    const chat = client.chat.completions.parse ? client.chat.completions : client.beta.chat.completions;
+    const r = await chat.parse({ model: 'json', messages, response_format });
+    assert.deepEqual(r.choices[0].message.parsed ?? JSON.parse(r.choices[0].message.content),
+      { city: 'Zürich', days: 3 });
+  },
+  async 'uploads and binary answers'() {
+    const sound = Buffer.alloc(100000, 'ü');
+    const r = await client.audio.transcriptions.create({ model: 'whisper',
+      file: await toFile(sound, 'ü.wav') });
+    assert.equal(r.text, 'what was said');
+    assert(r.seen.length > sound.length);
+    const said = await client.audio.speech.create({ model: 'tts', voice: 'alloy', input: 'x' });
+    assert.equal((await said.arrayBuffer()).byteLength, 256 * 1200);
+  },
+  async 'retries are its own, and no more'() {
+    const before = (await get(`${ENGINE}/_calls/err-500`)).length;
+    await assert.rejects(create('err-500', {}, { maxRetries: 2 }));
+    assert.equal((await get(`${ENGINE}/_calls/err-500`)).length - before, 3);
   },
   async 'the stream helper'() {
     const helper = client.chat.completions.stream

@@ -77,6 +77,28 @@ def tools_in_a_stream():
 
 
 @case
+def structured_outputs():
+    import pydantic
+
+    class Trip(pydantic.BaseModel):
+        city: str
+        days: int
+    chat = client.chat.completions if hasattr(client.chat.completions, "parse") else (
+        client.beta.chat.completions)
+    r = chat.parse(model="json", messages=USER, response_format=Trip)
+    assert r.choices[0].message.parsed == Trip(city="Zürich", days=3)
+
+
+@case
+def uploads_and_binary_answers():
+    sound = bytes(range(256)) * 400
+    r = client.audio.transcriptions.create(model="whisper", file=("ü.wav", sound))
+    assert r.text == "what was said" and r.seen["length"] > len(sound)
+    said = client.audio.speech.create(model="tts", voice="alloy", input="x")
+    assert said.content == bytes(range(256)) * 1200
+
+
+@case
 def the_stream_helper():
     helper = getattr(client.chat.completions, "stream", None) or client.beta.chat.completions.stream
     with helper(model="gpt-test", messages=USER) as stream:
