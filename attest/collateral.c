@@ -259,7 +259,26 @@ static bool is_der(bytes in)
 
 static err take_list(bytes body, struct buf *out)
 {
+    if (pem_is_crl(body))
+        return pem_read_crl(out, body);
     return is_der(body) ? buf_add(out, body) : text_hex_decode(out, trim_lines(body));
+}
+
+/* In hex a list begins with the two digits of its first byte. */
+err collateral_list_as_der(struct buf *part)
+{
+    bytes text = buf_view(part);
+    BUF_AUTO der = BUF(part->max);
+    if (!pem_is_crl(text) && !bytes_starts(trim_lines(text), BYTES_LIT("30")))
+        return OK;
+    err e = take_list(text, &der);
+    if (collateral_is_fault(e) || (err_is_ok(e) && !is_der(buf_view(&der))))
+        return OK;
+    TRY(e);
+    struct buf old = *part;
+    *part = der;
+    der = old;
+    return OK;
 }
 
 static err take_certificate(bytes body, struct buf *out)

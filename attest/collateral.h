@@ -146,10 +146,14 @@ struct collateral_piece {
     bytes chain; /* PEM; only of TCB info and QE identity */
 };
 
-/* Turns an answer into that form: a list in hex or a certificate in PEM, as caches have them, into
+/* Turns an answer into that form: a list in hex or PEM or a certificate in PEM, as caches have them, into
  * DER; a percent-encoded chain into PEM; a manifest out of its JSON. ERR_MALFORMED, ERR_LIMIT. */
 err collateral_take(enum collateral_kind kind, bytes body, bytes header, struct buf *body_out,
                     struct buf *chain_out);
+
+/* A revocation list in PEM or hex, as tools and caches save them, becomes one in DER; anything else
+ * stays as it is. For files that somebody names without saying what they are. ERR_NOMEM. */
+err collateral_list_as_der(struct buf *part);
 
 /* Is it what the need asks for, signed by whom it must be, and valid at that time? issuer: see
  * collateral_need. *expires is then the first date that passes, in Unix seconds. ERR_STALE: a date.

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "attest/collateral.h"
 #include "base/clock.h"
 #include "base/text.h"
 
@@ -76,6 +77,8 @@ static enum cli_exit read_collateral(struct inquiry *q, const struct config_list
     for (size_t i = 0; exit == CLI_OK && files != NULL && i < files->n; i++) {
         q->collateral[i] = BUF(APPRAISE_EVIDENCE_MAX);
         exit = cli_read(&q->collateral[i], files->at[i]);
+        if (exit == CLI_OK && collateral_list_as_der(&q->collateral[i]).code != ERR_OK)
+            exit = cli_complain("out of memory");
         q->settings.collateral[i] = buf_view(&q->collateral[i]);
         q->settings.collateral_n = i + 1;
     }

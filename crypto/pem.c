@@ -2,8 +2,15 @@
 
 #include "base/text.h"
 
-#define BEGIN "-----BEGIN CERTIFICATE-----"
-#define END "-----END CERTIFICATE-----"
+/* How a block begins and ends. */
+struct label {
+    const char *begin;
+    const char *end;
+};
+
+static const struct label certificate = { "-----BEGIN CERTIFICATE-----",
+                                          "-----END CERTIFICATE-----" };
+static const struct label list = { "-----BEGIN X509 CRL-----", "-----END X509 CRL-----" };
 
 static bool is_blank(uint8_t c)
 {
@@ -20,7 +27,7 @@ static bytes skip_blanks(bytes in)
 
 bool pem_is_text(bytes in)
 {
-    return bytes_starts(skip_blanks(in), BYTES_LIT(BEGIN));
+    return bytes_starts(skip_blanks(in), bytes_str(certificate.begin));
 }
 
 /* Base64 in lines, without its line ends. */
@@ -37,14 +44,15 @@ static err join_lines(struct buf *out, bytes lines)
 }
 
 /* Cuts the block that *in begins with off it. */
-static err take_block(bytes *in, bytes *body)
+static err take_block(bytes *in, const struct label *label, bytes *body)
 {
-    ENSURE(bytes_starts(*in, BYTES_LIT(BEGIN)), MALFORMED);
-    bytes rest = bytes_slice(*in, sizeof BEGIN - 1, in->len);
-    size_t end = text_find(rest, BYTES_LIT(END));
+    bytes last = bytes_str(label->end);
+    ENSURE(bytes_starts(*in, bytes_str(label->begin)), MALFORMED);
+    bytes rest = bytes_slice(*in, strlen(label->begin), in->len);
+    size_t end = text_find(rest, last);
     ENSURE(end < rest.len, TRUNCATED);
     *body = bytes_slice(rest, 0, end);
-    *in = skip_blanks(bytes_slice(rest, end + sizeof END - 1, rest.len));
+    *in = skip_blanks(bytes_slice(rest, end + last.len, rest.len));
     return OK;
 }
 
@@ -67,7 +75,7 @@ static err read_blocks(struct pem_certs *p, bytes text)
     bytes body;
     TRY(buf_reserve(&p->der, text.len, &room));
     for (bytes in = skip_blanks(text); in.len > 0;) {
-        TRY(take_block(&in, &body));
+        TRY(take_block(&in, &certificate, &body));
         TRY(add_block(p, body));
     }
     return OK;
@@ -88,4 +96,21 @@ void pem_clear(struct pem_certs *p)
 {
     buf_clear(&p->der);
     *p = (struct pem_certs){ 0 };
+}
+
+bool pem_is_crl(bytes in)
+{
+    return bytes_starts(skip_blanks(in), bytes_str(list.begin));
+}
+
+err pem_read_crl(struct buf *out, bytes text)
+{
+    BUF_AUTO joined = BUF(PEM_TEXT_MAX);
+    bytes in = skip_blanks(text), body;
+    ENSURE(text.len <= PEM_TEXT_MAX, LIMIT);
+    TRY(take_block(&in, &list, &body));
+    ENSURE(in.len == 0, MALFORMED);
+    TRY(join_lines(&joined, body));
+    ENSURE(joined.len > 0, MALFORMED);
+    return text_base64_decode(out, buf_view(&joined));
 }

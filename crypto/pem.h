@@ -1,7 +1,7 @@
 /*
- * crypto/pem.h - certificates in their text form (RFC 7468).
+ * crypto/pem.h - certificates and revocation lists in their text form (RFC 7468).
  *
- * Only what evidence and collateral hold: blocks labelled CERTIFICATE with nothing but white space
+ * Only what evidence and collateral hold: blocks labelled CERTIFICATE, or one X509 CRL, with nothing but white space
  * and NULs between them and behind the last one, as some quotes have.
  */
 #pragma once
@@ -25,3 +25,7 @@ bool pem_is_text(bytes in);
  * not looked at. */
 err pem_read_certs(struct pem_certs *out, bytes text);
 void pem_clear(struct pem_certs *p);
+
+/* The same for one revocation list, which is appended to out. */
+bool pem_is_crl(bytes in);
+err pem_read_crl(struct buf *out, bytes text);

@@ -1,5 +1,6 @@
 #include "gateway/evidence.h"
 
+#include "attest/collateral.h"
 #include "attest/utc.h"
 #include "base/attr.h"
 #include "base/json.h"
@@ -77,6 +78,8 @@ static bool add_collateral(struct question *q, const struct json *value)
         return complain(q, ERROR_INVALID_VALUE, "collateral");
     if (!decode(q, value, "collateral", &q->collateral[n]))
         return false;
+    if (collateral_list_as_der(&q->collateral[n]).code != ERR_OK)
+        return complain(q, ERROR_INTERNAL, "collateral");
     q->settings.collateral[q->settings.collateral_n++] = buf_view(&q->collateral[n]);
     return true;
 }

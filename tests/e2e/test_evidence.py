@@ -195,6 +195,30 @@ def _():
     assert run("verify", "evidence", __file__)[0] == 2
 
 
+@test("revocation lists are taken in PEM and in hex too, offline and over HTTP")
+def _():
+    for platform in ("tdx", "sev-snp"):
+        evidence, collateral, at, _fields = vectors(*GENUINE[platform])
+        for armour in (lambda d: d.hex() + "\n",
+                       lambda d: f"-----BEGIN X509 CRL-----\n{b64(d)}\n-----END X509 CRL-----\n"):
+            with tempfile.TemporaryDirectory() as folder:
+                files = []
+                for number, name in enumerate(collateral):
+                    file = pathlib.Path(folder) / str(number)
+                    raw = name.read_bytes()
+                    # a list begins with its version, 1, and an algorithm; nothing else does
+                    is_list = b"\x02\x01\x01\x30" in raw[:13]
+                    file.write_bytes(armour(raw).encode() if is_list else raw)
+                    files.append(file)
+                assert any(f.read_bytes() != n.read_bytes() for f, n in zip(files, collateral))
+                code, text, _err = run("verify", "evidence", evidence, "--at", at, "--collateral",
+                                       ",".join(map(str, files)))
+                assert code == 0, text
+                r = findings({"evidence": b64(evidence.read_bytes()), "at": at,
+                              "collateral": [b64(f.read_bytes()) for f in files]})
+                assert r["outcome"] == "verified", r
+
+
 @test("verify evidence judges a worker's document by the policy that names it")
 def _():
     s = stack()

@@ -556,6 +556,49 @@ static void takes_lists_in_hex_and_leaves_in_pem(void **state)
     CHECK_ERR(take(COLLATERAL_SNP_VCEK, two, (bytes){ 0 }, &out, &chain), MALFORMED);
 }
 
+static void write_pem(struct buf *out, bytes der)
+{
+    CHECK_OK(buf_add_str(out, "-----BEGIN X509 CRL-----\n"));
+    CHECK_OK(text_base64_encode(out, der));
+    CHECK_OK(buf_add_str(out, "\n-----END X509 CRL-----\n"));
+}
+
+static void stays(bytes in)
+{
+    BUF_AUTO part = BUF(COLLATERAL_BODY_MAX);
+    CHECK_OK(buf_add(&part, in));
+    CHECK_OK(collateral_list_as_der(&part));
+    CHECK_BYTES(buf_view(&part), in);
+}
+
+static void takes_a_list_however_it_was_saved(void **state)
+{
+    (void)state;
+    if (law_vectors() == NULL)
+        skip();
+    bytes list = buf_view(&tdx.body[COLLATERAL_PCK_CRL]);
+    BUF_AUTO pem = BUF(COLLATERAL_BODY_MAX);
+    BUF_AUTO hex = BUF(COLLATERAL_BODY_MAX);
+    BUF_AUTO taken = BUF(COLLATERAL_BODY_MAX);
+    BUF_AUTO unused = BUF(16);
+    write_pem(&pem, list);
+    CHECK_OK(text_hex_encode(&hex, list));
+    CHECK_OK(buf_add_u8(&hex, '\n'));
+    CHECK_OK(collateral_take(COLLATERAL_PCK_CRL, buf_view(&pem), (bytes){ 0 }, &taken, &unused));
+    CHECK_BYTES(buf_view(&taken), list);
+    CHECK_OK(collateral_list_as_der(&pem));
+    CHECK_BYTES(buf_view(&pem), list);
+    CHECK_OK(collateral_list_as_der(&hex));
+    CHECK_BYTES(buf_view(&hex), list);
+    stays(list);
+    stays(buf_view(&tdx.body[COLLATERAL_TCB_INFO]));
+    stays(buf_view(&tdx.chain));
+    stays(BYTES_LIT("30 is no list"));
+    stays(BYTES_LIT("3031"));
+    stays(BYTES_LIT("-----BEGIN X509 CRL-----\n*"));
+    stays((bytes){ 0 });
+}
+
 static void bounds_every_answer(void **state)
 {
     (void)state;
@@ -703,6 +746,7 @@ int main(void)
         cmocka_unit_test(refuses_a_piece_for_another_need),
         cmocka_unit_test(decodes_the_chain_in_the_header),
         cmocka_unit_test(takes_lists_in_hex_and_leaves_in_pem),
+        cmocka_unit_test(takes_a_list_however_it_was_saved),
         cmocka_unit_test(bounds_every_answer),
         cmocka_unit_test(writes_and_reads_an_entry),
         cmocka_unit_test(bounds_an_entry),

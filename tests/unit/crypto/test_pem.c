@@ -45,6 +45,23 @@ static void a_block_without_its_end_is_refused(void **state)
     CHECK(got.n == 0 && got.der.at == NULL);
 }
 
+#define LIST(text) "-----BEGIN X509 CRL-----\n" text "\n-----END X509 CRL-----\n"
+
+static void one_list_comes_out(void **state)
+{
+    (void)state;
+    BUF_AUTO out = BUF(64);
+    CHECK(pem_is_crl(BYTES_LIT("\r\n" LIST("AQID"))) && !pem_is_crl(BYTES_LIT(BLOCK("AQID"))));
+    CHECK(!pem_is_text(BYTES_LIT(LIST("AQID"))));
+    CHECK_OK(pem_read_crl(&out, BYTES_LIT("\n" LIST("AQ\r\nID") "\0")));
+    CHECK_BYTES(buf_view(&out), BYTES_LIT("\x01\x02\x03"));
+    CHECK_ERR(pem_read_crl(&out, BYTES_LIT(LIST("AQID") LIST("AQID"))), MALFORMED);
+    CHECK_ERR(pem_read_crl(&out, BYTES_LIT(BLOCK("AQID"))), MALFORMED);
+    CHECK_ERR(pem_read_crl(&out, BYTES_LIT(LIST(""))), MALFORMED);
+    CHECK_ERR(pem_read_crl(&out, BYTES_LIT(LIST("A*"))), MALFORMED);
+    CHECK_ERR(pem_read_crl(&out, BYTES_LIT("-----BEGIN X509 CRL-----\nAQID")), TRUNCATED);
+}
+
 static void the_limits_are_taken_and_one_more_is_refused(void **state)
 {
     (void)state;
@@ -87,6 +104,7 @@ int main(void)
         cmocka_unit_test(blocks_come_out_in_their_order),
         cmocka_unit_test(anything_else_is_refused),
         cmocka_unit_test(a_block_without_its_end_is_refused),
+        cmocka_unit_test(one_list_comes_out),
         cmocka_unit_test(the_limits_are_taken_and_one_more_is_refused),
         cmocka_unit_test(every_allocation_fails_once),
     };
