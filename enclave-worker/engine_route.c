@@ -307,6 +307,17 @@ static err write_salt(const struct route *r, bytes caller, struct buf *out)
     return buf_add_u8(out, '"');
 }
 
+/* Whether or not it names a model: without one an engine takes its own. What begins like an object and
+ * is none cannot be salted, so it goes no further. */
+static bool takes_salt(const struct route *r, bytes body)
+{
+    size_t at = 0;
+    while (at < body.len && (body.at[at] == ' ' || body.at[at] == '\t' || body.at[at] == '\n' ||
+                             body.at[at] == '\r'))
+        at++;
+    return r->secret != NULL && at < body.len && body.at[at] == '{';
+}
+
 static err ask(struct route *r, const struct engines_name *name,
                const struct engine_request *request, const struct engine_events *events,
                void *owner, struct engine_call **out)
@@ -320,7 +331,7 @@ static err ask(struct route *r, const struct engines_name *name,
         TRY(text_json_quote(&model, name->target));
         edits[n++] = (struct splice_edit){ SPLICE_REPLACE, BYTES_LIT("model"), buf_view(&model) };
     }
-    if (r->secret != NULL && request->model.len > 0) {
+    if (takes_salt(r, request->body)) {
         TRY(write_salt(r, request->caller, &salt));
         edits[n++] = (struct splice_edit){ SPLICE_SET, BYTES_LIT("cache_salt"), buf_view(&salt) };
     }

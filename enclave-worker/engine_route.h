@@ -6,7 +6,8 @@
  *     name that nobody serves. What names no model goes to the first engine.
  *   - An alias becomes the name that the engine knows; with `salt`, cache_salt is set to a text that
  *     depends on the caller and on a secret of this process, whatever the caller wrote there, so
- *     that no caller can see from an engine's prompt cache what others asked (vLLM).
+ *     that no caller can see from an engine's prompt cache what others asked (vLLM). So it is in
+ *     every JSON object; start() is ERR_MALFORMED for what only begins like one.
  *   - A stream whose tokens are to be counted asks for its usage, if it has no stream_options.
  *   - GET /v1/models and /v1/models/ID are answered from the table: all names that are written out.
  *     Other methods on a model go to its engine.

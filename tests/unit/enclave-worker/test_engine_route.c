@@ -1,6 +1,7 @@
 #include "base/json.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "crypto/init.h"
 #include "enclave-worker/engine_route.h"
 #include "tests/lib/law.h"
@@ -241,7 +242,15 @@ static void a_salt_is_the_callers_and_never_his_choice(void **state)
     CHECK(
         bytes_starts(buf_view(&s.fakes[0].body), BYTES_LIT("{\"model\":\"m\",\"cache_salt\":\"")));
     engine_cancel(s.call);
+    CHECK_OK(ask(&s, "POST", CHAT, "", " \n{\"cache_salt\":\"mine\"}", "alice"));
+    CHECK(bytes_starts(buf_view(&s.fakes[0].body), BYTES_LIT(" \n{\"cache_salt\":\"")));
+    CHECK(text_find(buf_view(&s.fakes[0].body), buf_view(&a)) < s.fakes[0].body.len);
+    engine_cancel(s.call);
     CHECK_ERR(ask(&s, "POST", CHAT, "m", "{\"model\":\"m\"", "alice"), MALFORMED);
+    CHECK_ERR(ask(&s, "POST", CHAT, "", "{\"cache_salt\":\"mine\",\"x\":NaN}", "alice"), MALFORMED);
+    CHECK_OK(ask(&s, "POST", "/v1/audio/transcriptions", "", "--form--", "alice"));
+    CHECK_BYTES(buf_view(&s.fakes[0].body), BYTES_LIT("--form--"));
+    engine_cancel(s.call);
     CHECK_OK(ask(&s, "GET", "/v1/models", "", "", "alice")); /* the engine's own */
     CHECK(s.fakes[0].body.len == 0);
     close_stage(&other);
