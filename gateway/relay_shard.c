@@ -396,8 +396,10 @@ void relay_shard_free(struct relay_shard *s)
 {
     if (s == NULL)
         return;
-    if (s->started)
+    if (s->started) {
         (void)pthread_join(s->thread, NULL);
+        loop_deliver(s->common->control); /* its last word is kept in *s */
+    }
     if (s->front != NULL)
         front_free(s->front);
     for (size_t i = 0; i < s->listeners_n; i++)

@@ -56,7 +56,7 @@ err relay_shard_new(struct relay_shard **out, const struct relay_common *common)
 err relay_shard_start(struct relay_shard *s);
 /* Any thread: finish what runs, at most drain_timeout. A second call ends at once. */
 void relay_shard_post_drain(struct relay_shard *s);
-/* Waits for its thread. NULL is allowed. */
+/* On the control thread. Waits for its thread, and delivers what that has posted. NULL is allowed. */
 void relay_shard_free(struct relay_shard *s);
 
 /* ---- for the clients' ends: gateway/relay_h1.h, gateway/relay_h2.h ---- */

@@ -301,8 +301,10 @@ void shard_free(struct shard *s)
     if (s == NULL)
         return;
     struct shard_thread *t = thread_of(s);
-    if (t->started)
+    if (t->started) {
         (void)pthread_join(t->thread, NULL);
+        loop_deliver(s->common->control); /* its last word is kept in *t */
+    }
     if (s->front != NULL)
         front_free(s->front);
     judge_end(&s->judge);

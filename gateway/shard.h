@@ -62,7 +62,8 @@ void shard_post_view(struct shard *s, struct trust_view *view);
 void shard_post_admit(struct shard *s, struct admit *admit);
 /* Any thread: finish what runs, at most drain_timeout, then end. A second call ends at once. */
 void shard_post_drain(struct shard *s);
-/* Waits for its thread if it was started. NULL is allowed. */
+/* On the control thread. Waits for its thread if it was started, and delivers what that has posted.
+ * NULL is allowed. */
 void shard_free(struct shard *s);
 
 /* From exchanges: tell the control thread that a worker's key is stale. */
