@@ -19,9 +19,9 @@ enum {
 
 struct responses_row {
     const char *name;
-    int kind;         /* what it must be, unless it is null; private */
     const char *echo; /* JSON that the answer says when the request does not; NULL: no echo */
     const char *chat; /* the engine's name for it; NULL: not passed on as it is */
+    int kind;         /* what it must be, unless it is null; private */
     bool unsupported; /* refused unless it is null */
 };
 

@@ -117,7 +117,7 @@ err responses_input_system(struct responses_input *in, bytes text)
 
 static err add_system(const struct place *p, const struct json *content)
 {
-    bytes text;
+    bytes text = { 0 };
     BUF_AUTO checked = BUF(RESPONSES_MESSAGES_MAX);
     TRY(add_content(p, content, PART_OF_SYSTEM, &checked));
     if (json_text(content, &text))
@@ -137,7 +137,7 @@ static err add_message(const struct place *p, const struct json *item)
                   { "system", add_system },
                   { "developer", add_system } };
     char at[AT_MAX];
-    bytes role;
+    bytes role = { 0 };
     const struct place content = { p->in, p->fault, at };
     (void)snprintf(at, sizeof at, "%s.content", p->at);
     TRY(need_text(p, item, "role", &role));
@@ -155,8 +155,8 @@ static err add_call(const struct place *p, const struct json *item, bytes argume
 {
     struct buf *out = &p->in->calls;
     BUF_AUTO chat_name = BUF(RESPONSES_MESSAGES_MAX);
-    bytes id;
-    bytes name;
+    bytes id = { 0 };
+    bytes name = { 0 };
     TRY(need_text(p, item, "call_id", &id));
     TRY(need_text(p, item, "name", &name));
     TRY(responses_tools_name(&chat_name, json_text_of(item, "namespace"), name));
@@ -172,7 +172,7 @@ static err add_call(const struct place *p, const struct json *item, bytes argume
 
 static err add_function_call(const struct place *p, const struct json *item)
 {
-    bytes arguments;
+    bytes arguments = { 0 };
     TRY(need_text(p, item, "arguments", &arguments));
     return add_call(p, item, arguments);
 }
@@ -180,7 +180,7 @@ static err add_function_call(const struct place *p, const struct json *item)
 static err add_custom_call(const struct place *p, const struct json *item)
 {
     BUF_AUTO arguments = BUF(RESPONSES_MESSAGES_MAX);
-    bytes input;
+    bytes input = { 0 };
     TRY(need_text(p, item, "input", &input));
     TRY(buf_add_str(&arguments, "{\"input\":"));
     TRY(text_json_quote(&arguments, input));
@@ -191,7 +191,7 @@ static err add_custom_call(const struct place *p, const struct json *item)
 static err add_call_output(const struct place *p, const struct json *item)
 {
     char at[AT_MAX];
-    bytes id;
+    bytes id = { 0 };
     const struct place output = { p->in, p->fault, at };
     (void)snprintf(at, sizeof at, "%s.output", p->at);
     TRY(need_text(p, item, "call_id", &id));
@@ -279,7 +279,7 @@ err responses_input_add(struct responses_input *in, const struct json *items, co
                         struct responses_fault *fault)
 {
     char at[48];
-    bytes text;
+    bytes text = { 0 };
     const struct place whole = { in, fault, param };
     const struct place one = { in, fault, at };
     if (json_text(items, &text))

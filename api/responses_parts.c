@@ -28,14 +28,14 @@ static err add_text_part(struct buf *out, bytes text)
 
 static err text_part(const struct responses_place *p, const struct json *part, struct buf *out)
 {
-    bytes text;
+    bytes text = { 0 };
     TRY(responses_need_text(p, part, "text", &text));
     return add_text_part(out, text);
 }
 
 static err refusal_part(const struct responses_place *p, const struct json *part, struct buf *out)
 {
-    bytes text;
+    bytes text = { 0 };
     TRY(responses_need_text(p, part, "refusal", &text));
     TRY(buf_add_str(out, "{\"type\":\"refusal\",\"refusal\":"));
     TRY(text_json_quote(out, text));
@@ -45,7 +45,7 @@ static err refusal_part(const struct responses_place *p, const struct json *part
 /* Chat completions have no place for an image's file id. */
 static err image_part(const struct responses_place *p, const struct json *part, struct buf *out)
 {
-    bytes url;
+    bytes url = { 0 };
     bytes detail = json_text_of(part, "detail");
     if (!json_is_set(json_get(part, "image_url")) && json_is_set(json_get(part, "file_id")))
         return responses_blame(p->fault, ERROR_UNSUPPORTED_PARAMETER, "%s.file_id", p->at);
@@ -72,7 +72,7 @@ static err file_part(const struct responses_place *p, const struct json *part, s
     json_put_str(&j, "type", "file");
     json_begin_object(&j, "file");
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-        bytes text;
+        bytes text = { 0 };
         if (!json_is_set(json_get(part, keys[i])))
             continue;
         TRY(responses_need_text(p, part, keys[i], &text));
@@ -116,7 +116,7 @@ static const struct part_row *find_part(bytes type)
 static err add_part(const struct responses_place *p, const struct json *part, unsigned of,
                     struct buf *out)
 {
-    bytes type;
+    bytes type = { 0 };
     if (json_kind(part) != JSON_KIND_OBJECT)
         return responses_blame(p->fault, ERROR_INVALID_TYPE, "%s", p->at);
     TRY(responses_need_text(p, part, "type", &type));
@@ -140,7 +140,7 @@ err responses_content_write(const struct responses_place *p, const struct json *
                             unsigned of, struct buf *out)
 {
     char at[AT_MAX];
-    bytes text;
+    bytes text = { 0 };
     BUF_AUTO parts = BUF(RESPONSES_PARTS_MAX);
     const struct responses_place part = { p->fault, at };
     if (json_text(content, &text))

@@ -112,17 +112,16 @@ static err start_job(struct call *c, struct responses_ask *ask, struct buf *chat
     struct engine_field fields[ENGINE_FIELDS_MAX];
     struct responses_job *job;
     struct engine_responses *e = front_of(c);
-    struct job_settings settings = { .engine = e->inner,
-                                     .chat_known = &e->chat_known,
-                                     .fields = fields };
+    struct job_settings settings = {
+        .engine = e->inner, .chat_known = &e->chat_known, .fields = fields, .context = context
+    };
     settings.fields_n = fields_of(&c->request, fields);
     memcpy(settings.owner, c->owner, sizeof settings.owner);
     TRY(name_answer(e, settings.id));
     c->follower.events = ask->stream;
     /* Nobody waits for what is made in the background and is no stream: what there is is said. */
     bool waits = ask->stream || !ask->background;
-    TRY(responses_job_start(e->jobs, &settings, ask, chat, context, waits ? &c->follower : NULL,
-                            &job));
+    TRY(responses_job_start(e->jobs, &settings, ask, chat, waits ? &c->follower : NULL, &job));
     if (waits)
         return OK;
     TRY(responses_reply_write(&responses_job_work(job)->reply, &c->h.out));

@@ -217,7 +217,7 @@ void responses_job_pause(const struct responses_follower *follower, bool pause)
 /* ---- jobs ---- */
 
 static err fill(struct responses_job *job, const struct job_settings *settings,
-                struct responses_ask *ask, struct buf *chat, bytes context)
+                struct responses_ask *ask, struct buf *chat)
 {
     const struct work_settings work = { .loop = job->jobs->loop,
                                         .engine = job->engine,
@@ -229,13 +229,13 @@ static err fill(struct responses_job *job, const struct job_settings *settings,
     job->context = BUF(RESPONSES_OUT_MAX);
     if (ask->store) {
         TRY(responses_items_write(&job->input, responses_ask_input(ask), job->id));
-        TRY(buf_add(&job->context, context));
+        TRY(buf_add(&job->context, settings->context));
     }
     return work_start(&job->work, &work, ask, chat, on_work, job);
 }
 
 err responses_job_start(struct responses_jobs *jobs, const struct job_settings *settings,
-                        struct responses_ask *ask, struct buf *chat, bytes context,
+                        struct responses_ask *ask, struct buf *chat,
                         struct responses_follower *follower, struct responses_job **out)
 {
     struct responses_job *job;
@@ -250,7 +250,7 @@ err responses_job_start(struct responses_jobs *jobs, const struct job_settings *
     if (job->next != NULL)
         job->next->prev = &job->next;
     jobs->list = job;
-    err e = fill(job, settings, ask, chat, context);
+    err e = fill(job, settings, ask, chat);
     if (e.code != ERR_OK) {
         free_job(job);
         return e;

@@ -59,15 +59,15 @@ struct job_settings {
     size_t fields_n;
     char id[RESPONSES_ID_MAX + 1];
     uint8_t owner[STORE_OWNER_LEN];
+    bytes context; /* the items that came before, commas between them; copied */
 };
 
 /*
- * Takes *ask and *chat (the engine's request); context: the items that came before, commas between
- * them. The follower's `to` and `events` are set; it may be NULL for a job in the background. Errors
+ * Takes *ask and *chat (the engine's request). The follower's `to` and `events` are set; it may be NULL for a job in the background. Errors
  * as engine_start().
  */
 err responses_job_start(struct responses_jobs *jobs, const struct job_settings *settings,
-                        struct responses_ask *ask, struct buf *chat, bytes context,
+                        struct responses_ask *ask, struct buf *chat,
                         struct responses_follower *follower, struct responses_job **out);
 
 /* A job in the background that is under way, or has ended in this turn and is not in the store yet;

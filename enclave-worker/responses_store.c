@@ -202,12 +202,12 @@ err responses_store_put(struct responses_store *s, bytes id,
                         const uint8_t owner[static STORE_OWNER_LEN],
                         const bytes parts[static STORE_PARTS], uint64_t now_ms)
 {
-    struct record *r;
     size_t total = total_of(parts);
     ENSURE(total + AEAD_TAG_LEN + id.len + STORE_RECORD_COST <= s->settings.size_max, LIMIT);
     BUF_AUTO plain = BUF(total);
     TRY(join(parts, &plain));
-    TRY(mem_new(&r));
+    struct record *r = mem_alloc(sizeof *r);
+    ENSURE(r != NULL, NOMEM);
     err e = fill(s, r, id, owner, buf_view(&plain));
     if (e.code != ERR_OK) {
         record_free(r);
