@@ -94,6 +94,7 @@ static err open_responses(struct program *p)
     TRY(text_hex_encode(&tag, bytes_of(identity, RESPONSES_TAG_LEN / 2)));
     const struct responses_jobs_settings settings = { .store_max = p->settings.responses_store,
                                                       .store_ms = p->settings.responses_life,
+                                                      .held_max = p->settings.held_max,
                                                       .tag = buf_str(&tag) };
     return responses_jobs_new(&p->responses, p->worker.loop, &settings);
 }

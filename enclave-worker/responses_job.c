@@ -19,6 +19,7 @@ struct responses_job {
     struct buf context; /* the items that came before */
     char id[RESPONSES_ID_MAX + 1];
     uint8_t owner[STORE_OWNER_LEN];
+    uint64_t held;  /* what it counts against the jobs' budget */
     bool forgotten; /* deleted: not to be kept, nor found */
     bool kept;
     bool busy; /* serving its followers */
@@ -43,6 +44,7 @@ static void free_job(struct responses_job *job)
     *job->prev = job->next;
     if (job->next != NULL)
         job->next->prev = job->prev;
+    job->jobs->held -= job->held;
     buf_clear(&job->input);
     buf_clear(&job->context);
     mem_free(job);
@@ -216,6 +218,17 @@ void responses_job_pause(const struct responses_follower *follower, bool pause)
 
 /* ---- jobs ---- */
 
+/* A job in the background outlives the request that it came with, and with the context of a small one
+ * may be large: neither is bounded by what sessions hold. */
+static err hold(struct responses_job *job, uint64_t n)
+{
+    struct responses_jobs *jobs = job->jobs;
+    ENSURE(jobs->held_max == 0 || n <= jobs->held_max - jobs->held, LIMIT);
+    jobs->held += n;
+    job->held = n;
+    return OK;
+}
+
 static err fill(struct responses_job *job, const struct job_settings *settings,
                 struct responses_ask *ask, struct buf *chat)
 {
@@ -225,6 +238,8 @@ static err fill(struct responses_job *job, const struct job_settings *settings,
                                         .fields_n = settings->fields_n,
                                         .id = job->id,
                                         .created_at = clock_wall_s() };
+    /* The input is no longer than the request that was made of it. */
+    TRY(hold(job, chat->len + (ask->store ? chat->len + settings->context.len : 0)));
     job->input = BUF(RESPONSES_OUT_MAX);
     job->context = BUF(RESPONSES_OUT_MAX);
     if (ask->store) {
@@ -298,6 +313,7 @@ err responses_jobs_new(struct responses_jobs **out, struct loop *loop,
                                                     .life_ms = settings->store_ms };
     TRY(mem_new(&jobs));
     jobs->loop = loop;
+    jobs->held_max = settings->held_max;
     (void)snprintf(jobs->tag, sizeof jobs->tag, "%s", settings->tag);
     err e = settings->store_max > 0 ? responses_store_new(&jobs->store, &store) : OK;
     if (e.code != ERR_OK) {

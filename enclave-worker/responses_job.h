@@ -18,7 +18,10 @@ enum { RESPONSES_TAG_LEN = 8 };
 struct responses_jobs_settings {
     uint64_t store_max; /* bytes of answers that are kept; 0: none is */
     uint64_t store_ms;  /* how long */
-    const char *tag;    /* RESPONSES_TAG_LEN characters of every id, by which follow-ups find this
+    uint64_t
+        held_max;    /* bytes of requests, with what came before them, that jobs hold at a time, all
+                           together; 0: no limit */
+    const char *tag; /* RESPONSES_TAG_LEN characters of every id, by which follow-ups find this
                            worker again; copied */
 };
 
@@ -26,6 +29,7 @@ struct responses_jobs_settings {
 struct responses_jobs {
     struct loop *loop;
     struct responses_store *store; /* NULL: nothing is kept */
+    uint64_t held, held_max;
     char tag[RESPONSES_TAG_LEN + 1];
     struct responses_job *list;
 };
@@ -63,8 +67,8 @@ struct job_settings {
 };
 
 /*
- * Takes *ask and *chat (the engine's request). The follower's `to` and `events` are set; it may be NULL for a job in the background. Errors
- * as engine_start().
+ * Takes *ask and *chat (the engine's request). The follower's `to` and `events` are set; it may be
+ * NULL for a job in the background. Errors as engine_start(), ERR_LIMIT also over held_max.
  */
 err responses_job_start(struct responses_jobs *jobs, const struct job_settings *settings,
                         struct responses_ask *ask, struct buf *chat,

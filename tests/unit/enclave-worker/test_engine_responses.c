@@ -605,6 +605,37 @@ static int crypto_start(void **state)
     return crypto_init().code != ERR_OK;
 }
 
+/* What is made in the background stays when its asker has gone. */
+static void holds_no_more_than_it_may(void **state)
+{
+    (void)state;
+    struct run first = { 0 };
+    struct run second = { 0 };
+    open_scene(RESPONSES_BRIDGE);
+    at.jobs->held_max = 1;
+    CHECK_ERR(start_as(&first, "POST", "/v1/responses", HEAVY, 1), LIMIT);
+    CHECK(at.jobs->held == 0);
+    at.jobs->held_max = 1000;
+    start(&first, HEAVY);
+    uint64_t one = at.jobs->held;
+    turns(&first);
+    CHECK(first.ends == 1 && one > sizeof HEAVY && at.jobs->held == one);
+    at.jobs->held_max = 2 * one - 1;
+    CHECK_ERR(start_as(&second, "POST", "/v1/responses", HEAVY, 1), LIMIT);
+    CHECK(at.jobs->held == one);
+    at.jobs->held_max = 2 * one;
+    start(&second, HEAVY);
+    CHECK(at.jobs->held == 2 * one);
+    say_head(200, "application/json");
+    say(ANSWER);
+    say_end(OK);
+    turns(&second);
+    CHECK(at.jobs->held == one);
+    finish(&first);
+    finish(&second);
+    close_scene();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -620,6 +651,7 @@ int main(void)
         cmocka_unit_test(hands_on_what_is_none_of_its_business),
         cmocka_unit_test(goes_on_in_the_background_without_its_asker),
         cmocka_unit_test(ends_what_is_deleted_while_it_is_made),
+        cmocka_unit_test(holds_no_more_than_it_may),
         cmocka_unit_test(lets_followers_come_and_go),
         cmocka_unit_test(takes_down_what_is_under_way),
     };
