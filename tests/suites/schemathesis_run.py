@@ -26,7 +26,7 @@ def run():
         done = subprocess.run(
             [str(python), "-m", "schemathesis.cli", "run", str(SPEC), "--url", f"http://127.0.0.1:{s.port}",
              "--phases", "examples,coverage,fuzzing", "--checks", ",".join(CHECKS), "--seed", "1",
-             "--max-examples", "30", "--request-timeout", "20", "--workers", "2", "--report", "junit",
+             "--max-examples", "30", "--request-timeout", "20", "--workers", "1", "--report", "junit",
              "--report-junit-path", f"{folder}/junit.xml", "--no-color"], cwd=folder,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
             timeout=900)
