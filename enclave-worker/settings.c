@@ -32,14 +32,16 @@ static const struct config_row ROWS[] = {
     { ROW(tls_key), .type = CONFIG_PATH, .help = "Private key (PEM) of that certificate." },
     { ROW(tokens_file), .type = CONFIG_PATH,
       .help = "If set, a sealed request must carry one of these bearer tokens inside. One "
-              "SHA-256 in hex per line, optionally followed by a name; or a JSON object with sha256 and, "
+              "SHA-256 in hex per line, optionally followed by a name; or a JSON object with "
+              "sha256 and, "
               "as wanted, name, models (a list, * for any text), requests_per_minute, "
               "tokens_per_minute, concurrency." },
 
     { ROW(usage_log), .type = CONFIG_PATH,
-      .help = "File to which a line of JSON is added for each request: the name of its key, tokens in "
-              "and out (estimated where the engine says none), status, time. No content. Whoever "
-              "reads it learns who asks when: keep it from the host, or do without." },
+      .help =
+          "File to which a line of JSON is added for each request: the name of its key, tokens in "
+          "and out (estimated where the engine says none), status, time. No content. Whoever "
+          "reads it learns who asks when: keep it from the host, or do without." },
 
     { .group = "Engine",
       ROW(engine),

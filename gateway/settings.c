@@ -34,13 +34,16 @@ static const struct config_row ROWS[] = {
     { ROW(tls_key), .type = CONFIG_PATH, .help = "Private key (PEM) of that certificate." },
     { ROW(tokens_file), .type = CONFIG_PATH,
       .help = "If set, clients must send one of these bearer tokens. One SHA-256 in hex per line, "
-              "optionally followed by a name, or a JSON object with rules, as README.md says. The token is then not passed on to the worker." },
+              "optionally followed by a name, or a JSON object with rules, as README.md says. The "
+              "token is then not passed on to the worker." },
     { ROW(usage_log), .type = CONFIG_PATH,
-      .help = "File to which a line of JSON is added for each request: the name of its key, tokens in "
-              "and out (estimated where the engine says none), status, time. No content, no "
-              "model's name." },
+      .help =
+          "File to which a line of JSON is added for each request: the name of its key, tokens in "
+          "and out (estimated where the engine says none), status, time. No content, no "
+          "model's name." },
     { ROW(otlp), .type = CONFIG_TEXT, .value = "URL",
-      .help = "A collector of OpenTelemetry, such as http://127.0.0.1:4318: each request becomes a span "
+      .help = "A collector of OpenTelemetry, such as http://127.0.0.1:4318: each request becomes a "
+              "span "
               "there (OTLP over HTTP, JSON), without content. What it does not take is dropped." },
     { ROW(hosts), .type = CONFIG_LIST,
       .help = "Further names clients may use for this gateway in Host. Addresses and localhost are "

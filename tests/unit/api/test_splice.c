@@ -22,7 +22,8 @@ static void changes_members_and_nothing_else(void **state)
     check(
         " { \"a\" : 1.50e1 ,\"model\" : \"x\" , "
         "\"cache_salt\":[1,{\"b\":2}],\"stream_options\":null}\n",
-        " { \"a\" : 1.50e1 ,\"model\" : \"real\" , \"cache_salt\":\"s\",\"stream_options\":null}\n");
+        " { \"a\" : 1.50e1 ,\"model\" : \"real\" , "
+        "\"cache_salt\":\"s\",\"stream_options\":null}\n");
 }
 
 static void adds_what_is_missing_at_the_end(void **state)
