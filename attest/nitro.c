@@ -154,6 +154,12 @@ static err examine(const struct bundle *b, const struct policy *policy, int64_t 
     return e;
 }
 
+static int64_t says_when(bytes evidence)
+{
+    struct nitro_doc doc;
+    return nitro_parse(evidence, &doc) == NITRO_OK ? (int64_t)(doc.timestamp_ms / 1000) : 0;
+}
+
 static const struct verifier verifier = {
     .platform = NITRO_PLATFORM,
     .trust = TRUST_HARDWARE,
@@ -161,6 +167,7 @@ static const struct verifier verifier = {
     .registers_n = REGISTERS,
     .no_tcb = true,
     .examine = examine,
+    .says_when = says_when,
 };
 
 const struct verifier *const nitro_verifier = &verifier;

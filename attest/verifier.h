@@ -58,6 +58,10 @@ struct verifier {
     err (*examine)(const struct bundle *b, const struct policy *policy, int64_t now,
                    struct verifier_facts *facts);
 
+    /* When the evidence says it was signed, in Unix seconds; 0: it does not say. Verifies nothing: for
+     * verify_settings.own_time. NULL: no date that examine() checks depends on it. */
+    int64_t (*says_when)(bytes evidence);
+
     /* For the machine that has just made it itself, and has nothing from the vendor at hand
      * (attest/own.h): fills form, signature, debug, report data and registers by what stands in the
      * evidence, and checks all of it that needs no collateral. Proves nothing to anybody else. NULL:

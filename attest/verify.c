@@ -70,6 +70,14 @@ static enum reason form_reason(err e)
 
 /* --- what the platform's verifier says ------------------------------------------------------- */
 
+static int64_t time_to_judge_at(const struct run *r)
+{
+    const struct verify_settings *s = r->settings;
+    bool asked = s->own_time && r->verifier->says_when != NULL;
+    int64_t said = asked ? r->verifier->says_when(r->bundle->evidence) : 0;
+    return said > 0 && said < s->now ? said : s->now;
+}
+
 static err step_form(struct run *r, outcome *out)
 {
     err e = claims_read(r->bundle->claims, &r->claims);
@@ -86,7 +94,7 @@ static err step_form(struct run *r, outcome *out)
     struct bundle seen = *r->bundle;
     if (r->settings->collateral.len > 0)
         seen.collateral = r->settings->collateral;
-    TRY(r->verifier->examine(&seen, r->policy, r->settings->now, &r->facts));
+    TRY(r->verifier->examine(&seen, r->policy, time_to_judge_at(r), &r->facts));
     *out = r->facts.form;
     return OK;
 }

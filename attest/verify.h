@@ -26,6 +26,12 @@ struct verify_settings {
     /* For documents that are looked at later, offline. The checks are then listed as skipped. */
     bool any_nonce;
     bool any_age; /* evidence from the future is refused all the same */
+
+    /* Certificates and tokens are judged at the time that the evidence is signed with, if that is past:
+     * a Nitro document's last for three hours, one of Confidential Space for one. For documents of an
+     * identity that other, fresh evidence has proved, and for looking back: a signer's key that came
+     * out after its end could date a document back. */
+    bool own_time;
 };
 
 /*

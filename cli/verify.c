@@ -79,7 +79,8 @@ static const struct config_row ROWS[] = {
       .help = "The x-receipt-nonce you sent." },
     { ROW(max_age), .type = CONFIG_SECONDS, .help = "How old it may be; 0 for any age." },
     { ROW(at), .type = CONFIG_U64, .value = "UNIX-TIME",
-      .help = "Judge as of this time; 0 for now." },
+      .help = "Judge as of this time. 0, the default: now, and a TEE's evidence as of when it was "
+              "signed, if it says so." },
     { ROW(production), .type = CONFIG_BOOL,
       .help = "Refuse receipts of simulated TEEs (security_mode evaluation)." },
     { ROW(json), .type = CONFIG_BOOL, .help = "Print one JSON object instead of text." },
@@ -274,6 +275,7 @@ static err judge_evidence(struct verification *v)
         .identity = buf_view(&v->key),
         .any_nonce = true,
         .any_age = true,
+        .own_time = v->options.at == 0,
     };
     TRY(attest_verify_document(buf_view(&v->evidence), &settings, &v->verdict));
     v->judged = true;

@@ -351,7 +351,8 @@ static err judge_document(struct watch *w, bytes collateral, bytes gpu)
                                               .collateral = collateral,
                                               .gpu_collateral = gpu,
                                               .any_nonce = true,
-                                              .any_age = true };
+                                              .any_age = true,
+                                              .own_time = true };
     TRY(attest_verify_document(buf_view(&w->answer), &settings, &verdict));
     bool good = verdict.accepted &&
                 bytes_equal(BYTES_ARRAY(verdict.document_digest), BYTES_ARRAY(w->digest));

@@ -40,6 +40,8 @@ static void make(void)
     CHECK_OK(evidence_document_write(&document, &b));
 }
 
+static bool own_time; /* of the judging that follows */
+
 /* With the maker's root pinned, unless the policy is one without a section. */
 static void judge(const char *yaml, bool pin, int64_t now)
 {
@@ -54,7 +56,9 @@ static void judge(const char *yaml, bool pin, int64_t now)
     CHECK_OK(policy_read(&policy, buf_view(&text), "p", NULL));
     const struct verify_settings settings = { .policy = policy,
                                               .now = now,
-                                              .nonce = BYTES_ARRAY(nonce) };
+                                              .nonce = BYTES_ARRAY(nonce),
+                                              .any_age = own_time,
+                                              .own_time = own_time };
     CHECK_OK(attest_verify_document(buf_view(&document), &settings, &v));
     policy_free(policy);
 }
@@ -191,6 +195,23 @@ static void times_are_looked_at(void **state)
     verdict_clear(&v);
 }
 
+static void its_own_time_is_asked_for_and_never_that_of_the_future(void **state)
+{
+    (void)state;
+    make();
+    own_time = true;
+    judge(POLICY, true, NOW + 365 * 86400);
+    CHECK(v.accepted);
+    verdict_clear(&v);
+    judge(POLICY, false, NOW + 365 * 86400);
+    CHECK(!v.accepted);
+    verdict_clear(&v);
+    judge(POLICY, true, NOW - 3600);
+    CHECK(!v.accepted);
+    verdict_clear(&v);
+    own_time = false;
+}
+
 /* Its own machine need not know the root. */
 static void its_own_machine_reads_it_back(void **state)
 {
@@ -267,6 +288,7 @@ int main(void)
         TEST(the_machine_has_to_be_closed_and_the_container_unchanged),
         TEST(a_policy_may_choose_the_hardware),
         TEST(times_are_looked_at),
+        TEST(its_own_time_is_asked_for_and_never_that_of_the_future),
         TEST(its_own_machine_reads_it_back),
         TEST(garbage_is_malformed),
     };

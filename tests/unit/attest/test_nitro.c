@@ -128,6 +128,28 @@ static void refuses(enum verdict_check_id check, const char *reason)
     verdict_clear(&v);
 }
 
+/* The leaf lives for three hours. */
+static void an_old_document_is_good_at_its_own_time_only(void **state)
+{
+    (void)state;
+    struct verdict v;
+    BUF_AUTO document = BUF(BUNDLE_MAX);
+    make(&document);
+    settings.any_age = true;
+    settings.now = NOW + (int64_t)3650 * 86400;
+    CHECK_OK(attest_verify_document(buf_view(&document), &settings, &v));
+    CHECK(!v.accepted && verdict_failure(&v) == &v.checks[VERDICT_SIGNATURE]);
+    verdict_clear(&v);
+    settings.own_time = true;
+    CHECK_OK(attest_verify_document(buf_view(&document), &settings, &v));
+    CHECK(v.accepted);
+    verdict_clear(&v);
+    settings.now = NOW - 3600;
+    CHECK_OK(attest_verify_document(buf_view(&document), &settings, &v));
+    CHECK(!v.accepted);
+    verdict_clear(&v);
+}
+
 static void a_worker_in_an_enclave_is_accepted(void **state)
 {
     (void)state;
@@ -306,6 +328,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_worker_in_an_enclave_is_accepted),
+        TEST(an_old_document_is_good_at_its_own_time_only),
         TEST(without_the_extra_root_it_is_refused),
         TEST(a_register_that_does_not_say_whose_image_it_is_does_not_do),
         TEST(a_genuine_enclave_that_somebody_else_signed_is_refused),
