@@ -238,8 +238,12 @@ static void reload_tokens(struct program *p)
     }
     admit_unref(p->admit);
     p->admit = fresh;
-    for (size_t i = 0; i < p->shards_n; i++)
-        shard_post_admit(p->shards[i], fresh);
+    for (size_t i = 0; i < p->shards_n; i++) {
+        err posted = shard_post_admit(p->shards[i], fresh);
+        e = posted.code != ERR_OK ? posted : e;
+    }
+    if (e.code != ERR_OK)
+        LOG_ERROR(p->log, "some threads keep the keys of before; send SIGHUP again", F_ERR(e));
     LOG_INFO(p->log, "keys read anew", F_U64("keys", fresh->tokens.n));
 }
 

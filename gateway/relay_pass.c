@@ -145,6 +145,7 @@ static void ask_worker(struct relay_pass *p, int key_id)
                                      .near = p->near,
                                      .avoid = p->tried };
     p->asked = true;
+    p->request.end = p->body_ended; /* a second worker is asked when the first has heard all */
     p->place = relay_workers_choose(p->host->workers, &want);
     p->up.ops = &UP_OPS;
     if (p->place == SIZE_MAX ||
@@ -196,7 +197,8 @@ void relay_pass_body_end(struct relay_pass *p)
     p->body_ended = true;
     if (!p->asked && !p->answered)
         ask_worker(p, -1);
-    if (p->up.stream != NULL && link_stream_write(p->up.stream, (bytes){ 0 }, true).code != ERR_OK)
+    else if (p->up.stream != NULL &&
+             link_stream_write(p->up.stream, (bytes){ 0 }, true).code != ERR_OK)
         fail(p, 503, "out of memory");
 }
 

@@ -18,6 +18,7 @@ struct worker {
     struct published keys[RELAY_KEYS_MAX];
     size_t keys_n;
     struct relay_up reader; /* of the key list */
+    bool reader_is_old;     /* it was there when the timer was last due */
     struct buf list;
     bool is_list;
 };
@@ -109,9 +110,21 @@ static void read_lists(struct relay_workers *all)
         read_list(&all->at[i]);
 }
 
+/* What was not answered since the last time will not be. */
+static void give_up_reader(struct worker *w)
+{
+    if (w->reader.stream != NULL && w->reader_is_old) {
+        link_stream_reset(w->reader.stream, LINK_CANCEL);
+        w->reader.stream = NULL;
+    }
+    w->reader_is_old = w->reader.stream != NULL;
+}
+
 static void on_timer(struct loop_timer *t)
 {
     struct relay_workers *all = CONTAINER_OF(t, struct relay_workers, timer);
+    for (size_t i = 0; i < all->n; i++)
+        give_up_reader(&all->at[i]);
     read_lists(all);
     loop_timer_start(all->loop, t, RELAY_KEYS_MS, on_timer);
 }

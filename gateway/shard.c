@@ -352,15 +352,15 @@ static void on_admit(struct loop_mail *mail)
     mem_free(m);
 }
 
-void shard_post_admit(struct shard *s, struct admit *admit)
+err shard_post_admit(struct shard *s, struct admit *admit)
 {
     struct admit_mail *m;
-    if (mem_new(&m).code != ERR_OK)
-        return;
+    TRY(mem_new(&m));
     m->mail.deliver = on_admit;
     m->shard = s;
     m->admit = admit_ref(admit);
     loop_post(s->loop, &m->mail);
+    return OK;
 }
 
 static void on_patience_over(struct loop_timer *timer)

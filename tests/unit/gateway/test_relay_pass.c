@@ -269,10 +269,11 @@ static void a_request_over_the_limit_is_a_413(void **state)
 static void evidence_is_asked_for_until_a_worker_knows_it(void **state)
 {
     (void)state;
-    static const struct link_request request = { .method = BYTES_LIT("GET"),
-                                                 .path = BYTES_LIT("/attestation/00"),
-                                                 .end = true };
-    for (size_t knows = 0; knows <= STAGE_WORKERS; knows++) {
+    for (size_t n = 0; n <= (size_t)2 * STAGE_WORKERS + 1; n++) {
+        const size_t knows = n / 2;
+        const struct link_request request = { .method = BYTES_LIT("GET"),
+                                              .path = BYTES_LIT("/attestation/00"),
+                                              .end = n % 2 == 0 };
         struct stage s;
         struct client c;
         size_t asked = 0;
@@ -283,9 +284,10 @@ static void evidence_is_asked_for_until_a_worker_knows_it(void **state)
             s.workers[knows].knows = true;
         client_init(&c, &s, RELAY_EVIDENCE);
         relay_pass_start(&c.pass, &request);
+        relay_pass_body_end(&c.pass);
         for (int i = 0; i < 50 && !c.ended; i++) {
             stage_turns(&s);
-            if (knows < STAGE_WORKERS && s.workers[knows].stream != NULL && c.status == 0)
+            if (knows < STAGE_WORKERS && s.workers[knows].ended && c.status == 0)
                 CHECK_OK(link_respond(s.workers[knows].stream, 200, NULL, 0, true));
         }
         for (size_t i = 0; i < STAGE_WORKERS; i++)
