@@ -106,7 +106,8 @@ def _():
             for i in range(8):
                 threads.append(threading.Thread(target=ask, args=(i,)))
                 threads[-1].start()
-                wait_for(lambda: s.metric("sealgate_requests_in_flight") > i + 1)
+                # with the one that is held, and the page that tells
+                wait_for(lambda: s.metric("sealgate_requests_in_flight") == i + 3)
             s.engine.release["turn"] = True
             assert c.rest(held).complete
         for t in threads:
