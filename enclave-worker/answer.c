@@ -241,3 +241,13 @@ void answer_hash(struct answer *a, uint8_t out[static TRANSCRIPT_LEN])
 {
     transcript_end(&a->transcript, out);
 }
+
+err answer_keep_head(struct kept *to, unsigned status, const struct engine_field *fields, size_t n)
+{
+    struct bhttp_field copy[ENGINE_FIELDS_MAX];
+    struct bhttp_head head = { .status = status, .fields = copy };
+    for (; head.fields_n < n && head.fields_n < ENGINE_FIELDS_MAX; head.fields_n++)
+        copy[head.fields_n] =
+            (struct bhttp_field){ fields[head.fields_n].name, fields[head.fields_n].value };
+    return kept_head(to, &head);
+}

@@ -15,6 +15,7 @@
 #include "enclave-worker/settings.h"
 #include "receipts/transcript.h"
 #include "wire/bhttp.h"
+#include "wire/kept.h"
 
 enum {
     ANSWER_PENDING_MAX =
@@ -85,3 +86,7 @@ err answer_tail(struct answer *a, bytes receipt, struct buf *plain);
 
 /* Hash of all content; once, when complete. */
 void answer_hash(struct answer *a, uint8_t out[static TRANSCRIPT_LEN]);
+
+/* An engine's head, copied, for those who look at its answer before it is given on. ERR_LIMIT as
+ * kept_head(). */
+err answer_keep_head(struct kept *to, unsigned status, const struct engine_field *fields, size_t n);

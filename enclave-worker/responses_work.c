@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "enclave-worker/answer.h"
 #include "wire/names.h"
 
 static void on_told(struct loop_task *t)
@@ -40,18 +41,6 @@ static void note(struct responses_work *w, err e)
 
 /* ---- the engine ---- */
 
-static err keep_head(struct responses_work *w, unsigned status, const struct engine_field *fields,
-                     size_t n)
-{
-    struct bhttp_field copy[ENGINE_FIELDS_MAX];
-    struct bhttp_head head = { .status = status, .fields = copy };
-    for (; head.fields_n < n && head.fields_n < ENGINE_FIELDS_MAX; head.fields_n++)
-        copy[head.fields_n] =
-            (struct bhttp_field){ fields[head.fields_n].name, fields[head.fields_n].value };
-    w->status = status;
-    return kept_head(&w->head, &head);
-}
-
 static bool is_stream(const struct responses_work *w)
 {
     bytes type = kept_field(&w->head, FIELD_CONTENT_TYPE);
@@ -63,7 +52,8 @@ static void on_head(void *owner, unsigned status, const struct engine_field *fie
 {
     struct responses_work *w = owner;
     (void)content_length;
-    err e = keep_head(w, status, fields, n);
+    w->status = status;
+    err e = answer_keep_head(&w->head, status, fields, n);
     if (e.code != ERR_OK) {
         give_up(w, e);
         return;

@@ -494,18 +494,6 @@ static err begin_answer(struct session *s, int64_t content_length)
     return answer_head(&s->answer, s->engine_status, fields, n, content_length);
 }
 
-static err keep_engine_head(struct session *s, unsigned status, const struct engine_field *fields,
-                            size_t n)
-{
-    struct bhttp_field copy[ENGINE_FIELDS_MAX];
-    struct bhttp_head head = { .status = status, .fields = copy };
-    for (; head.fields_n < n && head.fields_n < ENGINE_FIELDS_MAX; head.fields_n++)
-        copy[head.fields_n] =
-            (struct bhttp_field){ fields[head.fields_n].name, fields[head.fields_n].value };
-    s->engine_status = status;
-    return kept_head(&s->engine_head, &head);
-}
-
 /* Answers that are not streams are looked at whole, if they are not too big for that: errors must
  * have the form that SDKs read, and half a JSON must not pass for an answer. */
 static void on_engine_head(void *owner, unsigned status, const struct engine_field *fields,
@@ -515,7 +503,8 @@ static void on_engine_head(void *owner, unsigned status, const struct engine_fie
     struct worker *w = worker_of(s);
     metrics_observe_us(w->metrics.block, w->metrics.first_byte, 0, 0,
                        (loop_now_ms(w->loop) - s->opened_ms) * 1000);
-    if (keep_engine_head(s, status, fields, n).code != ERR_OK) {
+    s->engine_status = status;
+    if (answer_keep_head(&s->engine_head, status, fields, n).code != ERR_OK) {
         fail(s, ERROR_INTERNAL);
         return;
     }

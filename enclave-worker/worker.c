@@ -10,19 +10,9 @@ static bool is_door(bytes path)
            bytes_equal(path, BYTES_LIT(PATH_OHTTP));
 }
 
-static bytes field_of(const struct link_request *req, const char *name)
-{
-    bytes want = bytes_str(name);
-    for (size_t i = 0; i < req->fields_n; i++) {
-        if (bytes_equal(req->fields[i].name, want))
-            return req->fields[i].value;
-    }
-    return (bytes){ 0 };
-}
-
 static err open_door(struct worker *w, struct link_stream *s, const struct link_request *req)
 {
-    bytes media = field_of(req, FIELD_CONTENT_TYPE);
+    bytes media = link_field(req->fields, req->fields_n, FIELD_CONTENT_TYPE);
     if (w->streams_n >= w->settings->streams_max || w->draining)
         return worker_refuse(s, 503, "about:blank", "too many requests; try another worker");
     if (bytes_equal(media, BYTES_LIT(MEDIA_OHTTP_CHUNKED_REQ)))

@@ -893,11 +893,8 @@ static void open_more(struct exchange *x, bytes in, bool end)
 
 static bool is_sealed_answer(const struct link_field *fields, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (bytes_equal(fields[i].name, BYTES_LIT(FIELD_CONTENT_TYPE)))
-            return bytes_equal(fields[i].value, BYTES_LIT(MEDIA_OHTTP_CHUNKED_RES));
-    }
-    return false;
+    return bytes_equal(link_field(fields, n, FIELD_CONTENT_TYPE),
+                       BYTES_LIT(MEDIA_OHTTP_CHUNKED_RES));
 }
 
 /* An answer in the clear is nobody's word: at most a hint that our key is stale or the worker full.

@@ -75,15 +75,6 @@ static const struct relay_client_ops OPS = { .respond = respond,
 
 /* ---- what the listener tells ---- */
 
-static bytes field_of(const struct link_request *request, const char *name)
-{
-    for (size_t i = 0; i < request->fields_n; i++) {
-        if (bytes_equal(request->fields[i].name, bytes_str(name)))
-            return request->fields[i].value;
-    }
-    return (bytes){ 0 };
-}
-
 static void on_request(struct link *k, void *owner, struct link_stream *s,
                        const struct link_request *request)
 {
@@ -95,7 +86,7 @@ static void on_request(struct link *k, void *owner, struct link_stream *s,
     h->shard = owner;
     h->stream = s;
     h->pass.client = &OPS;
-    h->caller.authorization = field_of(request, FIELD_AUTHORIZATION);
+    h->caller.authorization = link_field(request->fields, request->fields_n, FIELD_AUTHORIZATION);
     h->caller.peer = link_peer(k);
     link_stream_set_owner(s, h);
     relay_enter(h->shard, &h->pass, &h->caller, request);

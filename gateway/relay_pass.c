@@ -130,11 +130,7 @@ static err keep_head(struct relay_pass *p, const struct link_request *request)
 
 static bytes hint_of(const struct relay_pass *p)
 {
-    for (size_t i = 0; i < p->request.fields_n; i++) {
-        if (bytes_equal(p->fields[i].name, BYTES_LIT(FIELD_OHTTP_KEY)))
-            return p->fields[i].value;
-    }
-    return (bytes){ 0 };
+    return link_field(p->fields, p->request.fields_n, FIELD_OHTTP_KEY);
 }
 
 static void ask_worker(struct relay_pass *p, int key_id)

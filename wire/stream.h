@@ -36,6 +36,17 @@ struct link_field {
     bytes name, value;
 };
 
+/* The value of the first field of that name (lower case); at NULL when there is none. */
+static inline bytes link_field(const struct link_field *fields, size_t n, const char *name)
+{
+    bytes want = bytes_str(name);
+    for (size_t i = 0; i < n; i++) {
+        if (bytes_equal(fields[i].name, want))
+            return fields[i].value;
+    }
+    return (bytes){ 0 };
+}
+
 struct link_request {
     bytes method, authority, path; /* to submit: no authority means localhost */
     const struct link_field *fields;
