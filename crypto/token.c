@@ -218,6 +218,13 @@ const struct token *token_set_find(const struct token_set *s, bytes token)
     return token.len > 0 ? found : NULL;
 }
 
+bool token_has_rules(const struct token *t)
+{
+    const struct allowance_limits limits = allowance_limits_of(t->allowance);
+    return limits.requests_per_minute > 0 || limits.tokens_per_minute > 0 ||
+           limits.concurrency > 0 || json_get(t->rules, "models") != NULL;
+}
+
 bool token_allows(const struct token *t, bytes model)
 {
     const struct json *models = json_get(t->rules, "models");

@@ -49,6 +49,9 @@ void token_set_clear(struct token_set *s);
 /* The token's entry or NULL. Takes the same time whichever entry matches. */
 const struct token *token_set_find(const struct token_set *s, bytes token);
 
+/* Whether anything is limited for it: its models, or how much it may use. */
+bool token_has_rules(const struct token *t);
+
 /* Whether requests with that token may name the model. */
 bool token_allows(const struct token *t, bytes model);
 

@@ -13,12 +13,13 @@
 #include "gateway/account.h"
 #include "gateway/keeper.h"
 #include "gateway/relay.h"
+#include "gateway/setup.h"
 #include "gateway/shard.h"
 #include "gateway/supply.h"
 #include "gateway/tracer.h"
 #include "gateway/trust.h"
 
-enum { SHARDS_MAX = 256, AGE_EVERY_MS = 1000, REPLY_MAX = 256 * 1024 };
+enum { AGE_EVERY_MS = 1000, REPLY_MAX = 256 * 1024 };
 
 struct program {
     struct config config;
@@ -41,30 +42,17 @@ struct program {
     struct trust *trust;
     struct trust_view *view; /* the latest */
     struct loop_timer age;
-    struct shard *shards[SHARDS_MAX];
+    struct shard *shards[SETUP_SHARDS_MAX];
     size_t shards_n;
     size_t running;
 };
-
-static err complain(struct buf *message, const char *name, const char *what)
-{
-    TRY(buf_addf(message, "%s: %s", name, what));
-    FAIL(CONFIG);
-}
 
 /* Who may ask, as tokens_file says now. Callers that were known keep what they have used. */
 static err read_admit(struct program *p, struct admit **out, struct buf *message)
 {
     const struct gateway_settings *s = &p->settings;
-    BUF_AUTO text = BUF(TOKEN_FILE_MAX);
     struct token_set tokens = { 0 };
-    if (s->tokens_file != NULL) {
-        if (file_read(&text, s->tokens_file).code != ERR_OK)
-            return complain(message, s->tokens_file, "cannot be read");
-        TRY(buf_addf(message, "%s:", s->tokens_file));
-        TRY(token_set_read(&tokens, buf_view(&text), message));
-        buf_truncate(message, 0);
-    }
+    TRY(setup_tokens(&tokens, s, message));
     err e = admit_new(out, &s->hosts, &s->cors_origins, &tokens);
     if (e.code == ERR_OK && p->admit != NULL)
         token_set_inherit(&(*out)->tokens, &p->admit->tokens);
@@ -80,21 +68,11 @@ static err read_tokens(struct program *p, struct buf *message)
     TRY(read_admit(p, &p->admit, message));
     if (s->worker_token_file != NULL) {
         if (file_read_line(&token, s->worker_token_file).code != ERR_OK || token.len == 0)
-            return complain(message, s->worker_token_file, "has no token in its first line");
+            return setup_complain(message, s->worker_token_file, "has no token in its first line");
         TRY(buf_add_str(&p->worker_authorization, "Bearer "));
         TRY(buf_add(&p->worker_authorization, buf_view(&token)));
     }
     return OK;
-}
-
-static bool any_worker_uses_tls(const struct gateway_settings *s)
-{
-    for (size_t i = 0; i < s->workers.n; i++) {
-        struct sock_addr addr;
-        if (sock_addr_read(bytes_str(s->workers.at[i]), &addr).code == ERR_OK && addr.tls)
-            return true;
-    }
-    return false;
 }
 
 static err open_store(struct program *p, struct buf *message)
@@ -103,11 +81,12 @@ static err open_store(struct program *p, struct buf *message)
                                              .max_bytes = p->settings.receipts_max,
                                              .max_age_s = p->settings.receipts_age };
     if (p->settings.receipts == NULL)
-        return complain(message, "receipts", "needs a path, or :memory:");
+        return setup_complain(message, "receipts", "needs a path, or :memory:");
     if (store_open(&p->store, &settings).code != ERR_OK)
-        return complain(message, p->settings.receipts,
-                        "cannot be opened as the database of receipts; is it writable, and not "
-                        "in use by another gateway?");
+        return setup_complain(
+            message, p->settings.receipts,
+            "cannot be opened as the database of receipts; is it writable, and not "
+            "in use by another gateway?");
     return OK;
 }
 
@@ -132,9 +111,10 @@ static err open_supply(struct program *p, struct buf *message)
                                               .log = p->log };
     err e = supply_open(&p->supply, p->loop, &settings);
     if (e.code == ERR_CONFIG)
-        return complain(message, "collateral",
-                        "the folder or collateral_ca cannot be used; offline the folder has to be "
-                        "there");
+        return setup_complain(
+            message, "collateral",
+            "the folder or collateral_ca cannot be used; offline the folder has to be "
+            "there");
     return e;
 }
 
@@ -273,8 +253,7 @@ static uint64_t share_of(uint64_t all, size_t shards, uint64_t least)
 
 static err open_shards(struct program *p, struct buf *message)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    size_t n = p->settings.shards > 0 ? p->settings.shards : cores > 0 ? (size_t)cores : 1;
+    size_t n = setup_shards(&p->settings);
     p->common = (struct shard_common){
         .settings = &p->settings,
         .admit = p->admit,
@@ -291,13 +270,13 @@ static err open_shards(struct program *p, struct buf *message)
         .ended = on_shard_ended,
         .owner = p,
     };
-    for (; p->shards_n < n && p->shards_n < SHARDS_MAX; p->shards_n++) {
+    for (; p->shards_n < n; p->shards_n++) {
         err e = shard_new(&p->shards[p->shards_n], &p->common);
         if (e.code == ERR_CONFIG)
-            return complain(message, "tls_cert", "the certificate or key cannot be used");
+            return setup_complain(message, "tls_cert", "the certificate or key cannot be used");
         if (e.code != ERR_OK)
-            return complain(message, p->settings.listen,
-                            "cannot be listened on; is it in use, or not ours?");
+            return setup_complain(message, p->settings.listen,
+                                  "cannot be listened on; is it in use, or not ours?");
     }
     return OK;
 }
@@ -327,7 +306,7 @@ static err open_all(struct program *p, struct buf *message)
     TRY(log_open(&p->log, STDERR_FILENO, (enum log_level)p->settings.log_level));
     if (p->settings.usage_log != NULL &&
         account_log_open(&p->usage, &p->usage_fd, p->settings.usage_log).code != ERR_OK)
-        return complain(message, "usage_log", "cannot be written");
+        return setup_complain(message, "usage_log", "cannot be written");
     TRY(loop_new(&p->loop));
     TRY(loop_on_signal(p->loop, SIGTERM, on_signal, p));
     TRY(loop_on_signal(p->loop, SIGINT, on_signal, p));
@@ -335,9 +314,9 @@ static err open_all(struct program *p, struct buf *message)
     TRY(metrics_block(p->metering.set, &p->block));
     TRY(open_keeper(p, message));
     TRY(read_tokens(p, message));
-    if (any_worker_uses_tls(&p->settings) &&
+    if (setup_uses_tls(&p->settings.workers) &&
         tls_context_new(&p->worker_tls, &tls, false).code != ERR_OK)
-        return complain(message, "worker_ca", "cannot be used");
+        return setup_complain(message, "worker_ca", "cannot be used");
     TRY(open_store(p, message));
     TRY(open_tracer(p));
     TRY(open_shards(p, message));

@@ -4,27 +4,19 @@
 #include <unistd.h>
 
 #include "base/attr.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "crypto/tls.h"
 #include "gateway/relay_shard.h"
-
-enum { SHARDS_MAX = 256 };
+#include "gateway/setup.h"
 
 struct relay {
     struct relay_common common;
     struct loop_hook log_hook;
-    struct relay_shard *shards[SHARDS_MAX];
+    struct relay_shard *shards[SETUP_SHARDS_MAX];
     size_t shards_n;
     size_t running;
 };
-
-static err complain(struct buf *message, const char *name, const char *what)
-{
-    TRY(buf_addf(message, "%s: %s", name, what));
-    FAIL(CONFIG);
-}
 
 /* ---- what is counted ---- */
 
@@ -66,33 +58,23 @@ static err open_metrics(struct relay_metrics *m)
 
 /* ---- opening ---- */
 
+/* What a relay could not keep to is not taken. */
 static err read_tokens(struct relay_common *c, struct buf *message)
 {
-    BUF_AUTO file = BUF(TOKEN_FILE_MAX);
-    const char *path = c->settings->tokens_file;
-    if (path == NULL)
-        return OK;
-    if (file_read(&file, path).code != ERR_OK)
-        return complain(message, path, "cannot be read");
-    TRY(buf_addf(message, "%s:", path));
-    TRY(token_set_read(&c->tokens, buf_view(&file), message));
-    buf_truncate(message, 0);
+    TRY(setup_tokens(&c->tokens, c->settings, message));
+    for (size_t i = 0; i < c->tokens.n; i++) {
+        if (token_has_rules(&c->tokens.at[i]))
+            return setup_complain(message, c->settings->tokens_file,
+                                  "a relay cannot read requests, so it cannot keep to a key's own "
+                                  "rules; leave them to the worker, and set token_rate and "
+                                  "token_streams");
+    }
     return OK;
 }
 
 static err open_quota(struct quota **out, uint64_t rate, uint64_t at_once)
 {
     return rate > 0 || at_once > 0 ? quota_new(out, rate, at_once) : OK;
-}
-
-static bool any_uses_tls(const struct config_list *addresses)
-{
-    for (size_t i = 0; i < addresses->n; i++) {
-        struct sock_addr addr;
-        if (sock_addr_read(bytes_str(addresses->at[i]), &addr).code == ERR_OK && addr.tls)
-            return true;
-    }
-    return false;
 }
 
 static err open_tls(struct relay_common *c, struct buf *message)
@@ -102,27 +84,27 @@ static err open_tls(struct relay_common *c, struct buf *message)
     const struct tls_settings listen = { .cert_path = s->tls_cert,
                                          .key_path = s->tls_key,
                                          .alpn = "h2" };
-    if (any_uses_tls(&s->workers) && tls_context_new(&c->worker_tls, &worker, false).code != ERR_OK)
-        return complain(message, "worker_ca", "cannot be used");
-    if (any_uses_tls(&s->listen_h2) &&
+    if (setup_uses_tls(&s->workers) &&
+        tls_context_new(&c->worker_tls, &worker, false).code != ERR_OK)
+        return setup_complain(message, "worker_ca", "cannot be used");
+    if (setup_uses_tls(&s->listen_h2) &&
         tls_context_new(&c->listen_tls, &listen, true).code != ERR_OK)
-        return complain(message, "tls_cert", "the certificate or key cannot be used");
+        return setup_complain(message, "tls_cert", "the certificate or key cannot be used");
     return OK;
 }
 
 static err open_shards(struct relay *r, struct buf *message)
 {
     const struct gateway_settings *s = r->common.settings;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    size_t n = s->shards > 0 ? s->shards : cores > 0 ? (size_t)cores : 1;
-    for (; r->shards_n < n && r->shards_n < SHARDS_MAX; r->shards_n++) {
+    for (size_t n = setup_shards(s); r->shards_n < n; r->shards_n++) {
         err e = relay_shard_new(&r->shards[r->shards_n], &r->common);
         if (e.code == ERR_CONFIG)
-            return complain(message, "tls_cert", "the certificate or key cannot be used");
+            return setup_complain(message, "tls_cert", "the certificate or key cannot be used");
         if (e.code != ERR_OK)
-            return complain(message, s->listen,
-                            "or an address of listen_h2 cannot be listened on; is it in use, or "
-                            "not ours?");
+            return setup_complain(
+                message, s->listen,
+                "or an address of listen_h2 cannot be listened on; is it in use, or "
+                "not ours?");
     }
     return OK;
 }
@@ -135,6 +117,24 @@ static void on_shard_ended(void *owner)
         loop_stop(r->common.control);
 }
 
+static void on_signal(void *owner, int signum)
+{
+    struct relay *r = owner;
+    (void)signum;
+    LOG_INFO(r->common.log, "draining");
+    for (size_t i = 0; i < r->shards_n; i++)
+        relay_shard_post_drain(r->shards[i]);
+}
+
+/* Which would end it otherwise. */
+static void on_reload(void *owner, int signum)
+{
+    const struct relay *r = owner;
+    (void)signum;
+    LOG_WARN(r->common.log, "a relay reads its files at its start only; start it anew");
+}
+
+/* Who can reach us can also tell us to end: signals are heard before anything listens. */
 static err open_all(struct relay *r, struct buf *message)
 {
     struct relay_common *c = &r->common;
@@ -143,6 +143,9 @@ static err open_all(struct relay *r, struct buf *message)
     c->owner = r;
     TRY(log_open(&c->log, STDERR_FILENO, (enum log_level)s->log_level));
     TRY(loop_new(&c->control));
+    TRY(loop_on_signal(c->control, SIGTERM, on_signal, r));
+    TRY(loop_on_signal(c->control, SIGINT, on_signal, r));
+    TRY(loop_on_signal(c->control, SIGHUP, on_reload, r));
     TRY(open_metrics(&c->metrics));
     TRY(read_tokens(c, message));
     TRY(open_quota(&c->by_token, s->token_rate, s->token_streams));
@@ -152,15 +155,6 @@ static err open_all(struct relay *r, struct buf *message)
 }
 
 /* ---- running ---- */
-
-static void on_signal(void *owner, int signum)
-{
-    struct relay *r = owner;
-    (void)signum;
-    LOG_INFO(r->common.log, "draining");
-    for (size_t i = 0; i < r->shards_n; i++)
-        relay_shard_post_drain(r->shards[i]);
-}
 
 static void on_turn_end(struct loop_hook *h)
 {
@@ -187,8 +181,6 @@ static err serve(struct relay *r)
     struct relay_common *c = &r->common;
     struct sock_addr addr;
     TRY(sock_addr_read(bytes_str(c->settings->listen), &addr));
-    TRY(loop_on_signal(c->control, SIGTERM, on_signal, r));
-    TRY(loop_on_signal(c->control, SIGINT, on_signal, r));
     TRY(start_shards(r));
     LOG_INFO(c->log, "ready", F_WORD("mode", "relay"), F_ADDR("listen", &addr),
              F_U64("shards", r->shards_n));

@@ -12,6 +12,7 @@
 #include "crypto/init.h"
 #include "gateway/relay_h1.h"
 #include "gateway/relay_h2.h"
+#include "gateway/setup.h"
 #include "wire/names.h"
 
 enum { LISTENERS_MAX = 8, V6_NETWORK_LEN = 8, DRAIN_TICK_MS = 20 };
@@ -293,25 +294,6 @@ void relay_shard_post_drain(struct relay_shard *s)
 
 /* ---- making one ---- */
 
-static err open_front(struct relay_shard *s)
-{
-    const struct gateway_settings *set = s->common->settings;
-    struct sock_addr addr;
-    TRY(sock_addr_read(bytes_str(set->listen), &addr));
-    const struct front_settings settings = {
-        .listen = &addr,
-        .listen_fd = -1,
-        .tls_cert_path = set->tls_cert,
-        .tls_key_path = set->tls_key,
-        .body_max = set->body_max,
-        .connections_max = (uint32_t)set->connections_max,
-        .idle_ms = (unsigned)set->idle_timeout,
-        .head_ms = (unsigned)set->head_timeout,
-        .body_ms = (unsigned)set->body_timeout,
-    };
-    return front_new(&s->front, s->loop, &settings, &relay_h1_events, s);
-}
-
 static err open_listeners(struct relay_shard *s)
 {
     const struct gateway_settings *set = s->common->settings;
@@ -350,7 +332,7 @@ static err open_all(struct relay_shard *s)
                                    .owner = s };
     TRY(metrics_block(s->common->metrics.set, &s->block));
     TRY(open_workers(s));
-    TRY(open_front(s));
+    TRY(setup_front(&s->front, s->loop, s->common->settings, &relay_h1_events, s));
     return open_listeners(s);
 }
 

@@ -9,6 +9,7 @@
 #include "gateway/exchange.h"
 #include "gateway/guest.h"
 #include "gateway/page.h"
+#include "gateway/setup.h"
 #include "wire/names.h"
 
 enum {
@@ -202,25 +203,6 @@ static void on_worker_ready(void *owner)
 
 /* ---- making one ---- */
 
-static err open_front(struct shard *s)
-{
-    const struct gateway_settings *set = s->common->settings;
-    struct sock_addr addr;
-    TRY(sock_addr_read(bytes_str(set->listen), &addr));
-    const struct front_settings settings = {
-        .listen = &addr,
-        .listen_fd = -1,
-        .tls_cert_path = set->tls_cert,
-        .tls_key_path = set->tls_key,
-        .body_max = set->body_max,
-        .connections_max = (uint32_t)set->connections_max,
-        .idle_ms = (unsigned)set->idle_timeout,
-        .head_ms = (unsigned)set->head_timeout,
-        .body_ms = (unsigned)set->body_timeout,
-    };
-    return front_new(&s->front, s->loop, &settings, &FRONT_EVENTS, s);
-}
-
 static err open_pool(struct shard *s)
 {
     const struct gateway_settings *set = s->common->settings;
@@ -262,7 +244,7 @@ err shard_new(struct shard **out, const struct shard_common *common)
     if (e.code == ERR_OK)
         e = open_pool(s);
     if (e.code == ERR_OK)
-        e = open_front(s);
+        e = setup_front(&s->front, s->loop, s->common->settings, &FRONT_EVENTS, s);
     if (e.code != ERR_OK) {
         shard_free(s);
         return e;

@@ -3,6 +3,7 @@ import concurrent.futures
 import contextlib
 import hashlib
 import pathlib
+import signal
 import socket
 import threading
 import time
@@ -311,3 +312,26 @@ def _():
     assert code == 1 and "tokens_file" in text, text
     code, text = run("sealgate-gateway", "--mode", "relay", "--listen-h2", "tls://127.0.0.1:1")
     assert code == 1 and "listen-h2" in text and "tls_cert" in text, text
+
+
+@test("keys with rules of their own are refused by a relay, which could not keep to them")
+def _():
+    from stack import run
+    with relayed(gateway=False) as s:
+        digest = hashlib.sha256(b"t").hexdigest()
+        plain = s.write("plain", f'{{"sha256": "{digest}", "name": "ann"}}\n')
+        ruled = s.write("ruled", f'{{"sha256": "{digest}", "name": "ann", "concurrency": 1}}\n')
+        code, text = run("sealgate-gateway", "--mode", "relay", "--tokens-file", ruled,
+                         "--listen", f"127.0.0.1:{free_port()}")
+        assert code == 1 and "rules" in text and "token_rate" in text, text
+        s.relay.stop()
+        s.relay_settings["tokens_file"] = plain
+        s.relay = start_relay(s)
+
+
+@test("a relay outlives SIGHUP, and says that it reads nothing anew")
+def _():
+    with relayed() as s:
+        s.relay.signal(signal.SIGHUP)
+        wait_for(lambda: "start it anew" in s.relay.log)
+        assert chat(s.port, "gpt-test").complete

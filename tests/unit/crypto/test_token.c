@@ -68,6 +68,7 @@ static void a_line_may_have_rules(void **state)
     CHECK(token_allows(t, BYTES_LIT("gpt-4o")) && token_allows(t, BYTES_LIT("qwen3")));
     CHECK(!token_allows(t, BYTES_LIT("gpt-4")) && !token_allows(t, BYTES_LIT("")));
     CHECK(token_allows(&s.at[0], BYTES_LIT("any")));
+    CHECK(token_has_rules(t) && !token_has_rules(&s.at[0]));
     assert_string_equal(allowance_name(s.at[0].allowance), "key-2348f998");
     token_set_clear(&s);
 }

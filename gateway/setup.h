@@ -1,0 +1,27 @@
+/*
+ * gateway/setup.h - what both modes make of the settings in the same way.
+ */
+#pragma once
+
+#include "crypto/token.h"
+#include "gateway/front.h"
+#include "gateway/settings.h"
+
+enum { SETUP_SHARDS_MAX = 256 };
+
+/* ERR_CONFIG, with "NAME: WHAT" appended to *message. */
+err setup_complain(struct buf *message, const char *name, const char *what);
+
+/* How many threads serve clients. */
+size_t setup_shards(const struct gateway_settings *s);
+
+/* Whether one of these addresses begins with tls://. */
+bool setup_uses_tls(const struct config_list *addresses);
+
+/* The tokens of tokens_file; none where it is not set. *out is zeroed by the caller. ERR_CONFIG with
+ * what to do in *message. */
+err setup_tokens(struct token_set *out, const struct gateway_settings *s, struct buf *message);
+
+/* Listens at `listen`. Errors of front_new(). */
+err setup_front(struct front **out, struct loop *loop, const struct gateway_settings *s,
+                const struct front_events *events, void *owner);
