@@ -1,5 +1,6 @@
 /*
- * gateway/front_private.h - what front.c and front_request.c share. Nobody else includes it.
+ * gateway/front_private.h - what front.c, front_conn.c, front_call.c and front_request.c share.
+ * Nobody else includes it.
  */
 #pragma once
 
@@ -99,6 +100,8 @@ struct front {
     uint16_t port;
 };
 
+/* ---- front.c ---- */
+
 /* libmicrohttpd runs at the end of this turn. */
 void front_soon(struct front *f);
 /* r is resumed at the end of this turn, if it is parked. */
@@ -106,6 +109,48 @@ void front_wake(struct front_request *r);
 void front_unwake(struct front_request *r);
 /* Parks r; does nothing when it is parked. */
 void front_suspend(struct front_request *r);
+
+/* ---- front_conn.c ---- */
+
+/* As libmicrohttpd accepts and closes. NULL when out of memory: it will find the socket shut. */
+struct front_conn *front_conn_open(struct front *f, struct MHD_Connection *mhd);
+void front_conn_close(struct front *f, struct front_conn *c);
+/* An end that arrives together with the last bytes raises one edge, which libmicrohttpd spends on
+ * the bytes. This raises another. What has arrived can still be read. */
+void front_shut_reading(struct front_conn *c);
+/* Some connection of the front's own set has hung up. */
+void front_on_watch(void *front, unsigned ready);
+/* The head or the body took too long. */
+void front_on_time_over(struct loop_timer *t);
+void front_linger_close(struct front_linger *l);
+
+/* The owner's last call for a request whose client is gone; does nothing after another last one. */
+void front_say_gone(struct front_request *r);
+/* The same, and libmicrohttpd is told to close when it next asks. */
+void front_lose(struct front_request *r);
+/* Where the end of the connection is the end of the body, one that is broken off must not end like
+ * one that is complete. */
+void front_break_off(const struct front_request *r);
+
+/* ---- front_call.c ---- */
+
+/* The request line was read; target is as sent, and will be taken apart in place after this. */
+void *front_on_target(void *front, const char *target, struct MHD_Connection *mhd);
+/* Instead of libmicrohttpd's decoding of the path, which nobody looks at. */
+size_t front_on_unescape(void *front, struct MHD_Connection *mhd, char *text);
+
+/* The calls for one request, in this order, each as often as libmicrohttpd asks; false: it is to
+ * close the connection. */
+bool front_first_call(struct front_request *r, const char *method, const char *version);
+bool front_held_call(struct front_request *r);
+bool front_body_call(struct front_request *r, const char *at, size_t *len);
+bool front_final_call(struct front_request *r);
+/* libmicrohttpd is done with the request, one way or the other. Frees it. */
+void front_complete(struct front *f, struct front_request *r, bool sent);
+/* The time for the body runs while we are not the ones to act. */
+void front_body_clock(struct front_request *r);
+
+/* ---- front_request.c ---- */
 
 /* Nothing more is needed from the owner for the answer to be completed. */
 bool front_answered(const struct front_request *r);
