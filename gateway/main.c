@@ -138,16 +138,26 @@ static void on_age(struct loop_timer *t)
     loop_timer_start(p->loop, t, AGE_EVERY_MS, on_age);
 }
 
+static void count_workers(struct program *p, const struct trust_view *view)
+{
+    int64_t trusted = 0;
+    int64_t reasons[QUARANTINE_REASONS] = { 0 };
+    for (size_t i = 0; i < TRUSTED_WORKERS_MAX; i++) {
+        trusted += view->workers[i] != NULL;
+        reasons[view->quarantine[i]]++;
+    }
+    metrics_gauge_set(p->block, p->metering.trusted, 0, 0, trusted);
+    for (unsigned i = QUARANTINE_NONE + 1; i < QUARANTINE_REASONS; i++)
+        metrics_gauge_set(p->block, p->metering.quarantined, i, 0, reasons[i]);
+}
+
 static void on_published(void *owner, struct trust_view *view)
 {
     struct program *p = owner;
-    int64_t trusted = 0;
     trust_view_ref(view);
     trust_view_unref(p->view);
     p->view = view;
-    for (size_t i = 0; i < TRUSTED_WORKERS_MAX; i++)
-        trusted += view->workers[i] != NULL;
-    metrics_gauge_set(p->block, p->metering.trusted, 0, 0, trusted);
+    count_workers(p, view);
     for (size_t i = 0; i < p->shards_n; i++)
         shard_post_view(p->shards[i], view);
 }

@@ -3,6 +3,7 @@
 #include "attest/policy_bundle.h"
 #include "base/attr.h"
 #include "gateway/account.h"
+#include "gateway/quarantine.h"
 
 static const char *const ROUTE_WORDS[ROUTE_KINDS] = {
     [ROUTE_NONE] = "none",
@@ -103,6 +104,13 @@ static const struct row ROWS[] = {
       { .name = "sealgate_workers_trusted",
         .help = "Workers that are verified and in use.",
         .kind = METRIC_GAUGE } },
+    { AT(quarantined),
+      { .name = "sealgate_workers_quarantined",
+        .help =
+            "Workers that are not in use, by the reason: a check of the evidence that failed, or "
+            "why there is no evidence.",
+        .kind = METRIC_GAUGE,
+        .labels = { { "reason", quarantine_words, QUARANTINE_REASONS } } } },
     { AT(spans_dropped),
       { .name = "sealgate_spans_dropped",
         .help = "Spans that no collector took.",

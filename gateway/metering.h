@@ -41,6 +41,7 @@ struct metering {
     struct metric receipts;      /* by outcome */
     struct metric age;           /* of the oldest verdict in use; set by the control thread */
     struct metric trusted;       /* workers in use; set by the control thread */
+    struct metric quarantined;   /* the others, by reason; likewise */
     struct metric spans_dropped; /* set by the control thread */
     struct metric operation;     /* whole requests, by operation and how they ended */
     struct metric first_chunk;   /* by operation */

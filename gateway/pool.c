@@ -79,11 +79,11 @@ static bool may_finish(const struct pool_worker *w)
     return w->running > 0 && (w->trusted == NULL || trusted_is_withdrawn(w->trusted));
 }
 
-/* Requests under way at a worker that showed wrong evidence are cut off with its connection; those at
- * one that another policy has no place for may finish. */
-static void update_worker(struct pool_worker *w, struct trusted *t)
+/* Requests under way at a worker that showed false evidence are cut off with its connection, also when
+ * it had been withdrawn before; those at one that another policy has no place for may finish. */
+static void update_worker(struct pool_worker *w, struct trusted *t, bool is_false)
 {
-    if (t == NULL && may_finish(w)) {
+    if (t == NULL && !is_false && may_finish(w)) {
         trusted_unref(w->trusted);
         w->trusted = NULL;
         return;
@@ -105,7 +105,7 @@ void pool_update(struct pool *p, struct trust_view *view)
     trust_view_unref(p->view);
     p->view = view;
     for (size_t i = 0; i < p->n; i++)
-        update_worker(&p->workers[i], view->workers[i]);
+        update_worker(&p->workers[i], view->workers[i], (view->is_false >> i & 1) != 0);
     p->settings.ready(p->settings.owner);
 }
 

@@ -58,6 +58,8 @@ struct watch {
 
     struct verdict verdict; /* the latest */
     bool judged;
+    enum quarantine quarantine;           /* NONE while trusted */
+    bool is_false;                        /* the latest verdict's evidence */
     err trouble;                          /* why there is no verdict */
     bool hurried;                         /* the next look, or this one, was asked for */
     uint64_t looked_ms;                   /* when the latest look began */
@@ -84,6 +86,8 @@ static void write_worker(struct json_out *j, struct watch *w)
     json_put_str(j, "address", w->trust->settings.workers[w->place]);
     json_put_bool(j, "trusted", w->trusted != NULL);
     json_put_bool(j, "reachable", link_is_up(w->link));
+    if (w->trusted == NULL)
+        json_put_str(j, "quarantine", quarantine_words[w->quarantine]);
     if (w->trouble.code != ERR_OK)
         json_put_str(j, "trouble", err_text(w->trouble));
     if (w->trusted != NULL) {
@@ -116,8 +120,12 @@ void trust_publish(struct trust *t)
     struct trust_view *view;
     if (trust_view_new(&view).code != ERR_OK)
         return;
-    for (size_t i = 0; i < t->n; i++)
-        view->workers[i] = trusted_ref(t->watches[i].trusted);
+    for (size_t i = 0; i < t->n; i++) {
+        const struct watch *w = &t->watches[i];
+        view->workers[i] = trusted_ref(w->trusted);
+        view->quarantine[i] = w->trusted == NULL ? w->quarantine : QUARANTINE_NONE;
+        view->is_false |= w->is_false ? (uint64_t)1 << i : 0;
+    }
     if (write_page(t, &view->page).code != ERR_OK)
         buf_clear(&view->page);
     t->settings.published(t->settings.owner, view);
@@ -169,46 +177,47 @@ static void end_look(struct watch *w)
     proof_clear(&w->seen);
 }
 
+/* True when it was not there for that reason: one line in the log tells it, however often it is asked
+ * again. */
+static bool put_in_quarantine(struct watch *w, enum quarantine reason)
+{
+    if (w->trusted != NULL)
+        reason = QUARANTINE_NONE;
+    bool changed = w->quarantine != reason;
+    w->quarantine = reason;
+    return changed;
+}
+
 /* Nothing could be found out. Keys that have not expired are still good, unless a new policy has no
  * place for the document. */
 static void look_failed(struct watch *w, err why)
 {
     bool misfit = why.code == ERR_UNTRUSTED && !w->proved;
+    bool again = w->trouble.code == why.code;
     end_look(w);
     w->trouble = why;
     if (misfit)
         trusted_withdraw(w->trusted);
     if (w->trusted != NULL && (misfit || w->trusted->not_after <= clock_wall_s()))
         drop_trusted(w);
-    LOG_WARN(w->trust->settings.log, "worker cannot be verified now", F_U64("worker", w->place),
-             F_ERR(why));
+    bool changed = put_in_quarantine(w, quarantine_of(why));
+    if (changed || !again)
+        LOG_WARN(w->trust->settings.log, "worker cannot be verified now", F_U64("worker", w->place),
+                 F_WORD_OF("quarantine", quarantine_word(w->quarantine)), F_ERR(why));
     w->retry_ms = w->retry_ms * 2 < RETRY_MAX_MS ? w->retry_ms * 2 : RETRY_MAX_MS;
     trust_publish(w->trust);
     look_in(w, w->retry_ms);
-}
-
-static const struct word REASONS[VERDICT_CHECKS] = {
-#define X(name, text) [VERDICT_##name] = WORD_INIT(text),
-    VERDICT_CHECK_LIST(X)
-#undef X
-};
-
-static struct word failed_check(const struct verdict *v)
-{
-    struct word check = WORD("unknown");
-    for (size_t i = 0; i < VERDICT_CHECKS; i++) {
-        if (v->checks[i].status == VERDICT_FAIL)
-            check = REASONS[i];
-    }
-    return check;
 }
 
 static void refuse(struct watch *w)
 {
     drop_trusted(w);
     end_look(w);
-    LOG_ERROR(w->trust->settings.log, "worker refused", F_U64("worker", w->place),
-              F_WORD_OF("check", failed_check(&w->verdict)));
+    w->trouble = OK;
+    w->is_false = quarantine_is_false(&w->verdict);
+    if (put_in_quarantine(w, quarantine_of_verdict(&w->verdict)))
+        LOG_ERROR(w->trust->settings.log, "worker refused", F_U64("worker", w->place),
+                  F_WORD_OF("check", quarantine_word(w->quarantine)));
     w->retry_ms = RETRY_MAX_MS;
     trust_publish(w->trust);
     look_in(w, w->retry_ms);
@@ -235,6 +244,8 @@ static void accept(struct watch *w)
     w->kept = w->seen;
     w->seen = (struct proof){ 0 };
     w->trouble = OK;
+    w->is_false = false;
+    (void)put_in_quarantine(w, QUARANTINE_NONE);
     w->retry_ms = RETRY_MIN_MS;
     end_look(w);
     if (first)
@@ -487,8 +498,9 @@ static void judge_again(struct watch *w)
         return;
     trusted_withdraw(w->trusted);
     drop_trusted(w);
+    (void)put_in_quarantine(w, quarantine_of_verdict(&w->verdict));
     LOG_ERROR(w->trust->settings.log, "worker does not fit the new policy",
-              F_U64("worker", w->place), F_WORD_OF("check", failed_check(&w->verdict)));
+              F_U64("worker", w->place), F_WORD_OF("check", quarantine_word(w->quarantine)));
 }
 
 static void accept_nobody(struct watch *w)
@@ -496,6 +508,7 @@ static void accept_nobody(struct watch *w)
     loop_timer_stop(&w->timer);
     trusted_withdraw(w->trusted);
     drop_trusted(w);
+    (void)put_in_quarantine(w, QUARANTINE_NOT_ASKED);
     verdict_clear(&w->verdict);
     w->judged = false;
 }
@@ -584,6 +597,7 @@ static err open_watch(struct trust *t, size_t place)
     w->answer = BUF(BUNDLE_MAX);
     w->evidence = BUF(BUNDLE_MAX);
     w->retry_ms = RETRY_MIN_MS;
+    w->quarantine = QUARANTINE_NOT_ASKED;
     TRY(sock_addr_read(bytes_str(t->settings.workers[place]), &settings.addr));
     settings.tls = settings.addr.tls ? t->settings.tls : NULL;
     TRY(link_open(&w->link, t->loop, &settings, &LINK_EVENTS, w));

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "attest/verdict.h"
+#include "gateway/quarantine.h"
 #include "receipts/air.h"
 #include "wire/keylist.h"
 
@@ -54,7 +55,7 @@ void trusted_unref(struct trusted *t); /* NULL is allowed */
 const char *trusted_mismatch(const struct trusted *t, const struct air_claims *claims);
 
 /* Nothing is sealed to it from now on, by any thread, whether or not the next view is there yet; what
- * is under way may end. NULL is allowed. */
+ * is under way may end, unless a view says that its evidence is false. NULL is allowed. */
 void trusted_withdraw(struct trusted *t);
 bool trusted_is_withdrawn(const struct trusted *t);
 
@@ -62,6 +63,9 @@ bool trusted_is_withdrawn(const struct trusted *t);
 struct trust_view {
     _Atomic uint32_t refs;
     struct trusted *workers[TRUSTED_WORKERS_MAX];
+    enum quarantine quarantine[TRUSTED_WORKERS_MAX]; /* of those who are not trusted */
+    uint64_t
+        is_false; /* a bit for each place whose evidence proves nothing: nothing there may go on */
     struct buf page; /* JSON for GET /v1/attestation */
 };
 

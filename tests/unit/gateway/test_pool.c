@@ -295,6 +295,40 @@ static void what_is_under_way_at_one_that_was_withdrawn_may_finish(void **state)
     tear_down(&f);
 }
 
+static void what_is_under_way_is_cut_off_when_the_evidence_turns_out_to_be_false(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct link_stream *stream;
+    struct trust_view *view;
+    const struct link_request request = { .method = BYTES_LIT("POST"), .path = BYTES_LIT("/") };
+    set_up(&f, 100);
+    trust_and_connect(&f, (const int64_t[]){ 100, 0, 0 });
+    struct pool_worker *w = pool_choose(f.pool, SIZE_MAX);
+    pool_worker_add(w, 1);
+    CHECK_OK(link_submit(pool_worker_link(w), &request, &stream, &f));
+    turns(&f);
+    withdraw(&f, 0);
+    trust(&f, (const int64_t[]){ 0, 0, 0 });
+    turns(&f);
+    CHECK(f.lost == 0);
+    CHECK_OK(trust_view_new(&view));
+    view->is_false = 2; /* somebody else's */
+    pool_update(f.pool, view);
+    trust_view_unref(view);
+    turns(&f);
+    CHECK(f.lost == 0);
+    CHECK_OK(trust_view_new(&view));
+    view->is_false = 1;
+    pool_update(f.pool, view);
+    trust_view_unref(view);
+    turns(&f);
+    CHECK(f.lost == 1 && pool_worker_link(w) == NULL);
+    pool_worker_add(w, -1);
+    turns(&f);
+    tear_down(&f);
+}
+
 static void one_that_was_withdrawn_and_is_trusted_again_keeps_its_connection(void **state)
 {
     (void)state;
@@ -371,6 +405,7 @@ int main(void)
         cmocka_unit_test(who_is_trusted_no_more_is_cut_off),
         cmocka_unit_test(nothing_goes_to_who_was_withdrawn_before_the_next_view),
         cmocka_unit_test(what_is_under_way_at_one_that_was_withdrawn_may_finish),
+        cmocka_unit_test(what_is_under_way_is_cut_off_when_the_evidence_turns_out_to_be_false),
         cmocka_unit_test(one_that_was_withdrawn_and_is_trusted_again_keeps_its_connection),
         cmocka_unit_test(new_keys_leave_the_connection_alone),
         cmocka_unit_test(expired_keys_are_not_used_and_told),

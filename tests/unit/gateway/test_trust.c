@@ -217,6 +217,7 @@ static void judges_with_collateral_that_the_worker_lacks(void **state)
     start("tdx", "mrtd", supply);
     TURN_UNTIL(page_says("binding", "status", "fail"));
     CHECK(page_says("form", "status", "pass") && page_says("signature", "status", "pass"));
+    CHECK(page_says(NULL, "quarantine", NULL) && !page_says(NULL, "quarantine", "not_asked"));
     CHECK(vendor.asked == 4 && looks == 1);
 }
 
@@ -255,6 +256,7 @@ static void has_no_verdict_when_the_vendor_fails(void **state)
     start("tdx", "mrtd", supply);
     TURN_UNTIL(page_says(NULL, "trouble", NULL));
     CHECK(!page_says("form", "status", NULL));
+    CHECK(page_says(NULL, "quarantine", NULL) && !page_says(NULL, "quarantine", "not_asked"));
     /* When it is there again, so is the verdict. */
     play();
     TURN_UNTIL(page_says("binding", "status", "fail"));
