@@ -22,11 +22,7 @@
 #include "wire/names.h"
 
 enum {
-    PLAIN_SLACK = 256 * 1024,
-    COLLECT_MAX = 1024 * 1024,    /* of an answer that is looked at before it is passed on */
-    WHOLE_MAX = 16 * 1024 * 1024, /* of an unchunked answer, which is held until it is complete */
-    RESERVE_MAX = 1024 * 1024,    /* of a request's content, on the word of its length alone */
-    TAIL_ROOM = 20 * 1024,        /* for what comes behind the content: trailers and padding */
+    COLLECT_MAX = 1024 * 1024, /* of an answer that is looked at before it is passed on */
     TARGET_MAX = 16 * 1024
 };
 
@@ -35,15 +31,9 @@ enum session_state { OPENING = 0, ASKING, ANSWERING, LINGERING };
 struct session {
     struct visit visit;
     enum session_state state;
-    enum ohttp_variant variant;
     enum worker_outcome outcome;
-    struct ohttp_server *ohttp;
-    struct bhttp_reader *reader;
+    struct door *door; /* has the request, as far as it has come */
     bool replay_checked;
-    bool in_place; /* what is being read was opened where the content goes */
-    struct kept request;
-    struct buf content;
-    uint64_t held;            /* what we count against the worker's budget */
     struct hash_wait hashing; /* of the content, once it is complete */
     struct route_match route;
     struct peek peek;
@@ -62,14 +52,11 @@ struct session {
     struct answer answer;
     uint8_t cti[AIR_CTI_LEN];
     char receipt_id[AIR_ID_LEN + 1];
-    bool responded; /* outer head sent */
     bool has_receipt;
-    struct buf whole; /* unchunked: the plaintext so far */
 
     struct loop_task flush;
     struct loop_timer timer;
     uint64_t opened_ms;
-    uint64_t sent; /* sealed bytes */
 };
 
 static struct session *session_of(struct visit *v)
@@ -93,7 +80,7 @@ static void log_use(const struct session *s, const struct allowance_use *use)
     const struct worker *w = worker_of(s);
     struct log_id id = { 0 };
     struct log_id key = { 0 };
-    (void)log_id_set(&id, kept_field(&s->request, FIELD_REQUEST_ID));
+    (void)log_id_set(&id, kept_field(&s->door->request, FIELD_REQUEST_ID));
     if (s->key != NULL)
         (void)log_id_set(&key, bytes_str(allowance_name(s->key->allowance)));
     LOG_INFO(w->usage, "usage", F_ID("key", &key), F_ID("request", &id),
@@ -108,8 +95,8 @@ static void use_up(struct session *s)
 {
     struct allowance_use use = { 0 };
     if (s->asked && s->engine_status < 400)
-        use = usage_sum(&s->answer.usage, s->content.len);
-    if (s->asked && s->content.len > 0 && worker_of(s)->usage != NULL)
+        use = usage_sum(&s->answer.usage, s->door->content.len);
+    if (s->asked && s->door->content.len > 0 && worker_of(s)->usage != NULL)
         log_use(s, &use);
     s->asked = false;
     if (!s->counted)
@@ -124,12 +111,12 @@ static void settle(struct session *s)
     struct worker *w = worker_of(s);
     uint64_t ms = loop_now_ms(w->loop) - s->opened_ms;
     struct log_id id = { 0 };
-    (void)log_id_set(&id, kept_field(&s->request, FIELD_REQUEST_ID));
+    (void)log_id_set(&id, kept_field(&s->door->request, FIELD_REQUEST_ID));
     metrics_add(w->metrics.block, w->metrics.sessions, s->outcome, 0, 1);
     metrics_observe_us(w->metrics.block, w->metrics.duration, 0, 0, ms * 1000);
     LOG_INFO(w->log, "session settled", F_WORD_OF("outcome", OUTCOMES[s->outcome]),
              F_ID("request", &id), F_U64("ms", ms), F_U64("status", s->engine_status),
-             F_U64("request_bytes", s->content.len), F_U64("sealed_bytes", s->sent));
+             F_U64("request_bytes", s->door->content.len), F_U64("sealed_bytes", s->door->sent));
 }
 
 static void session_free(struct session *s)
@@ -140,16 +127,11 @@ static void session_free(struct session *s)
     loop_timer_stop(&s->timer);
     loop_defer_cancel(&s->flush);
     engine_cancel(s->call);
-    ohttp_server_free(s->ohttp);
-    bhttp_reader_free(s->reader);
-    kept_clear(&s->request);
     kept_clear(&s->engine_head);
     answer_clear(&s->answer);
-    hash_batch_drop(&s->hashing);
-    buf_clear(&s->content);
+    hash_batch_drop(&s->hashing); /* looks at the content */
+    door_free(s->door);
     buf_clear(&s->collected);
-    buf_clear(&s->whole);
-    w->held -= s->held;
     w->sessions_n--;
     metrics_gauge_add(w->metrics.block, w->metrics.in_flight, 0, 0, -1);
     mem_free(s);
@@ -173,59 +155,10 @@ static void drop_stream(struct session *s, enum link_code code)
 
 /* ---- sealing ---- */
 
-static err respond_outer(struct session *s)
+static err send(struct session *s, bytes plain, enum door_ending ending)
 {
-    if (s->responded)
-        return OK;
-    bool chunked = s->variant == OHTTP_CHUNKED;
-    const struct link_field fields[] = {
-        { BYTES_LIT(FIELD_CONTENT_TYPE),
-          chunked ? BYTES_LIT(MEDIA_OHTTP_CHUNKED_RES) : BYTES_LIT(MEDIA_OHTTP_RES) },
-        { BYTES_LIT(FIELD_CACHE_CONTROL), BYTES_LIT(CACHE_CONTROL_NO_STORE) },
-        { BYTES_LIT(FIELD_INCREMENTAL), BYTES_LIT(INCREMENTAL_YES) },
-        { BYTES_LIT(FIELD_ACCEL_BUFFERING), BYTES_LIT(ACCEL_BUFFERING_NO) },
-    };
-    s->responded = true;
-    return link_respond(s->visit.stream, 200, fields, chunked ? ARRAY_LEN(fields) : 2, false);
-}
-
-/* How an answer is closed: with the authentic end, without it, or not yet. */
-enum ending { NOT_YET, FINAL, CUT };
-
-static err send_chunked(struct session *s, bytes plain, enum ending ending)
-{
-    struct buf sealed = BUF(LINK_QUEUE_MAX);
-    err e = ohttp_server_seal(s->ohttp, plain, false, &sealed);
-    if (e.code == ERR_OK && ending == FINAL)
-        e = ohttp_server_seal(s->ohttp, (bytes){ 0 }, true, &sealed);
-    s->sent += sealed.len;
-    if (e.code == ERR_OK)
-        e = link_stream_take(s->visit.stream, &sealed, ending != NOT_YET);
-    buf_clear(&sealed);
-    return e;
-}
-
-/* Unchunked answers are one sealed piece, or nothing that anybody could open. */
-static err send_plain(struct session *s, bytes plain, enum ending ending)
-{
-    TRY(buf_add(&s->whole, plain));
-    if (ending == NOT_YET)
-        return OK;
-    struct buf sealed = BUF(s->whole.len + PLAIN_SLACK);
-    err e = ending == FINAL ? ohttp_server_seal(s->ohttp, buf_view(&s->whole), true, &sealed) : OK;
-    if (e.code == ERR_OK)
-        e = link_stream_take(s->visit.stream, &sealed, true);
-    buf_clear(&sealed);
-    return e;
-}
-
-static err send(struct session *s, bytes plain, enum ending ending)
-{
-    TRY(respond_outer(s));
-    if (plain.len == 0 && ending == NOT_YET)
-        return OK;
-    return s->variant == OHTTP_CHUNKED ? send_chunked(s, plain, ending)
-                                       : send_plain(s, plain, ending);
+    const struct door_piece piece = { .answer = &s->answer, .plain = plain, .ending = ending };
+    return s->door->ops->send(s->door, s->visit.stream, &piece);
 }
 
 static err issue(struct session *s, struct buf *receipt)
@@ -237,7 +170,7 @@ static err issue(struct session *s, struct buf *receipt)
     struct buf nonce = { .at = NULL, .max = sizeof raw };
     hash_batch_get(&s->hashing, request_hash);
     answer_hash(&s->answer, response_hash);
-    (void)text_base64url_decode(&nonce, kept_field(&s->request, FIELD_RECEIPT_NONCE));
+    (void)text_base64url_decode(&nonce, kept_field(&s->door->request, FIELD_RECEIPT_NONCE));
     const struct issue_facts facts = {
         .cti = s->cti,
         .model = peek_model(&s->peek),
@@ -261,7 +194,7 @@ static err send_end(struct session *s, struct buf *plain)
     if (s->has_receipt)
         TRY(issue(s, &receipt));
     TRY(answer_tail(&s->answer, buf_view(&receipt), plain));
-    TRY(send(s, buf_view(plain), FINAL));
+    TRY(send(s, buf_view(plain), DOOR_COMPLETE));
     s->state = LINGERING;
     return OK;
 }
@@ -271,16 +204,16 @@ static err flush_once(struct session *s)
     BUF_AUTO plain = BUF(ANSWER_FLUSH_MAX + 4 * BHTTP_HEAD_MAX);
     TRY(answer_flush(&s->answer, &plain));
     if (answer_has_output(&s->answer))
-        return send(s, buf_view(&plain), NOT_YET);
+        return send(s, buf_view(&plain), DOOR_GOES_ON);
     if (s->answer.state == ANSWER_COMPLETE)
         return send_end(s, &plain);
     if (s->answer.state == ANSWER_BROKEN) {
         s->outcome = WORKER_ENGINE_FAILED;
-        TRY(send(s, buf_view(&plain), CUT));
+        TRY(send(s, buf_view(&plain), DOOR_CUT));
         s->state = LINGERING;
         return OK;
     }
-    return send(s, buf_view(&plain), NOT_YET);
+    return send(s, buf_view(&plain), DOOR_GOES_ON);
 }
 
 static bool is_congested(const struct session *s)
@@ -380,6 +313,7 @@ static err answer_with_error(struct session *s, const struct api_error *error)
     };
     answer_clear(&s->answer);
     answer_init(&s->answer, &settings);
+    buf_clear(&s->door->whole);
     s->has_receipt = false;
     s->engine_status = error_status(error->cause);
     TRY(answer_head(&s->answer, s->engine_status, fields, n, (int64_t)body.len));
@@ -392,8 +326,6 @@ static void stop_asking(struct session *s)
     engine_cancel(s->call);
     s->call = NULL;
     loop_timer_stop(&s->timer);
-    bhttp_reader_free(s->reader);
-    s->reader = NULL;
 }
 
 static void refuse_with(struct session *s, const struct api_error *error)
@@ -418,7 +350,7 @@ static void fail(struct session *s, enum error_cause cause)
 {
     const struct api_error error = { .cause = cause, .retry_after_s = 1 };
     s->outcome = WORKER_ENGINE_FAILED;
-    if (!s->responded) {
+    if (!s->door->responded) {
         refuse_with(s, &error);
         return;
     }
@@ -436,12 +368,10 @@ static void fail(struct session *s, enum error_cause cause)
 /* One answer for all that could not be opened, whatever the reason. */
 static void refuse_unopened(struct session *s, err why)
 {
+    const struct door_refusal r = s->door->ops->refusal(s->door, why);
     s->outcome = WORKER_REFUSED;
-    err e = why.code == ERR_NOT_FOUND ? worker_refuse(s->visit.stream, 422, PROBLEM_OHTTP_KEY,
-                                                      "the key configuration is not in use")
-                                      : worker_refuse(s->visit.stream, 400, "about:blank",
-                                                      "the sealed request cannot be opened");
-    s->responded = true;
+    err e = worker_refuse(s->visit.stream, r.status, r.type, r.title);
+    s->door->responded = true;
     s->state = LINGERING;
     loop_timer_stop(&s->timer);
     if (e.code != ERR_OK)
@@ -452,7 +382,7 @@ static void refuse_unopened(struct session *s, err why)
 
 static void on_answer_state(struct session *s)
 {
-    if (s->answer.state == ANSWER_BROKEN && !s->responded && !answer_has_output(&s->answer))
+    if (s->answer.state == ANSWER_BROKEN && !s->door->responded && !answer_has_output(&s->answer))
         fail(s, ERROR_UPSTREAM_MALFORMED);
     else
         flush_later(s);
@@ -591,9 +521,9 @@ static enum error_cause cause_of_status(const struct session *s)
 static void refuse_for_engine(struct session *s)
 {
     BUF_AUTO about = BUF(TARGET_MAX);
-    (void)buf_add(&about, s->request.head.method);
+    (void)buf_add(&about, s->door->request.head.method);
     (void)buf_add_u8(&about, ' ');
-    (void)buf_add(&about, s->request.head.path);
+    (void)buf_add(&about, s->door->request.head.path);
     enum error_cause cause = cause_of_status(s);
     bytes what = cause == ERROR_UNKNOWN_URL ? buf_view(&about) : (bytes){ 0 };
     if (cause == ERROR_UNKNOWN_URL && s->route.kind == ROUTE_RESPONSE) {
@@ -689,8 +619,8 @@ static bytes caller_of(const struct session *s)
 static bytes owner_of(const struct session *s, uint8_t digest[static SHA256_LEN])
 {
     struct sha256 hash;
-    bytes authorization = kept_field(&s->request, FIELD_AUTHORIZATION);
-    bytes caller = kept_field(&s->request, FIELD_CALLER);
+    bytes authorization = kept_field(&s->door->request, FIELD_AUTHORIZATION);
+    bytes caller = kept_field(&s->door->request, FIELD_CALLER);
     if (authorization.len + caller.len == 0)
         return (bytes){ 0 };
     sha256_init(&hash);
@@ -708,15 +638,15 @@ static err ask_engine(struct session *s)
     BUF_AUTO target = BUF(TARGET_MAX);
     struct engine_field fields[ENGINE_FIELDS_MAX];
     struct inner_trace trace;
-    TRY(route_write_target(&target, s->request.head.path));
-    inner_trace(&s->request, &trace);
+    TRY(route_write_target(&target, s->door->request.head.path));
+    inner_trace(&s->door->request, &trace);
     const struct engine_request request = {
-        .method = s->request.head.method,
+        .method = s->door->request.head.method,
         .path = buf_view(&target),
         .fields = fields,
-        .fields_n = inner_engine_fields(&s->request, buf_view(&w->engine_authorization),
+        .fields_n = inner_engine_fields(&s->door->request, buf_view(&w->engine_authorization),
                                         w->tokens.n == 0, &trace, fields),
-        .body = buf_view(&s->content),
+        .body = buf_view(&s->door->content),
         .model = peek_model(&s->peek),
         .owner = owner_of(s, owner),
         .caller = caller_of(s),
@@ -733,8 +663,8 @@ static err prepare_answer(struct session *s)
     memcpy(id.cti, s->cti, AIR_CTI_LEN);
     air_id(&id, s->receipt_id);
     bool chat = s->route.kind == ROUTE_CHAT_COMPLETIONS || s->route.kind == ROUTE_COMPLETIONS;
-    if (s->content.len > 0)
-        peek_request(buf_view(&s->content), &s->peek);
+    if (s->door->content.len > 0)
+        peek_request(buf_view(&s->door->content), &s->peek);
     const struct answer_settings settings = {
         .chat = chat,
         .include_usage = s->peek.include_usage,
@@ -750,10 +680,10 @@ static err prepare_answer(struct session *s)
 static enum error_cause objection(struct session *s)
 {
     const struct worker *w = worker_of(s);
-    enum inner_date date = inner_date(&s->request, clock_wall_s(), w->settings->date_window);
+    enum inner_date date = inner_date(&s->door->request, clock_wall_s(), w->settings->date_window);
     if (date == INNER_DATE_STALE || (date == INNER_DATE_NONE && w->settings->date_required))
         return ERROR_STALE_DATE;
-    bytes authorization = kept_field(&s->request, FIELD_AUTHORIZATION);
+    bytes authorization = kept_field(&s->door->request, FIELD_AUTHORIZATION);
     if (w->tokens.n > 0)
         s->key = token_set_find(&w->tokens, token_of_authorization(authorization));
     if (w->tokens.n > 0 && s->key == NULL)
@@ -782,7 +712,7 @@ static bool may_ask(struct session *s)
         refuse_sealed(s, ERROR_MODEL_NOT_ALLOWED, s->route.id);
         return false;
     }
-    if (s->content.len == 0)
+    if (s->door->content.len == 0)
         return true;
     if (!token_allows(s->key, peek_model(&s->peek))) {
         refuse_sealed(s, ERROR_MODEL_NOT_ALLOWED, peek_model(&s->peek));
@@ -805,16 +735,14 @@ static bytes asked_model(const struct session *s)
 static void ask(struct session *s)
 {
     loop_timer_stop(&s->timer);
-    bhttp_reader_free(s->reader);
-    s->reader = NULL;
-    route_find(s->request.head.method, s->request.head.path, &s->route);
+    route_find(s->door->request.head.method, s->door->request.head.path, &s->route);
     enum error_cause cause = objection(s);
     if (cause != ERROR_CAUSES) {
-        refuse_sealed(s, cause, s->request.head.path);
+        refuse_sealed(s, cause, s->door->request.head.path);
         return;
     }
     s->state = ASKING;
-    hash_batch_add(&worker_of(s)->contents, &s->hashing, buf_view(&s->content));
+    hash_batch_add(&worker_of(s)->contents, &s->hashing, buf_view(&s->door->content));
     err e = prepare_answer(s);
     if (e.code == ERR_OK && !may_ask(s))
         return;
@@ -828,58 +756,16 @@ static void ask(struct session *s)
 
 /* ---- opening ---- */
 
-static err on_inner_head(void *owner, const struct bhttp_head *head)
-{
-    struct session *s = owner;
-    return kept_head(&s->request, head);
-}
-
-static err on_inner_content(void *owner, bytes piece)
-{
-    struct session *s = owner;
-    struct worker *w = worker_of(s);
-    if (s->content.cap == 0 && s->request.head.content_known) {
-        uint8_t *room;
-        ENSURE(s->request.head.content_len <= w->settings->body_max, LIMIT);
-        size_t len = (size_t)s->request.head.content_len;
-        size_t behind = len > OHTTP_CHUNK_MAX ? TAIL_ROOM : 0;
-        TRY(buf_reserve(&s->content, (len < RESERVE_MAX ? len : RESERVE_MAX) + behind, &room));
-    }
-    ENSURE(w->held + piece.len <= w->settings->held_max, UNAVAILABLE);
-    ENSURE(piece.len <= w->settings->body_max - s->content.len, LIMIT);
-    if (s->in_place) {
-        ENSURE(piece.at == s->content.at + s->content.len, INTERNAL);
-        buf_commit(&s->content, piece.len);
-    } else {
-        TRY(buf_add(&s->content, piece));
-    }
-    s->held += piece.len;
-    w->held += piece.len;
-    return OK;
-}
-
-static err on_inner_trailers(void *owner, const struct bhttp_field *fields, size_t n)
-{
-    (void)owner;
-    (void)fields;
-    (void)n;
-    return OK;
-}
-
-static const struct bhttp_events INNER_EVENTS = { .head = on_inner_head,
-                                                  .content = on_inner_content,
-                                                  .trailers = on_inner_trailers };
-
 /* Before the request acts, and only once it is known to come from someone who has our key.
  * ERROR_CAUSES when there is nothing against it. */
 static enum error_cause check_replay(struct session *s)
 {
-    struct worker *w = worker_of(s);
-    if (s->replay_checked || !ohttp_server_verified(s->ohttp))
+    struct door *d = s->door;
+    if (s->replay_checked || !d->ops->verified(d))
         return ERROR_CAUSES;
     s->replay_checked = true;
-    switch (replay_check_insert(w->replay, ohttp_server_enc(s->ohttp),
-                                (int64_t)(loop_now_ms(w->loop) / 1000))) {
+    switch (replay_check_insert(d->replay, d->ops->enc(d),
+                                (int64_t)(loop_now_ms(worker_of(s)->loop) / 1000))) {
     case REPLAY_FRESH:
         return ERROR_CAUSES;
     case REPLAY_SEEN:
@@ -897,30 +783,11 @@ static enum error_cause cause_of_reading(err e)
     return e.code == ERR_UNAVAILABLE ? ERROR_OVERLOADED : ERROR_BAD_REQUEST;
 }
 
-/* Once the content has begun, and its length is known, all that is opened is content until there is
- * only the end left: so it is opened where it belongs. What is not taken from there stays behind the
- * content, and goes with it. */
-static struct buf *room_to_open(struct session *s, bytes in, struct buf *apart)
-{
-    uint8_t *room;
-    s->in_place = s->request.head.content_known && s->content.len > 0;
-    if (s->in_place)
-        return &s->content;
-    /* What comes of it together with the beginning of a chunk that came before. */
-    if (in.len > OHTTP_CHUNK_MAX)
-        (void)buf_reserve(apart, in.len + OHTTP_CHUNK_MAX, &room);
-    return apart;
-}
-
 static void open_more(struct session *s, bytes in, bool end)
 {
-    BUF_AUTO apart = BUF(s->content.max);
-    enum ohttp_step step = OHTTP_MORE;
-    struct buf *plain = room_to_open(s, in, &apart);
-    size_t before = plain->len;
-    err e = ohttp_server_open(s->ohttp, in, end, plain, &step);
-    bytes opened = bytes_slice(buf_view(plain), before, plain->len - before);
-    plain->len = before;
+    struct door *d = s->door;
+    bool whole = false;
+    err e = d->ops->open(d, in, end);
     if (e.code != ERR_OK) {
         refuse_unopened(s, e);
         return;
@@ -930,12 +797,10 @@ static void open_more(struct session *s, bytes in, bool end)
         refuse_sealed(s, replay, (bytes){ 0 });
         return;
     }
-    e = bhttp_reader_put(s->reader, opened);
-    if (e.code == ERR_OK && step == OHTTP_DONE)
-        e = bhttp_reader_end(s->reader);
+    e = d->ops->read(d, &whole);
     if (e.code != ERR_OK)
         refuse_sealed(s, cause_of_reading(e), (bytes){ 0 });
-    else if (step == OHTTP_DONE)
+    else if (whole)
         ask(s);
 }
 
@@ -984,28 +849,20 @@ static void on_too_slow(struct loop_timer *t)
         drop_stream(s, LINK_INTERNAL);
 }
 
-err session_start(struct worker *w, struct link_stream *stream, enum ohttp_variant variant)
+err session_start(struct worker *w, struct link_stream *stream, enum door_kind kind,
+                  const struct link_request *req)
 {
     struct session *s;
-    const struct ohttp_limits limits = { .chunk_max = OHTTP_ACCEPT_MAX,
-                                         .plain_max = w->settings->body_max + PLAIN_SLACK };
     TRY(mem_new(&s));
     s->visit = (struct visit){ .ops = &OPS, .worker = w, .stream = stream };
-    s->variant = variant;
-    s->content = BUF(w->settings->body_max + PLAIN_SLACK);
     s->collected = BUF(COLLECT_MAX);
-    s->whole = BUF(WHOLE_MAX);
     s->opened_ms = loop_now_ms(w->loop);
     keys_tend(w->keys);
-    err e = ohttp_server_new(&s->ohttp, variant, keys_ohttp(w->keys));
-    if (e.code == ERR_OK)
-        e = bhttp_reader_new(&s->reader, true, &INNER_EVENTS, s);
+    err e = door_new(&s->door, w, kind, req);
     if (e.code != ERR_OK) {
-        ohttp_server_free(s->ohttp);
         mem_free(s);
         return e;
     }
-    ohttp_server_limit(s->ohttp, &limits);
     link_stream_set_owner(stream, &s->visit);
     loop_timer_start(w->loop, &s->timer, w->settings->request_timeout, on_too_slow);
     w->sessions_n++;

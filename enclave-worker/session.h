@@ -1,15 +1,14 @@
 /*
  * enclave-worker/session.h - one sealed request's life: open, ask, seal, sign, wipe.
  *
- *     OPENING    sealed bytes arrive; nothing acts before the final chunk has opened
+ *     OPENING    sealed bytes arrive; nothing acts before the last of them has opened
  *     ASKING     the engine was asked
  *     ANSWERING  its answer is being sealed
  *     LINGERING  the answer is complete; the engine may still close its side cleanly
  */
 #pragma once
 
-#include "enclave-worker/worker.h"
-#include "wire/ohttp.h"
+#include "enclave-worker/door.h"
 
 enum {
     SESSION_LINGER_MS = 1000,        /* then the engine's connection is closed */
@@ -17,5 +16,6 @@ enum {
     SESSION_TURN_MAX = 32 * 1024     /* of an answer in one turn: the others want theirs too */
 };
 
-/* Becomes the stream's owner. ERR_NOMEM: the stream is still the caller's. */
-err session_start(struct worker *w, struct link_stream *s, enum ohttp_variant variant);
+/* Becomes the stream's owner. On an error the stream is still the caller's. */
+err session_start(struct worker *w, struct link_stream *s, enum door_kind kind,
+                  const struct link_request *req);

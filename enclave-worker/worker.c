@@ -16,9 +16,9 @@ static err open_door(struct worker *w, struct link_stream *s, const struct link_
     if (w->streams_n >= w->settings->streams_max || w->draining)
         return worker_refuse(s, 503, "about:blank", "too many requests; try another worker");
     if (bytes_equal(media, BYTES_LIT(MEDIA_OHTTP_CHUNKED_REQ)))
-        return session_start(w, s, OHTTP_CHUNKED);
+        return session_start(w, s, DOOR_OHTTP_CHUNKED, req);
     if (bytes_equal(media, BYTES_LIT(MEDIA_OHTTP_REQ)))
-        return session_start(w, s, OHTTP_PLAIN);
+        return session_start(w, s, DOOR_OHTTP_PLAIN, req);
     return worker_refuse(s, 415, "about:blank",
                          "send " MEDIA_OHTTP_CHUNKED_REQ " or " MEDIA_OHTTP_REQ);
 }

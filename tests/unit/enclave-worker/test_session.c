@@ -601,6 +601,27 @@ static void answers_with_an_error_while_it_still_can(void **state)
     break_early(true, "{\"id\":", OK, 502, "upstream_malformed");
 }
 
+/* Its client gets nothing before it is whole, so there is nothing to be cut. */
+static void puts_an_error_in_the_place_of_half_an_unchunked_answer(void **state)
+{
+    (void)state;
+    struct stage s;
+    struct stage_ask ask;
+    stage_open(&s, NULL);
+    stage_ask(&s, &ask, OHTTP_PLAIN, &STREAM);
+    until_asked(&s, 1);
+    stage_head(&s, 200, "text/event-stream", -1);
+    stage_body(&s, EVENT("a"));
+    stage_turns(&s);
+    CHECK(ask.outer == 0);
+    stage_end(&s, (err){ ERR_CLOSED });
+    stage_answer(&s, &ask);
+    check_error(&ask, 502, "upstream_broken");
+    CHECK(text_find(buf_view(&ask.content), BYTES_LIT("choices")) == ask.content.len);
+    stage_ask_clear(&ask);
+    stage_close(&s);
+}
+
 static void gives_errors_of_the_engine_as_json(void **state)
 {
     (void)state;
@@ -736,6 +757,7 @@ int main(void)
         cmocka_unit_test(opens_nothing_from_before_the_clock_was_set_back),
         cmocka_unit_test(gives_up_on_requests_that_do_not_come),
         cmocka_unit_test(seals_no_end_onto_a_broken_stream),
+        cmocka_unit_test(puts_an_error_in_the_place_of_half_an_unchunked_answer),
         cmocka_unit_test(answers_with_an_error_while_it_still_can),
         cmocka_unit_test(gives_errors_of_the_engine_as_json),
         cmocka_unit_test(cancels_the_engine_when_the_client_leaves),

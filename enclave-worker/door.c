@@ -1,0 +1,53 @@
+#include "enclave-worker/door.h"
+
+#include "enclave-worker/door_ohttp.h"
+
+typedef err door_new_fn(struct door **out, struct worker *w, enum door_kind kind,
+                        const struct link_request *req);
+
+static door_new_fn *const NEW[DOOR_KINDS] = {
+    [DOOR_OHTTP_CHUNKED] = door_ohttp_new,
+    [DOOR_OHTTP_PLAIN] = door_ohttp_new,
+};
+
+err door_new(struct door **out, struct worker *w, enum door_kind kind,
+             const struct link_request *req)
+{
+    return NEW[kind](out, w, kind, req);
+}
+
+void door_free(struct door *d)
+{
+    if (d == NULL)
+        return;
+    kept_clear(&d->request);
+    buf_clear(&d->content);
+    buf_clear(&d->whole);
+    d->worker->held -= d->held;
+    d->ops->free(d);
+}
+
+err door_hold(struct door *d, size_t n)
+{
+    struct worker *w = d->worker;
+    ENSURE(w->held + n <= w->settings->held_max, UNAVAILABLE);
+    ENSURE(n <= w->settings->body_max - d->content.len, LIMIT);
+    d->held += n;
+    w->held += n;
+    return OK;
+}
+
+err door_respond(struct door *d, struct link_stream *s, unsigned status,
+                 const struct link_field *fields, size_t n)
+{
+    if (d->responded)
+        return OK;
+    d->responded = true;
+    return link_respond(s, status, fields, n, false);
+}
+
+err door_pass(struct door *d, struct link_stream *s, struct buf *sealed, bool end)
+{
+    d->sent += sealed->len;
+    return link_stream_take(s, sealed, end);
+}

@@ -1,0 +1,87 @@
+/*
+ * enclave-worker/door.h - how a sealed request arrives, and how its answer leaves.
+ *
+ * A session is the same whatever its client speaks. What differs is in a table of functions: opening
+ * what comes, saying in the clear why it does not open, and sealing what goes. A door belongs to one
+ * session, on the loop's thread.
+ *
+ *     kind                 a request is                        its answer is
+ *     DOOR_OHTTP_CHUNKED   Binary HTTP in sealed chunks        the same, as it comes
+ *     DOOR_OHTTP_PLAIN     Binary HTTP, sealed as one          the same, once it is complete
+ */
+#pragma once
+
+#include "enclave-worker/worker.h"
+#include "wire/kept.h"
+
+struct answer;
+
+enum door_kind { DOOR_OHTTP_CHUNKED = 0, DOOR_OHTTP_PLAIN, DOOR_KINDS };
+
+enum {
+    DOOR_PLAIN_SLACK = 256 * 1024,    /* what may be sealed beside a content */
+    DOOR_WHOLE_MAX = 16 * 1024 * 1024 /* of an answer that is held until it is complete */
+};
+
+/* How a piece of an answer ends: not at all, with all that proves it complete, or broken off. */
+enum door_ending { DOOR_GOES_ON = 0, DOOR_COMPLETE, DOOR_CUT };
+
+struct door_piece {
+    const struct answer *answer; /* that it is of; its head is complete */
+    bytes plain;                 /* as the answer wrote it; may be empty */
+    enum door_ending ending;
+};
+
+/* What is said in the clear of a request that does not open. */
+struct door_refusal {
+    unsigned status;
+    const char *type; /* of the problem (RFC 9457) */
+    const char *title;
+};
+
+struct door;
+struct door_ops {
+    /* Opens the next bytes of the outer body; `end`: it ended behind them. Any error is final, and
+     * refusal() says what the client is told. */
+    err (*open)(struct door *d, bytes in, bool end);
+    /* Something has opened, so whoever sends has our key: enc() is worth remembering, and answers
+     * can be sealed. */
+    bool (*verified)(const struct door *d);
+    bytes (*enc)(const struct door *d);
+    /* Reads what open() opened; *whole once the request is complete. LIMIT: its content is too
+     * large; UNAVAILABLE: so are the contents of all requests together; else it is malformed. */
+    err (*read)(struct door *d, bool *whole);
+    struct door_refusal (*refusal)(const struct door *d, err why);
+    /* Seals and sends, the outer head first; or holds it back until it can be sealed. With an
+     * ending other than DOOR_GOES_ON the stream is at its end. */
+    err (*send)(struct door *d, struct link_stream *s, const struct door_piece *piece);
+    void (*free)(struct door *d);
+};
+
+/* The first field of each kind's struct. */
+struct door {
+    const struct door_ops *ops;
+    struct worker *worker;
+    struct replay *replay; /* the worker's that remembers this kind's keys */
+    struct kept request;   /* its head */
+    struct buf content;    /* its content, as far as it has come */
+    uint64_t held;         /* what that counts against the worker's budget */
+    struct buf whole;      /* plaintext of an answer that is held back */
+    bool responded;        /* the outer head has been sent */
+    uint64_t sent;         /* sealed bytes */
+};
+
+/* For a request whose head has arrived; borrowed for the call. */
+err door_new(struct door **out, struct worker *w, enum door_kind kind,
+             const struct link_request *req);
+/* Gives back what it held. NULL is allowed. */
+void door_free(struct door *d);
+
+/* For the kinds: n more bytes of content are held. LIMIT and UNAVAILABLE as read(). */
+err door_hold(struct door *d, size_t n);
+
+/* The head, once. */
+err door_respond(struct door *d, struct link_stream *s, unsigned status,
+                 const struct link_field *fields, size_t n);
+/* Sends *sealed, which is taken. */
+err door_pass(struct door *d, struct link_stream *s, struct buf *sealed, bool end);
