@@ -38,6 +38,7 @@ struct program {
     struct tls_context *worker_tls;
     struct buf worker_authorization;
     struct shard_common common;
+    struct worker_set *workers;
     struct supply *supply;
     struct trust *trust;
     struct trust_view *view; /* the latest */
@@ -126,7 +127,7 @@ static void on_age(struct loop_timer *t)
     struct program *p = CONTAINER_OF(t, struct program, age);
     int64_t now = clock_wall_s();
     int64_t oldest = 0;
-    for (size_t i = 0; p->view != NULL && i < TRUSTED_WORKERS_MAX; i++) {
+    for (size_t i = 0; p->view != NULL && i < p->view->set->n; i++) {
         const struct trusted *w = p->view->workers[i];
         if (w != NULL && now - w->verified_at > oldest)
             oldest = now - w->verified_at;
@@ -142,7 +143,7 @@ static void count_workers(struct program *p, const struct trust_view *view)
 {
     int64_t trusted = 0;
     int64_t reasons[QUARANTINE_REASONS] = { 0 };
-    for (size_t i = 0; i < TRUSTED_WORKERS_MAX; i++) {
+    for (size_t i = 0; i < view->set->n; i++) {
         trusted += view->workers[i] != NULL;
         reasons[view->quarantine[i]]++;
     }
@@ -294,8 +295,7 @@ static err open_shards(struct program *p, struct buf *message)
 static err open_trust(struct program *p)
 {
     const struct trust_settings settings = {
-        .workers = p->settings.workers.at,
-        .workers_n = p->settings.workers.n,
+        .workers = p->workers,
         .tls = p->worker_tls,
         .policy = keeper_policy(p->keeper),
         .refresh_s = p->settings.refresh,
@@ -331,6 +331,7 @@ static err open_all(struct program *p, struct buf *message)
     TRY(open_tracer(p));
     TRY(open_shards(p, message));
     TRY(open_supply(p, message));
+    TRY(setup_workers(&p->workers, &p->settings));
     return open_trust(p);
 }
 
@@ -370,6 +371,7 @@ static void close_all(struct program *p)
 {
     trust_free(p->trust);
     p->trust = NULL;
+    worker_set_unref(p->workers);
     supply_close(p->supply);
     trust_view_unref(p->view);
     loop_timer_stop(&p->age);

@@ -6,11 +6,13 @@
 
 struct pool_worker {
     struct pool *pool;
-    size_t place;
+    struct worker_entry at; /* the link borrows from it */
+    size_t seat;            /* a small number; somebody else's when this one is gone */
     struct link *link; /* open while trusted, and while requests of a withdrawn one are under way */
     struct trusted *trusted;
     size_t running;
-    struct loop_task idle; /* the last request of one that was withdrawn is done */
+    struct loop_task idle; /* the last request of one that was withdrawn, or left, is done */
+    bool leaves;           /* not in the set any more; nobody is at its place */
 };
 
 struct pool {
@@ -18,8 +20,8 @@ struct pool {
     struct pool_settings settings;
     struct link_events events;
     struct trust_view *view;
-    size_t n;
-    struct pool_worker workers[];
+    size_t n;                               /* seats, from the first to the last that was taken */
+    struct pool_worker *seats[WORKERS_MAX]; /* NULL: free */
 };
 
 static void on_up(struct link *k, void *owner)
@@ -31,15 +33,12 @@ static void on_up(struct link *k, void *owner)
 
 err pool_new(struct pool **out, struct loop *loop, const struct pool_settings *settings)
 {
-    struct pool *p = mem_alloc(sizeof *p + settings->workers_n * sizeof(struct pool_worker));
-    ENSURE(p != NULL, NOMEM);
+    struct pool *p;
+    TRY(mem_new(&p));
     p->loop = loop;
     p->settings = *settings;
     p->events = *settings->streams;
     p->events.up = on_up;
-    p->n = settings->workers_n;
-    for (size_t i = 0; i < p->n; i++)
-        p->workers[i] = (struct pool_worker){ .pool = p, .place = i };
     *out = p;
     return OK;
 }
@@ -55,12 +54,21 @@ static void shut(struct pool_worker *w)
     w->trusted = NULL;
 }
 
+static void release(struct pool_worker *w)
+{
+    w->pool->seats[w->seat] = NULL;
+    shut(w);
+    mem_free(w);
+}
+
 void pool_free(struct pool *p)
 {
     if (p == NULL)
         return;
-    for (size_t i = 0; i < p->n; i++)
-        shut(&p->workers[i]);
+    for (size_t i = 0; i < p->n; i++) {
+        if (p->seats[i] != NULL)
+            release(p->seats[i]);
+    }
     trust_view_unref(p->view);
     mem_free(p);
 }
@@ -68,8 +76,7 @@ void pool_free(struct pool *p)
 static err open_link(struct pool_worker *w)
 {
     struct link_settings settings = { .redial_max_ms = POOL_REDIAL_MAX_MS };
-    TRY(sock_addr_read(bytes_str(w->pool->settings.workers[w->place]), &settings.addr));
-    settings.tls = settings.addr.tls ? w->pool->settings.tls : NULL;
+    worker_link(&w->at, w->pool->settings.tls, &settings);
     return link_open(&w->link, w->pool->loop, &settings, &w->pool->events, w);
 }
 
@@ -99,13 +106,78 @@ static void update_worker(struct pool_worker *w, struct trusted *t, bool is_fals
         w->link = NULL;
 }
 
+/* Nobody finds it any more; what it has under way may finish, whatever is found out about it. */
+static void leave(struct pool_worker *w)
+{
+    if (w->running == 0) {
+        release(w);
+        return;
+    }
+    w->leaves = true;
+    trusted_unref(w->trusted);
+    w->trusted = NULL;
+}
+
+static void part_with_who_left(struct pool *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        struct pool_worker *w = p->seats[i];
+        if (w != NULL && !w->leaves && worker_set_find(p->view->set, w->at.place) == NULL)
+            leave(w);
+    }
+}
+
+static struct pool_worker *worker_at(const struct pool *p, size_t place)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        if (p->seats[i] != NULL && !p->seats[i]->leaves && p->seats[i]->at.place == place)
+            return p->seats[i];
+    }
+    return NULL;
+}
+
+/* NULL: no memory, or somebody who leaves has the seat still; then it joins with a later view. */
+static struct pool_worker *join(struct pool *p, const struct worker_entry *at)
+{
+    struct pool_worker *w;
+    size_t seat = 0;
+    while (seat < p->n && p->seats[seat] != NULL)
+        seat++;
+    if (seat == WORKERS_MAX || mem_new(&w).code != ERR_OK)
+        return NULL;
+    w->pool = p;
+    w->at = *at;
+    w->seat = seat;
+    p->seats[seat] = w;
+    p->n = seat < p->n ? p->n : seat + 1;
+    return w;
+}
+
+static void update_place(struct pool *p, size_t i)
+{
+    const struct worker_entry *at = &p->view->set->at[i];
+    struct pool_worker *w = worker_at(p, at->place);
+    if (w == NULL)
+        w = join(p, at);
+    if (w == NULL)
+        return;
+    w->at.wish.priority = at->wish.priority;
+    update_worker(w, p->view->workers[i], (p->view->is_false >> i & 1) != 0);
+}
+
+static void update_all(struct pool *p)
+{
+    part_with_who_left(p);
+    for (size_t i = 0; i < p->view->set->n; i++)
+        update_place(p, i);
+}
+
 void pool_update(struct pool *p, struct trust_view *view)
 {
     trust_view_ref(view);
     trust_view_unref(p->view);
     p->view = view;
-    for (size_t i = 0; i < p->n; i++)
-        update_worker(&p->workers[i], view->workers[i], (view->is_false >> i & 1) != 0);
+    update_all(p);
     p->settings.ready(p->settings.owner);
 }
 
@@ -135,10 +207,10 @@ struct pool_worker *pool_choose(struct pool *p, size_t avoid)
     struct pool_worker *last = NULL;
     int64_t now = clock_wall_s();
     for (size_t i = 0; i < p->n; i++) {
-        struct pool_worker *w = &p->workers[i];
-        if (!is_usable(w, now))
+        struct pool_worker *w = p->seats[i];
+        if (w == NULL || !is_usable(w, now))
             continue;
-        if (i == avoid)
+        if (w->at.place == avoid)
             last = w;
         else if (best == NULL || w->running < best->running)
             best = w;
@@ -158,8 +230,8 @@ struct pool_worker *pool_find(struct pool *p, bytes tag)
 {
     int64_t now = clock_wall_s();
     for (size_t i = 0; i < p->n; i++) {
-        struct pool_worker *w = &p->workers[i];
-        if (is_trusted(w, now) && has_tag(w->trusted, tag))
+        struct pool_worker *w = p->seats[i];
+        if (w != NULL && is_trusted(w, now) && has_tag(w->trusted, tag))
             return w;
     }
     return NULL;
@@ -183,14 +255,21 @@ struct trusted *pool_worker_trusted(const struct pool_worker *w)
 static void on_idle(struct loop_task *task)
 {
     struct pool_worker *w = CONTAINER_OF(task, struct pool_worker, idle);
-    if (w->running == 0 && w->trusted == NULL)
+    if (w->running > 0 || w->trusted != NULL)
+        return;
+    if (!w->leaves) {
         shut(w);
+        return;
+    }
+    struct pool *p = w->pool;
+    release(w);
+    update_all(p); /* somebody may wait for the seat */
 }
 
 void pool_worker_add(struct pool_worker *w, int n)
 {
     w->running = (size_t)((int64_t)w->running + n);
-    if (w->running == 0 && w->trusted == NULL && w->link != NULL)
+    if (w->running == 0 && w->trusted == NULL && (w->link != NULL || w->leaves))
         loop_defer(w->pool->loop, &w->idle, on_idle);
 }
 
@@ -198,7 +277,7 @@ bool pool_is_ready(const struct pool *p)
 {
     int64_t now = clock_wall_s();
     for (size_t i = 0; i < p->n; i++) {
-        if (is_connected(&p->workers[i], now))
+        if (p->seats[i] != NULL && is_connected(p->seats[i], now))
             return true;
     }
     return false;
@@ -209,9 +288,10 @@ bool pool_is_full(const struct pool *p)
     int64_t now = clock_wall_s();
     bool full = false;
     for (size_t i = 0; i < p->n; i++) {
-        if (is_usable(&p->workers[i], now))
+        const struct pool_worker *w = p->seats[i];
+        if (w != NULL && is_usable(w, now))
             return false;
-        full = full || is_connected(&p->workers[i], now);
+        full = full || (w != NULL && is_connected(w, now));
     }
     return full;
 }
@@ -220,10 +300,10 @@ bool pool_has_expired(const struct pool *p, size_t *place)
 {
     int64_t now = clock_wall_s();
     for (size_t i = 0; i < p->n; i++) {
-        const struct trusted *t = p->workers[i].trusted;
+        const struct trusted *t = p->seats[i] != NULL ? p->seats[i]->trusted : NULL;
         if (t == NULL || trusted_is_withdrawn(t) || now < t->not_after)
             continue;
-        *place = i;
+        *place = p->seats[i]->at.place;
         return true;
     }
     return false;

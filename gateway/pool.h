@@ -16,8 +16,6 @@ enum { POOL_REDIAL_MAX_MS = 1000, POOL_TAG_LEN = 8 };
 struct pool;
 
 struct pool_settings {
-    const char *const *workers; /* addresses that sock_addr_read() accepts; borrowed */
-    size_t workers_n;
     struct tls_context *tls; /* for tls:// workers; borrowed */
     /* The callbacks for streams; up, down and request are the pool's own and stay NULL here. */
     const struct link_events *streams;
@@ -29,7 +27,8 @@ struct pool_settings {
 err pool_new(struct pool **out, struct loop *loop, const struct pool_settings *settings);
 void pool_free(struct pool *p);
 
-/* What the control thread says. Keeps a reference. */
+/* What the control thread says. Keeps a reference. A worker that is not in its set any more gets no
+ * more requests; those it has may finish, then its connection is closed. */
 void pool_update(struct pool *p, struct trust_view *view);
 const struct trust_view *pool_view(const struct pool *p); /* NULL before the first */
 

@@ -151,6 +151,7 @@ static err open_all(struct relay *r, struct buf *message)
     TRY(open_quota(&c->by_token, s->token_rate, s->token_streams));
     TRY(open_quota(&c->by_address, s->address_rate, s->address_streams));
     TRY(open_tls(c, message));
+    TRY(setup_workers(&c->workers, s));
     return open_shards(r, message);
 }
 
@@ -199,6 +200,7 @@ static void close_all(struct relay *r)
         relay_shard_free(r->shards[i]);
     if (c->control != NULL)
         loop_deliver(c->control);
+    worker_set_unref(c->workers);
     tls_context_free(c->worker_tls);
     tls_context_free(c->listen_tls);
     quota_free(c->by_token);

@@ -142,13 +142,13 @@ static void ask_worker(struct relay_pass *p, int key_id)
                                      .avoid = p->tried };
     p->asked = true;
     p->request.end = p->body_ended; /* a second worker is asked when the first has heard all */
-    p->place = relay_workers_choose(p->host->workers, &want);
+    p->seat = relay_workers_choose(p->host->workers, &want);
     p->up.ops = &UP_OPS;
-    if (p->place == SIZE_MAX ||
-        relay_workers_ask(p->host->workers, p->place, &p->request, &p->up).code != ERR_OK)
+    if (p->seat == SIZE_MAX ||
+        relay_workers_ask(p->host->workers, p->seat, &p->request, &p->up).code != ERR_OK)
         fail(p, 503, "no worker can be reached");
     else
-        p->tried |= (uint64_t)1 << p->place;
+        p->tried |= (uint64_t)1 << p->seat;
 }
 
 void relay_pass_start(struct relay_pass *p, const struct link_request *request)

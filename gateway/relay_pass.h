@@ -67,8 +67,8 @@ struct relay_pass {
     bool asked;      /* a worker has been */
     bool body_ended; /* the client has said all */
     bool answered;   /* the answer is complete */
-    size_t place;    /* of the worker */
-    uint64_t tried;  /* places, a bit each */
+    size_t seat;     /* the worker's */
+    uint64_t tried;  /* seats, a bit each */
     size_t owed_up;  /* bytes of the answer that the worker is not yet told of */
     size_t owed_down;
     uint64_t moved_ms;

@@ -35,6 +35,12 @@ struct relay_shard {
     bool front_gone;
 };
 
+struct workers_mail {
+    struct loop_mail mail;
+    struct relay_shard *shard;
+    struct worker_set *workers;
+};
+
 struct drain_mail {
     struct loop_mail mail;
     struct relay_shard *shard;
@@ -244,6 +250,25 @@ static void on_settled(void *owner, const struct relay_pass *p)
              F_U64("in", p->in), F_U64("out", p->out));
 }
 
+static void on_workers(struct loop_mail *mail)
+{
+    struct workers_mail *m = CONTAINER_OF(mail, struct workers_mail, mail);
+    relay_workers_use(m->shard->host.workers, m->workers);
+    worker_set_unref(m->workers);
+    mem_free(m);
+}
+
+void relay_shard_post_workers(struct relay_shard *s, struct worker_set *workers)
+{
+    struct workers_mail *m;
+    if (mem_new(&m).code != ERR_OK)
+        return;
+    m->mail.deliver = on_workers;
+    m->shard = s;
+    m->workers = worker_set_ref(workers);
+    loop_post(s->loop, &m->mail);
+}
+
 /* ---- the end ---- */
 
 void relay_on_front_drained(void *owner)
@@ -312,9 +337,9 @@ static err open_listeners(struct relay_shard *s)
 
 static err open_workers(struct relay_shard *s)
 {
-    const struct relay_workers_settings settings = { .addresses = &s->common->settings->workers,
-                                                     .tls = s->common->worker_tls };
-    return relay_workers_new(&s->host.workers, s->loop, &settings);
+    TRY(relay_workers_new(&s->host.workers, s->loop, s->common->worker_tls));
+    relay_workers_use(s->host.workers, s->common->workers);
+    return OK;
 }
 
 static void on_turn_end(struct loop_hook *h)

@@ -41,6 +41,7 @@ struct relay_common {
     struct quota *by_address; /* likewise */
     struct log *log;
     struct relay_metrics metrics;
+    struct worker_set *workers; /* to begin with; counted */
     struct tls_context *worker_tls;
     struct tls_context *listen_tls;
     struct loop *control;
@@ -54,6 +55,8 @@ struct relay_shard;
  * address. */
 err relay_shard_new(struct relay_shard **out, const struct relay_common *common);
 err relay_shard_start(struct relay_shard *s);
+/* Any thread: another set of workers, counted. No effect when out of memory: the next one will do. */
+void relay_shard_post_workers(struct relay_shard *s, struct worker_set *workers);
 /* Any thread: finish what runs, at most drain_timeout. A second call ends at once. */
 void relay_shard_post_drain(struct relay_shard *s);
 /* On the control thread. Waits for its thread, and delivers what that has posted. NULL is allowed. */

@@ -5,7 +5,7 @@
 #include "wire/keylist.h"
 #include "wire/names.h"
 
-enum { KEYLIST_MAX = 64 * 1024, REDIAL_MAX_MS = 1000, HURRY_MS = 200 };
+enum { KEYLIST_MAX = 64 * 1024, REDIAL_MAX_MS = 1000, HURRY_MS = 200, LEAVE_MS = 100 };
 
 struct published {
     uint8_t id;
@@ -14,6 +14,9 @@ struct published {
 
 struct worker {
     struct relay_workers *all;
+    struct worker_entry at; /* the link borrows from it */
+    size_t seat;
+    bool leaves; /* not in the set any more */
     struct link *link;
     struct published keys[RELAY_KEYS_MAX];
     size_t keys_n;
@@ -27,9 +30,18 @@ struct relay_workers {
     struct loop *loop;
     struct loop_timer timer;
     struct loop_timer hurry;
-    size_t n;
-    struct worker at[];
+    struct loop_timer leave; /* while somebody leaves */
+    struct tls_context *tls;
+    struct worker_set *set;                  /* NULL: none yet */
+    size_t n;                                /* seats, from the first to the last that is taken */
+    struct worker *seats[RELAY_WORKERS_MAX]; /* NULL: free */
 };
+
+/* May get requests. */
+static bool is_there(const struct worker *w)
+{
+    return w != NULL && !w->leaves;
+}
 
 /* ---- the key lists ---- */
 
@@ -101,13 +113,15 @@ static void read_list(struct worker *w)
                                           .path = BYTES_LIT(PATH_OHTTP_GATEWAY),
                                           .end = true };
     if (w->reader.stream == NULL && link_is_up(w->link))
-        (void)relay_workers_ask(w->all, (size_t)(w - w->all->at), &request, &w->reader);
+        (void)relay_workers_ask(w->all, w->seat, &request, &w->reader);
 }
 
 static void read_lists(struct relay_workers *all)
 {
-    for (size_t i = 0; i < all->n; i++)
-        read_list(&all->at[i]);
+    for (size_t i = 0; i < all->n; i++) {
+        if (is_there(all->seats[i]))
+            read_list(all->seats[i]);
+    }
 }
 
 /* What was not answered since the last time will not be. */
@@ -123,8 +137,10 @@ static void give_up_reader(struct worker *w)
 static void on_timer(struct loop_timer *t)
 {
     struct relay_workers *all = CONTAINER_OF(t, struct relay_workers, timer);
-    for (size_t i = 0; i < all->n; i++)
-        give_up_reader(&all->at[i]);
+    for (size_t i = 0; i < all->n; i++) {
+        if (all->seats[i] != NULL)
+            give_up_reader(all->seats[i]);
+    }
     read_lists(all);
     loop_timer_start(all->loop, t, RELAY_KEYS_MS, on_timer);
 }
@@ -199,35 +215,128 @@ static const struct link_events EVENTS = { .up = on_up,
                                            .writable = on_writable,
                                            .closed = on_closed };
 
-static err open_worker(struct relay_workers *all, size_t place,
-                       const struct relay_workers_settings *settings)
+/* ---- who there is ---- */
+
+static void close_worker(struct worker *w)
 {
-    struct worker *w = &all->at[place];
-    struct link_settings link = { .redial_max_ms = REDIAL_MAX_MS };
-    w->all = all;
-    w->reader.ops = &LIST_OPS;
-    w->list = BUF(KEYLIST_MAX);
-    TRY(sock_addr_read(bytes_str(settings->addresses->at[place]), &link.addr));
-    link.tls = link.addr.tls ? settings->tls : NULL;
-    return link_open(&w->link, all->loop, &link, &EVENTS, w);
+    if (w->reader.stream != NULL)
+        link_stream_reset(w->reader.stream, LINK_CANCEL);
+    link_close(w->link);
+    buf_clear(&w->list);
+    mem_free(w);
 }
 
-err relay_workers_new(struct relay_workers **out, struct loop *loop,
-                      const struct relay_workers_settings *settings)
+static err open_worker(struct worker **out, struct relay_workers *all,
+                       const struct worker_entry *at)
 {
-    size_t n = settings->addresses->n;
-    ENSURE(n > 0 && n <= RELAY_WORKERS_MAX, LIMIT);
-    struct relay_workers *all = mem_alloc(sizeof *all + n * sizeof all->at[0]);
-    ENSURE(all != NULL, NOMEM);
-    all->loop = loop;
-    all->n = n;
-    err e = OK;
-    for (size_t i = 0; i < n && e.code == ERR_OK; i++)
-        e = open_worker(all, i, settings);
+    struct link_settings link = { .redial_max_ms = REDIAL_MAX_MS };
+    struct worker *w;
+    TRY(mem_new(&w));
+    w->all = all;
+    w->at = *at;
+    w->reader.ops = &LIST_OPS;
+    w->list = BUF(KEYLIST_MAX);
+    worker_link(&w->at, all->tls, &link);
+    err e = link_open(&w->link, all->loop, &link, &EVENTS, w);
     if (e.code != ERR_OK) {
-        relay_workers_free(all);
+        close_worker(w);
         return e;
     }
+    *out = w;
+    return OK;
+}
+
+static bool has_seat(const struct relay_workers *all, size_t place)
+{
+    for (size_t i = 0; i < all->n; i++) {
+        if (is_there(all->seats[i]) && all->seats[i]->at.place == place)
+            return true;
+    }
+    return false;
+}
+
+static size_t free_seat(const struct relay_workers *all)
+{
+    size_t i = 0;
+    while (i < all->n && all->seats[i] != NULL)
+        i++;
+    return i;
+}
+
+/* True when all have a seat. */
+static bool seat_who_joined(struct relay_workers *all)
+{
+    for (size_t i = 0; i < all->set->n; i++) {
+        size_t seat = free_seat(all);
+        if (has_seat(all, all->set->at[i].place))
+            continue;
+        if (seat == RELAY_WORKERS_MAX ||
+            open_worker(&all->seats[seat], all, &all->set->at[i]).code != ERR_OK)
+            return false;
+        all->seats[seat]->seat = seat;
+        all->n = seat < all->n ? all->n : seat + 1;
+    }
+    return true;
+}
+
+static void mark_who_left(struct relay_workers *all)
+{
+    for (size_t i = 0; i < all->n; i++) {
+        struct worker *w = all->seats[i];
+        if (!is_there(w) || worker_set_find(all->set, w->at.place) != NULL)
+            continue;
+        w->leaves = true;
+        w->reader_is_old = true;
+        give_up_reader(w);
+    }
+}
+
+/* True when nobody is left that leaves. */
+static bool part_with_who_is_done(struct relay_workers *all)
+{
+    bool gone = true;
+    for (size_t i = 0; i < all->n; i++) {
+        struct worker *w = all->seats[i];
+        if (w == NULL || !w->leaves)
+            continue;
+        if (link_streams(w->link) == 0) {
+            close_worker(w);
+            all->seats[i] = NULL;
+        } else {
+            gone = false;
+        }
+    }
+    while (all->n > 0 && all->seats[all->n - 1] == NULL)
+        all->n--;
+    return gone;
+}
+
+/* A stream that a pass has given up tells nobody that it is over, so they are counted. */
+static void on_leave(struct loop_timer *t)
+{
+    struct relay_workers *all = CONTAINER_OF(t, struct relay_workers, leave);
+    bool gone = part_with_who_is_done(all);
+    if (!seat_who_joined(all) || !gone)
+        loop_timer_start(all->loop, t, LEAVE_MS, on_leave);
+}
+
+void relay_workers_use(struct relay_workers *all, struct worker_set *set)
+{
+    worker_set_ref(set);
+    worker_set_unref(all->set);
+    all->set = set;
+    mark_who_left(all);
+    on_leave(&all->leave);
+}
+
+/* ---- the whole ---- */
+
+err relay_workers_new(struct relay_workers **out, struct loop *loop, struct tls_context *tls)
+{
+    struct relay_workers *all;
+    TRY(mem_new(&all));
+    all->loop = loop;
+    all->tls = tls;
     loop_timer_start(loop, &all->timer, RELAY_KEYS_MS, on_timer);
     *out = all;
     return OK;
@@ -239,26 +348,25 @@ void relay_workers_free(struct relay_workers *all)
         return;
     loop_timer_stop(&all->timer);
     loop_timer_stop(&all->hurry);
+    loop_timer_stop(&all->leave);
     for (size_t i = 0; i < all->n; i++) {
-        struct worker *w = &all->at[i];
-        if (w->reader.stream != NULL)
-            link_stream_reset(w->reader.stream, LINK_CANCEL);
-        link_close(w->link);
-        buf_clear(&w->list);
+        if (all->seats[i] != NULL)
+            close_worker(all->seats[i]);
     }
+    worker_set_unref(all->set);
     mem_free(all);
 }
 
 size_t relay_workers_count(const struct relay_workers *all)
 {
-    return all->n;
+    return all->set != NULL ? all->set->n : 0;
 }
 
 size_t relay_workers_up(const struct relay_workers *all)
 {
     size_t up = 0;
     for (size_t i = 0; i < all->n; i++)
-        up += link_is_up(all->at[i].link);
+        up += is_there(all->seats[i]) && link_is_up(all->seats[i]->link);
     return up;
 }
 
@@ -280,7 +388,7 @@ static enum fit fit_of(const struct worker *w, const struct relay_want *want)
 
 static bool is_freer(const struct relay_workers *all, size_t a, size_t b)
 {
-    return link_streams(all->at[a].link) < link_streams(all->at[b].link);
+    return link_streams(all->seats[a]->link) < link_streams(all->seats[b]->link);
 }
 
 size_t relay_workers_choose(struct relay_workers *all, const struct relay_want *want)
@@ -289,10 +397,10 @@ size_t relay_workers_choose(struct relay_workers *all, const struct relay_want *
     enum fit best_fit = FIT_ANY;
     for (size_t n = 0; n < all->n; n++) {
         size_t i = want->sticky ? (size_t)((want->near + n) % all->n) : n;
-        struct link *k = all->at[i].link;
-        if ((want->avoid >> i & 1) != 0 || !link_is_up(k) || link_room(k) == 0)
+        const struct worker *w = all->seats[i];
+        if ((want->avoid >> i & 1) != 0 || !is_there(w) || link_room(w->link) == 0)
             continue;
-        enum fit fit = fit_of(&all->at[i], want);
+        enum fit fit = fit_of(w, want);
         if (best == SIZE_MAX || fit > best_fit ||
             (fit == best_fit && !want->sticky && is_freer(all, i, best))) {
             best = i;
@@ -304,9 +412,9 @@ size_t relay_workers_choose(struct relay_workers *all, const struct relay_want *
     return best;
 }
 
-err relay_workers_ask(struct relay_workers *all, size_t place, const struct link_request *request,
+err relay_workers_ask(struct relay_workers *all, size_t seat, const struct link_request *request,
                       struct relay_up *u)
 {
-    ENSURE(place < all->n, UNAVAILABLE);
-    return link_submit(all->at[place].link, request, &u->stream, u);
+    ENSURE(seat < all->n && all->seats[seat] != NULL, UNAVAILABLE);
+    return link_submit(all->seats[seat]->link, request, &u->stream, u);
 }

@@ -6,12 +6,12 @@
  */
 #pragma once
 
-#include "base/config.h"
 #include "base/loop.h"
+#include "gateway/workers.h"
 #include "wire/link.h"
 
 enum {
-    RELAY_WORKERS_MAX = 64,
+    RELAY_WORKERS_MAX = WORKERS_MAX,
     RELAY_KEYS_MAX = 16, /* of one worker's list */
     RELAY_KEYS_MS = 5000 /* how often lists are read anew */
 };
@@ -33,19 +33,18 @@ struct relay_up {
     struct link_stream *stream; /* NULL: none, or over */
 };
 
-struct relay_workers_settings {
-    const struct config_list *addresses; /* that sock_addr_read() accepts; borrowed */
-    struct tls_context *tls;             /* for tls:// workers; borrowed */
-};
+/* Nobody at first. tls: for tls:// workers; borrowed. */
+err relay_workers_new(struct relay_workers **out, struct loop *loop, struct tls_context *tls);
 
-err relay_workers_new(struct relay_workers **out, struct loop *loop,
-                      const struct relay_workers_settings *settings);
+/* Another set of workers, counted. One that left gets no more requests; those it has may finish, then
+ * its connection is closed. One that joined may have to wait for the room of those. */
+void relay_workers_use(struct relay_workers *w, struct worker_set *set);
+
 /* Streams have been given up before. NULL is allowed. */
 void relay_workers_free(struct relay_workers *w);
 
-/* Places of workers, for struct relay_want. */
+/* Those that there are, and those of them that are connected. */
 size_t relay_workers_count(const struct relay_workers *w);
-/* Those that are connected. */
 size_t relay_workers_up(const struct relay_workers *w);
 
 /* Which worker: of a key hint (the x-ohttp-key field), else of a key id; else, with `sticky`, the
@@ -55,14 +54,15 @@ struct relay_want {
     int key_id; /* -1: not said */
     bool sticky;
     uint64_t near;
-    uint64_t avoid; /* a bit for each place that is not wanted */
+    uint64_t avoid; /* a bit for each seat that is not wanted */
 };
 
 /* The connected worker that fits best; a hint or an id that nobody has
  * published asks for new lists and is no reason to refuse: the worker that gets the request says so
- * itself. SIZE_MAX: none is connected. */
+ * itself. The number of its seat, which is somebody else's once it has left and is done; SIZE_MAX: none
+ * is connected. */
 size_t relay_workers_choose(struct relay_workers *w, const struct relay_want *want);
 
-/* A stream to the worker at that place. u->ops is set by the caller. Errors of link_submit(). */
-err relay_workers_ask(struct relay_workers *w, size_t place, const struct link_request *request,
+/* A stream to the worker in that seat. u->ops is set by the caller. Errors of link_submit(). */
+err relay_workers_ask(struct relay_workers *w, size_t seat, const struct link_request *request,
                       struct relay_up *u);

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/mem.h"
 #include "base/sock.h"
 
 err setup_complain(struct buf *message, const char *name, const char *what)
@@ -26,6 +27,20 @@ bool setup_uses_tls(const struct config_list *addresses)
             return true;
     }
     return false;
+}
+
+err setup_workers(struct worker_set **out, const struct gateway_settings *s)
+{
+    struct worker_change change;
+    struct worker_wish *wishes = mem_alloc(s->workers.n * sizeof *wishes);
+    ENSURE(wishes != NULL, NOMEM);
+    err e = OK;
+    for (size_t i = 0; i < s->workers.n && e.code == ERR_OK; i++)
+        e = worker_wish_read(bytes_str(s->workers.at[i]), &wishes[i]);
+    if (e.code == ERR_OK)
+        e = worker_set_next(out, NULL, wishes, s->workers.n, &change);
+    mem_free(wishes);
+    return e;
 }
 
 err setup_tokens(struct token_set *out, const struct gateway_settings *s, struct buf *message)

@@ -6,6 +6,7 @@
 #include "crypto/token.h"
 #include "gateway/front.h"
 #include "gateway/settings.h"
+#include "gateway/workers.h"
 
 enum { SETUP_SHARDS_MAX = 256 };
 
@@ -17,6 +18,9 @@ size_t setup_shards(const struct gateway_settings *s);
 
 /* Whether one of these addresses begins with tls://. */
 bool setup_uses_tls(const struct config_list *addresses);
+
+/* The workers that the settings name. */
+err setup_workers(struct worker_set **out, const struct gateway_settings *s);
 
 /* The tokens of tokens_file; none where it is not set. *out is zeroed by the caller. ERR_CONFIG with
  * what to do in *message. */

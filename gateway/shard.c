@@ -205,10 +205,7 @@ static void on_worker_ready(void *owner)
 
 static err open_pool(struct shard *s)
 {
-    const struct gateway_settings *set = s->common->settings;
     const struct pool_settings settings = {
-        .workers = set->workers.at,
-        .workers_n = set->workers.n,
         .tls = s->common->worker_tls,
         .streams = &exchange_link_events,
         .ready = on_worker_ready,

@@ -40,7 +40,7 @@ enum watch_step { WATCH_IDLE = 0, WATCH_DIGEST, WATCH_DOCUMENT, WATCH_BUNDLE };
 
 struct watch {
     struct trust *trust;
-    size_t place;
+    struct worker_entry at; /* the link borrows from it */
     struct link *link;
     struct link_stream *stream;
     struct loop_timer timer; /* the next look, or the end of patience with this one */
@@ -73,9 +73,20 @@ struct watch {
 struct trust {
     struct loop *loop;
     struct trust_settings settings;
+    struct worker_set *set;
     size_t n;
-    struct watch watches[];
+    struct watch *watches[WORKERS_MAX]; /* of set->at[i], but for those there was no memory for */
 };
+
+/* NULL: nobody has that place. */
+static struct watch *watch_of(struct trust *t, size_t place)
+{
+    for (size_t i = 0; i < t->n; i++) {
+        if (t->watches[i]->at.place == place)
+            return t->watches[i];
+    }
+    return NULL;
+}
 
 /* ---- telling ---- */
 
@@ -83,7 +94,8 @@ static void write_worker(struct json_out *j, struct watch *w)
 {
     BUF_AUTO verdict = BUF(64 * 1024);
     json_begin_object(j, NULL);
-    json_put_str(j, "address", w->trust->settings.workers[w->place]);
+    json_put_u64(j, "worker", w->at.place);
+    json_put_str(j, "address", w->at.text);
     json_put_bool(j, "trusted", w->trusted != NULL);
     json_put_bool(j, "reachable", link_is_up(w->link));
     if (w->trusted == NULL)
@@ -107,7 +119,7 @@ static err write_page(struct trust *t, struct buf *page)
     json_put_str(&j, "object", "list");
     json_begin_array(&j, "data");
     for (size_t i = 0; i < t->n; i++)
-        write_worker(&j, &t->watches[i]);
+        write_worker(&j, t->watches[i]);
     json_close(&j);
     if (t->settings.describe != NULL)
         t->settings.describe(t->settings.owner, &j);
@@ -115,16 +127,23 @@ static err write_page(struct trust *t, struct buf *page)
     return json_end(&j);
 }
 
+static enum quarantine quarantine_at(const struct watch *w)
+{
+    if (w == NULL)
+        return QUARANTINE_OTHER;
+    return w->trusted == NULL ? w->quarantine : QUARANTINE_NONE;
+}
+
 void trust_publish(struct trust *t)
 {
     struct trust_view *view;
-    if (trust_view_new(&view).code != ERR_OK)
+    if (trust_view_new(&view, t->set).code != ERR_OK)
         return;
-    for (size_t i = 0; i < t->n; i++) {
-        const struct watch *w = &t->watches[i];
-        view->workers[i] = trusted_ref(w->trusted);
-        view->quarantine[i] = w->trusted == NULL ? w->quarantine : QUARANTINE_NONE;
-        view->is_false |= w->is_false ? (uint64_t)1 << i : 0;
+    for (size_t i = 0; i < t->set->n; i++) {
+        const struct watch *w = watch_of(t, t->set->at[i].place);
+        view->workers[i] = w != NULL ? trusted_ref(w->trusted) : NULL;
+        view->quarantine[i] = quarantine_at(w);
+        view->is_false |= w != NULL && w->is_false ? (uint64_t)1 << i : 0;
     }
     if (write_page(t, &view->page).code != ERR_OK)
         buf_clear(&view->page);
@@ -202,7 +221,8 @@ static void look_failed(struct watch *w, err why)
         drop_trusted(w);
     bool changed = put_in_quarantine(w, quarantine_of(why));
     if (changed || !again)
-        LOG_WARN(w->trust->settings.log, "worker cannot be verified now", F_U64("worker", w->place),
+        LOG_WARN(w->trust->settings.log, "worker cannot be verified now",
+                 F_U64("worker", w->at.place),
                  F_WORD_OF("quarantine", quarantine_word(w->quarantine)), F_ERR(why));
     w->retry_ms = w->retry_ms * 2 < RETRY_MAX_MS ? w->retry_ms * 2 : RETRY_MAX_MS;
     trust_publish(w->trust);
@@ -216,7 +236,7 @@ static void refuse(struct watch *w)
     w->trouble = OK;
     w->is_false = quarantine_is_false(&w->verdict);
     if (put_in_quarantine(w, quarantine_of_verdict(&w->verdict)))
-        LOG_ERROR(w->trust->settings.log, "worker refused", F_U64("worker", w->place),
+        LOG_ERROR(w->trust->settings.log, "worker refused", F_U64("worker", w->at.place),
                   F_WORD_OF("check", quarantine_word(w->quarantine)));
     w->retry_ms = RETRY_MAX_MS;
     trust_publish(w->trust);
@@ -231,7 +251,7 @@ static void accept(struct watch *w)
     bool first = w->trusted == NULL;
     err e = store_put_evidence(w->trust->settings.store, buf_view(&w->evidence), hash);
     if (e.code == ERR_OK)
-        e = trusted_new(&t, w->place, &w->verdict, w->document, clock_wall_s());
+        e = trusted_new(&t, w->at.place, &w->verdict, w->document, clock_wall_s());
     if (e.code != ERR_OK) {
         look_failed(w, e);
         return;
@@ -249,14 +269,14 @@ static void accept(struct watch *w)
     w->retry_ms = RETRY_MIN_MS;
     end_look(w);
     if (first)
-        LOG_INFO(w->trust->settings.log, "worker verified", F_U64("worker", w->place),
+        LOG_INFO(w->trust->settings.log, "worker verified", F_U64("worker", w->at.place),
                  F_HEX("document", w->document, sizeof w->document));
     if (first && w->verdict.trust != TRUST_HARDWARE && w->verdict.trust != TRUST_SIMULATED)
         LOG_WARN(w->trust->settings.log, "evidence below hardware accepted by policy",
-                 F_U64("worker", w->place));
+                 F_U64("worker", w->at.place));
     if (first && w->verdict.trust == TRUST_SIMULATED)
         LOG_WARN(w->trust->settings.log, "SIMULATED TEE accepted by policy: no protection",
-                 F_U64("worker", w->place));
+                 F_U64("worker", w->at.place));
     trust_publish(w->trust);
     look_in(w, until_next_look_ms(w));
 }
@@ -463,9 +483,9 @@ static void on_timer(struct loop_timer *timer)
 /* What a look that has begun will find may be as old as what was found stale, so it begins anew. */
 void trust_hurry(struct trust *t, size_t place)
 {
-    if (place >= t->n || t->watches[place].hurried)
+    struct watch *w = watch_of(t, place);
+    if (w == NULL || w->hurried)
         return;
-    struct watch *w = &t->watches[place];
     uint64_t since_ms = loop_now_ms(t->loop) - w->looked_ms;
     end_look(w);
     w->hurried = true;
@@ -500,7 +520,7 @@ static void judge_again(struct watch *w)
     drop_trusted(w);
     (void)put_in_quarantine(w, quarantine_of_verdict(&w->verdict));
     LOG_ERROR(w->trust->settings.log, "worker does not fit the new policy",
-              F_U64("worker", w->place), F_WORD_OF("check", quarantine_word(w->quarantine)));
+              F_U64("worker", w->at.place), F_WORD_OF("check", quarantine_word(w->quarantine)));
 }
 
 static void accept_nobody(struct watch *w)
@@ -517,7 +537,7 @@ void trust_use_policy(struct trust *t, const struct policy *policy)
 {
     t->settings.policy = policy;
     for (size_t i = 0; i < t->n; i++) {
-        struct watch *w = &t->watches[i];
+        struct watch *w = t->watches[i];
         end_look(w);
         if (policy == NULL)
             accept_nobody(w);
@@ -588,37 +608,96 @@ static const struct link_events LINK_EVENTS = {
     .up = on_up, .down = on_down, .head = on_head, .data = on_data, .closed = on_closed
 };
 
-static err open_watch(struct trust *t, size_t place)
+static void close_watch(struct watch *w)
 {
-    struct watch *w = &t->watches[place];
+    loop_timer_stop(&w->timer);
+    supply_cancel(&w->collateral);
+    if (w->stream != NULL)
+        link_stream_reset(w->stream, LINK_CANCEL);
+    link_close(w->link);
+    drop_trusted(w);
+    verdict_clear(&w->verdict);
+    buf_clear(&w->answer);
+    buf_clear(&w->evidence);
+    proof_clear(&w->seen);
+    proof_clear(&w->kept);
+    mem_free(w);
+}
+
+static err open_watch(struct watch **out, struct trust *t, const struct worker_entry *at)
+{
     struct link_settings settings = { .redial_max_ms = POOL_REDIAL_MAX_MS };
+    struct watch *w;
+    TRY(mem_new(&w));
     w->trust = t;
-    w->place = place;
+    w->at = *at;
     w->answer = BUF(BUNDLE_MAX);
     w->evidence = BUF(BUNDLE_MAX);
     w->retry_ms = RETRY_MIN_MS;
     w->quarantine = QUARANTINE_NOT_ASKED;
-    TRY(sock_addr_read(bytes_str(t->settings.workers[place]), &settings.addr));
-    settings.tls = settings.addr.tls ? t->settings.tls : NULL;
-    TRY(link_open(&w->link, t->loop, &settings, &LINK_EVENTS, w));
+    worker_link(&w->at, t->settings.tls, &settings);
+    err e = link_open(&w->link, t->loop, &settings, &LINK_EVENTS, w);
+    if (e.code != ERR_OK) {
+        close_watch(w);
+        return e;
+    }
     look_in(w, RETRY_MIN_MS * 4);
+    *out = w;
     return OK;
+}
+
+/* ---- who there is ---- */
+
+static void forget_who_left(struct trust *t)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < t->n; i++) {
+        struct watch *w = t->watches[i];
+        if (worker_set_find(t->set, w->at.place) != NULL)
+            t->watches[kept++] = w;
+        else
+            close_watch(w);
+    }
+    t->n = kept;
+}
+
+/* Goes on after a failure, so that one worker does not cost the others. */
+static err watch_who_joined(struct trust *t)
+{
+    err worst = OK;
+    for (size_t i = 0; i < t->set->n; i++) {
+        if (watch_of(t, t->set->at[i].place) != NULL)
+            continue;
+        err e = open_watch(&t->watches[t->n], t, &t->set->at[i]);
+        t->n += e.code == ERR_OK;
+        worst = e.code == ERR_OK ? worst : e;
+    }
+    return worst;
+}
+
+void trust_use_workers(struct trust *t, struct worker_set *workers)
+{
+    worker_set_ref(workers);
+    worker_set_unref(t->set);
+    t->set = workers;
+    forget_who_left(t);
+    err e = watch_who_joined(t);
+    if (e.code != ERR_OK)
+        LOG_ERROR(t->settings.log, "a worker that joined cannot be used", F_ERR(e));
+    trust_publish(t);
 }
 
 err trust_new(struct trust **out, struct loop *loop, const struct trust_settings *settings)
 {
-    ENSURE(settings->workers_n <= TRUSTED_WORKERS_MAX, LIMIT);
-    struct trust *t = mem_alloc(sizeof *t + settings->workers_n * sizeof(struct watch));
-    ENSURE(t != NULL, NOMEM);
+    struct trust *t;
+    TRY(mem_new(&t));
     t->loop = loop;
     t->settings = *settings;
-    for (; t->n < settings->workers_n; t->n++) {
-        err e = open_watch(t, t->n);
-        if (e.code != ERR_OK) {
-            t->n++;
-            trust_free(t);
-            return e;
-        }
+    t->set = worker_set_ref(settings->workers);
+    err e = watch_who_joined(t);
+    if (e.code != ERR_OK) {
+        trust_free(t);
+        return e;
     }
     *out = t;
     return OK;
@@ -628,19 +707,8 @@ void trust_free(struct trust *t)
 {
     if (t == NULL)
         return;
-    for (size_t i = 0; i < t->n; i++) {
-        struct watch *w = &t->watches[i];
-        loop_timer_stop(&w->timer);
-        supply_cancel(&w->collateral);
-        if (w->stream != NULL)
-            link_stream_reset(w->stream, LINK_CANCEL);
-        link_close(w->link);
-        drop_trusted(w);
-        verdict_clear(&w->verdict);
-        buf_clear(&w->answer);
-        buf_clear(&w->evidence);
-        proof_clear(&w->seen);
-        proof_clear(&w->kept);
-    }
+    for (size_t i = 0; i < t->n; i++)
+        close_watch(t->watches[i]);
+    worker_set_unref(t->set);
     mem_free(t);
 }

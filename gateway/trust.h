@@ -20,8 +20,7 @@ struct tls_context;
 struct json_out;
 
 struct trust_settings {
-    const char *const *workers; /* addresses that sock_addr_read() accepts; borrowed */
-    size_t workers_n;
+    struct worker_set *workers;  /* to begin with; counted */
     struct tls_context *tls;     /* for tls:// workers; borrowed */
     const struct policy *policy; /* borrowed, until trust_use_policy() */
     uint64_t refresh_s;
@@ -44,8 +43,13 @@ void trust_free(struct trust *t);
  * withdrawn (gateway/trusted.h) when this returns. All are asked for new evidence then. */
 void trust_use_policy(struct trust *t, const struct policy *policy);
 
+/* Another set of workers, counted: those that joined are verified before anybody uses them, those that
+ * left are forgotten, and a view of the rest is published when this returns. */
+void trust_use_workers(struct trust *t, struct worker_set *workers);
+
 /* Publishes again: what `describe` says has changed. */
 void trust_publish(struct trust *t);
 
-/* A worker's keys were found stale by somebody: look again soon. The control thread only. */
+/* A worker's keys were found stale by somebody: look again soon. The control thread only. Nothing
+ * happens when nobody has that place any more. */
 void trust_hurry(struct trust *t, size_t place);

@@ -106,11 +106,12 @@ bool trusted_is_withdrawn(const struct trusted *t)
     return atomic_load(&t->withdrawn);
 }
 
-err trust_view_new(struct trust_view **out)
+err trust_view_new(struct trust_view **out, struct worker_set *set)
 {
     struct trust_view *v;
     TRY(mem_new(&v));
     atomic_init(&v->refs, 1);
+    v->set = worker_set_ref(set);
     v->page = BUF(PAGE_MAX);
     *out = v;
     return OK;
@@ -127,8 +128,9 @@ void trust_view_unref(struct trust_view *v)
 {
     if (v == NULL || atomic_fetch_sub(&v->refs, 1) != 1)
         return;
-    for (size_t i = 0; i < TRUSTED_WORKERS_MAX; i++)
+    for (size_t i = 0; i < v->set->n; i++)
         trusted_unref(v->workers[i]);
+    worker_set_unref(v->set);
     buf_clear(&v->page);
     mem_free(v);
 }

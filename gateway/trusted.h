@@ -10,10 +10,9 @@
 
 #include "attest/verdict.h"
 #include "gateway/quarantine.h"
+#include "gateway/workers.h"
 #include "receipts/air.h"
 #include "wire/keylist.h"
-
-enum { TRUSTED_WORKERS_MAX = 64 };
 
 /* What the evidence document shows that a worker's receipts refer to. Zero shows nothing, so no receipt
  * fits it. */
@@ -31,7 +30,7 @@ void trusted_shown_of(struct trusted_shown *out, const struct verdict *document)
 /* One verified worker. */
 struct trusted {
     _Atomic uint32_t refs;
-    size_t place; /* in the configured list */
+    size_t place; /* of its address, see gateway/workers.h */
     char name[VERDICT_NAME_MAX + 1];
     uint8_t identity[VERDICT_KEY_LEN];
     uint8_t document[VERDICT_DIGEST_LEN]; /* what its receipts refer to */
@@ -59,16 +58,18 @@ const char *trusted_mismatch(const struct trusted *t, const struct air_claims *c
 void trusted_withdraw(struct trusted *t);
 bool trusted_is_withdrawn(const struct trusted *t);
 
-/* All workers, with gaps where one is not trusted; and the page about them. */
+/* All workers there are; beside each what is known of it, NULL where it is not trusted; and the page
+ * about them. */
 struct trust_view {
     _Atomic uint32_t refs;
-    struct trusted *workers[TRUSTED_WORKERS_MAX];
-    enum quarantine quarantine[TRUSTED_WORKERS_MAX]; /* of those who are not trusted */
-    uint64_t
-        is_false; /* a bit for each place whose evidence proves nothing: nothing there may go on */
-    struct buf page; /* JSON for GET /v1/attestation */
+    struct worker_set *set;
+    struct trusted *workers[WORKERS_MAX];    /* of set->at[i], and so below */
+    enum quarantine quarantine[WORKERS_MAX]; /* of those who are not trusted */
+    uint64_t is_false; /* a bit for each i whose evidence proves nothing: nothing there may go on */
+    struct buf page;   /* JSON for GET /v1/attestation */
 };
 
-err trust_view_new(struct trust_view **out);
+/* With nobody trusted yet. Keeps a reference to the set. */
+err trust_view_new(struct trust_view **out, struct worker_set *set);
 struct trust_view *trust_view_ref(struct trust_view *v);
 void trust_view_unref(struct trust_view *v); /* NULL is allowed */

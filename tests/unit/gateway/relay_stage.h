@@ -11,6 +11,7 @@
 #include "crypto/init.h"
 #include "gateway/relay_workers.h"
 #include "tests/lib/law.h"
+#include "tests/unit/gateway/worker_sets.h"
 #include "wire/keylist.h"
 #include "wire/names.h"
 
@@ -37,7 +38,7 @@ struct stage {
     char folder[64];
     char texts[STAGE_WORKERS][96];
     const char *addresses[STAGE_WORKERS];
-    struct config_list list;
+    struct worker_set *set; /* the latest */
     struct stage_worker workers[STAGE_WORKERS];
     struct relay_workers *all;
     void *more;
@@ -168,6 +169,14 @@ static inline void stage_listen(struct stage *s, size_t i)
                          &s->workers[i]));
 }
 
+static inline void stage_use(struct stage *s, const char *const *addresses, size_t n)
+{
+    struct worker_set *set = worker_set_of(s->set, addresses, n);
+    relay_workers_use(s->all, set);
+    worker_set_unref(s->set);
+    s->set = set;
+}
+
 static inline void stage_up(struct stage *s)
 {
     memset(s, 0, sizeof *s);
@@ -185,9 +194,8 @@ static inline void stage_up(struct stage *s)
         s->addresses[i] = s->texts[i];
         stage_listen(s, i);
     }
-    s->list = (struct config_list){ s->addresses, STAGE_WORKERS };
-    const struct relay_workers_settings settings = { .addresses = &s->list };
-    CHECK_OK(relay_workers_new(&s->all, s->loop, &settings));
+    CHECK_OK(relay_workers_new(&s->all, s->loop, NULL));
+    stage_use(s, s->addresses, STAGE_WORKERS);
     stage_until(s, stage_all_up);
     stage_turns(s);
 }
@@ -195,6 +203,7 @@ static inline void stage_up(struct stage *s)
 static inline void stage_down(struct stage *s)
 {
     relay_workers_free(s->all);
+    worker_set_unref(s->set);
     for (size_t i = 0; i < STAGE_WORKERS; i++) {
         link_listener_free(s->workers[i].listener);
         (void)unlink(s->texts[i] + sizeof "unix:" - 1);

@@ -7,6 +7,7 @@
 #include "gateway/page.h"
 #include "tests/unit/gateway/stage.h"
 #include "tests/unit/gateway/verdicts.h"
+#include "tests/unit/gateway/worker_sets.h"
 #include "tests/unit/receipts/golden.h"
 
 #define TOKEN "d0c04f4b1951e4aeaaec8223ed2039e542f3aae805a6fa7f6d794e5afff5d272" /* of "sesame" */
@@ -118,13 +119,14 @@ static void is_ready_only_with_a_worker_that_is_trusted_and_connected(void **sta
     static const uint8_t document[VERDICT_DIGEST_LEN] = { 1 };
     (void)snprintf(address, sizeof address, "unix:/tmp/sealgate-page-%ld", (long)getpid());
     (void)snprintf(flag, sizeof flag, "--workers=%s", address);
+    struct worker_set *set = worker_set_of(NULL, (const char *const[]){ address }, 1);
     stage_open(&s, flags, NULL);
     stage_ask(&s, "GET", "/readyz", "");
     CHECK(s.status == 503);
     stage_ask(&s, "GET", "/v1/attestation", "");
     CHECK_BYTES(stage_body(&s), BYTES_LIT("{\"object\":\"list\",\"data\":[]}"));
 
-    CHECK_OK(trust_view_new(&view));
+    CHECK_OK(trust_view_new(&view, set));
     CHECK_OK(buf_add_str(&view->page, "{\"object\":\"list\",\"data\":[1]}"));
     struct verdict v;
     verdict_plain(&v, 100);
@@ -140,12 +142,13 @@ static void is_ready_only_with_a_worker_that_is_trusted_and_connected(void **sta
     stage_ask(&s, "GET", "/v1/attestation", "");
     CHECK_BYTES(stage_body(&s), BYTES_LIT("{\"object\":\"list\",\"data\":[1]}"));
 
-    CHECK_OK(trust_view_new(&view));
+    CHECK_OK(trust_view_new(&view, set));
     pool_update(s.shard->pool, view);
     trust_view_unref(view);
     stage_ask(&s, "GET", "/readyz", "");
     CHECK(s.status == 503);
     link_listener_free(worker);
+    worker_set_unref(set);
     stage_close(&s);
     (void)unlink(address + sizeof "unix:" - 1);
 }

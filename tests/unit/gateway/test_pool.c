@@ -5,6 +5,7 @@
 
 #include "gateway/pool.h"
 #include "tests/unit/gateway/verdicts.h"
+#include "tests/unit/gateway/worker_sets.h"
 
 enum { GUARD_MS = 30000, SERVERS = 3 };
 
@@ -16,6 +17,7 @@ struct fixture {
     char folder[64];
     char addresses[SERVERS][96];
     const char *workers[SERVERS];
+    struct worker_set *set; /* of the next view */
     struct link_listener *servers[SERVERS];
     struct pool *pool;
     size_t ready, want, accepted, lost;
@@ -98,17 +100,15 @@ static void set_up(struct fixture *f, uint32_t streams_max)
         f->workers[i] = f->addresses[i];
         listen_at(f, i, streams_max);
     }
-    const struct pool_settings settings = { .workers = f->workers,
-                                            .workers_n = SERVERS,
-                                            .streams = &STREAMS,
-                                            .ready = on_ready,
-                                            .owner = f };
+    f->set = worker_set_of(NULL, f->workers, SERVERS);
+    const struct pool_settings settings = { .streams = &STREAMS, .ready = on_ready, .owner = f };
     CHECK_OK(pool_new(&f->pool, f->loop, &settings));
 }
 
 static void tear_down(struct fixture *f)
 {
     pool_free(f->pool);
+    worker_set_unref(f->set);
     for (size_t i = 0; i < SERVERS; i++) {
         link_listener_free(f->servers[i]);
         (void)unlink(f->addresses[i] + sizeof "unix:" - 1);
@@ -129,15 +129,15 @@ static void trust(struct fixture *f, const int64_t *life_s)
 {
     static const uint8_t document[VERDICT_DIGEST_LEN] = { 1 };
     struct trust_view *view;
-    CHECK_OK(trust_view_new(&view));
+    CHECK_OK(trust_view_new(&view, f->set));
     f->want = f->ready + 1;
-    for (size_t i = 0; i < SERVERS; i++) {
+    for (size_t i = 0; i < f->set->n; i++) {
         if (life_s[i] == 0)
             continue;
         struct verdict v;
         verdict_plain(&v, life_s[i]);
         v.identity[1] = (uint8_t)i;
-        CHECK_OK(trusted_new(&view->workers[i], i, &v, document, clock_wall_s()));
+        CHECK_OK(trusted_new(&view->workers[i], f->set->at[i].place, &v, document, clock_wall_s()));
         verdict_clear(&v);
     }
     pool_update(f->pool, view);
@@ -149,7 +149,7 @@ static void trust_and_connect(struct fixture *f, const int64_t *life_s)
 {
     size_t n = 0;
     trust(f, life_s);
-    for (size_t i = 0; i < SERVERS; i++)
+    for (size_t i = 0; i < f->set->n; i++)
         n += life_s[i] != 0;
     f->want += n;
     until(f, ups_came);
@@ -312,13 +312,13 @@ static void what_is_under_way_is_cut_off_when_the_evidence_turns_out_to_be_false
     trust(&f, (const int64_t[]){ 0, 0, 0 });
     turns(&f);
     CHECK(f.lost == 0);
-    CHECK_OK(trust_view_new(&view));
+    CHECK_OK(trust_view_new(&view, f.set));
     view->is_false = 2; /* somebody else's */
     pool_update(f.pool, view);
     trust_view_unref(view);
     turns(&f);
     CHECK(f.lost == 0);
-    CHECK_OK(trust_view_new(&view));
+    CHECK_OK(trust_view_new(&view, f.set));
     view->is_false = 1;
     pool_update(f.pool, view);
     trust_view_unref(view);
@@ -345,6 +345,76 @@ static void one_that_was_withdrawn_and_is_trusted_again_keeps_its_connection(voi
     pool_worker_add(w, -1);
     turns(&f);
     CHECK(pool_choose(f.pool, SIZE_MAX) == w && pool_worker_link(w) == link);
+    tear_down(&f);
+}
+
+/* The workers there are from the next view on. */
+static void use(struct fixture *f, const char *const *workers, size_t n)
+{
+    struct worker_set *set = worker_set_of(f->set, workers, n);
+    worker_set_unref(f->set);
+    f->set = set;
+}
+
+static void who_left_finishes_and_gets_nothing_new(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct link_stream *stream;
+    const struct link_request request = { .method = BYTES_LIT("POST"), .path = BYTES_LIT("/") };
+    set_up(&f, 100);
+    trust_and_connect(&f, (const int64_t[]){ 100, 100, 0 });
+    struct pool_worker *w = pool_choose(f.pool, 1);
+    CHECK(place_of(w) == 0);
+    pool_worker_add(w, 1);
+    CHECK_OK(link_submit(pool_worker_link(w), &request, &stream, &f));
+    turns(&f);
+    use(&f, &f.workers[1], 1);
+    for (int i = 0; i < 3; i++) {
+        trust(&f, (const int64_t[]){ 100 });
+        turns(&f);
+        CHECK(f.lost == 0 && link_is_up(pool_worker_link(w)));
+        CHECK(place_of(pool_choose(f.pool, 1)) == 1); /* the last resort: there is no other */
+        CHECK(pool_find(f.pool, BYTES_LIT("07000000")) != w);
+    }
+    pool_worker_add(w, -1);
+    turns(&f);
+    CHECK(f.lost == 1 && link_listener_links(f.servers[0]) == 0);
+    CHECK(link_listener_links(f.servers[1]) == 1);
+    tear_down(&f);
+}
+
+static void who_left_idle_is_gone_at_once_and_who_comes_back_is_somebody_else(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f, 100);
+    trust_and_connect(&f, (const int64_t[]){ 100, 100, 100 });
+    use(&f, f.workers, 1);
+    trust(&f, (const int64_t[]){ 100 });
+    turns(&f);
+    CHECK(link_listener_links(f.servers[0]) == 1);
+    CHECK(link_listener_links(f.servers[1]) == 0 && link_listener_links(f.servers[2]) == 0);
+    use(&f, f.workers, SERVERS);
+    trust(&f, (const int64_t[]){ 100, 0, 100 });
+    f.want = f.ready + 1;
+    until(&f, ups_came);
+    CHECK(place_of(pool_choose(f.pool, 0)) == 4 && f.set->at[2].place == 4);
+    CHECK(link_listener_links(f.servers[1]) == 0 && link_listener_links(f.servers[2]) == 1);
+    tear_down(&f);
+}
+
+static void a_pool_ends_with_somebody_still_leaving(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f, 100);
+    trust_and_connect(&f, (const int64_t[]){ 100, 100, 100 });
+    pool_worker_add(pool_choose(f.pool, SIZE_MAX), 1);
+    pool_worker_add(pool_choose(f.pool, SIZE_MAX), 1);
+    use(&f, NULL, 0);
+    trust(&f, NULL);
+    CHECK(pool_choose(f.pool, SIZE_MAX) == NULL && !pool_is_ready(f.pool) && !pool_is_full(f.pool));
     tear_down(&f);
 }
 
@@ -407,6 +477,9 @@ int main(void)
         cmocka_unit_test(what_is_under_way_at_one_that_was_withdrawn_may_finish),
         cmocka_unit_test(what_is_under_way_is_cut_off_when_the_evidence_turns_out_to_be_false),
         cmocka_unit_test(one_that_was_withdrawn_and_is_trusted_again_keeps_its_connection),
+        cmocka_unit_test(who_left_finishes_and_gets_nothing_new),
+        cmocka_unit_test(who_left_idle_is_gone_at_once_and_who_comes_back_is_somebody_else),
+        cmocka_unit_test(a_pool_ends_with_somebody_still_leaving),
         cmocka_unit_test(new_keys_leave_the_connection_alone),
         cmocka_unit_test(expired_keys_are_not_used_and_told),
         cmocka_unit_test(full_is_something_else_than_absent),

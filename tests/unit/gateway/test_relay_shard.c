@@ -2,6 +2,7 @@
 #include "crypto/init.h"
 #include "gateway/relay_shard.h"
 #include "tests/lib/law.h"
+#include "tests/unit/gateway/worker_sets.h"
 
 static void count(void *owner)
 {
@@ -14,7 +15,6 @@ static void who_is_freed_has_said_that_it_ended(void **state)
     (void)state;
     static const char *const workers[] = { "127.0.0.1:1" };
     const struct gateway_settings settings = { .listen = "127.0.0.1:0",
-                                               .workers = { workers, 1 },
                                                .body_max = 1024,
                                                .connections_max = 8,
                                                .idle_timeout = 1000,
@@ -24,11 +24,16 @@ static void who_is_freed_has_said_that_it_ended(void **state)
                                                .drain_timeout = 1000 };
     unsigned ended = 0;
     struct relay_shard *s;
-    struct relay_common common = { .settings = &settings, .ended = count, .owner = &ended };
+    struct worker_set *set = worker_set_of(NULL, workers, 1);
+    struct relay_common common = {
+        .settings = &settings, .workers = set, .ended = count, .owner = &ended
+    };
     CHECK_OK(loop_new(&common.control));
     CHECK_OK(metrics_new(&common.metrics.set));
     CHECK_OK(relay_shard_new(&s, &common));
     CHECK_OK(relay_shard_start(s));
+    relay_shard_post_workers(s, set);
+    worker_set_unref(set);
     relay_shard_post_drain(s);
     relay_shard_post_drain(s);
     relay_shard_free(s);

@@ -91,6 +91,64 @@ static void one_that_is_gone_is_not_chosen_and_found_when_it_is_back(void **stat
     stage_down(&s);
 }
 
+static bool request_came(struct stage *s)
+{
+    return s->workers[1].requests == 1;
+}
+
+static void on_up_closed(struct relay_up *u, enum link_close why)
+{
+    (void)u;
+    (void)why;
+}
+
+static bool first_is_alone(struct stage *s)
+{
+    return link_listener_links(s->workers[1].listener) == 0;
+}
+
+static void one_that_left_finishes_and_gets_nothing_new(void **state)
+{
+    (void)state;
+    struct stage s;
+    const struct relay_up_ops ops = { .closed = on_up_closed };
+    struct relay_up up = { .ops = &ops };
+    const struct link_request request = { .method = BYTES_LIT("POST"), .path = BYTES_LIT("/") };
+    stage_up(&s);
+    CHECK_OK(relay_workers_ask(s.all, 1, &request, &up));
+    stage_until(&s, request_came);
+    stage_use(&s, s.addresses, 1);
+    stage_turns(&s);
+    CHECK(relay_workers_count(s.all) == 1 && relay_workers_up(s.all) == 1);
+    CHECK(choose_id(&s, 11) == 0 && choose_id(&s, 12) == 0);
+    CHECK(link_listener_links(s.workers[1].listener) == 1); /* it has a request under way */
+    CHECK(link_listener_links(s.workers[2].listener) == 0);
+    link_stream_reset(up.stream, LINK_CANCEL);
+    stage_until(&s, first_is_alone);
+    stage_down(&s);
+}
+
+static void one_that_comes_back_while_it_leaves_gets_another_seat(void **state)
+{
+    (void)state;
+    struct stage s;
+    const struct relay_up_ops ops = { .closed = on_up_closed };
+    struct relay_up up = { .ops = &ops };
+    const struct link_request request = { .method = BYTES_LIT("POST"), .path = BYTES_LIT("/") };
+    stage_up(&s);
+    CHECK_OK(relay_workers_ask(s.all, 1, &request, &up));
+    stage_until(&s, request_came);
+    stage_use(&s, NULL, 0);
+    CHECK(relay_workers_up(s.all) == 0 && choose_id(&s, 11) == SIZE_MAX);
+    stage_use(&s, s.addresses, STAGE_WORKERS);
+    stage_until(&s, stage_all_up);
+    stage_turns(&s);
+    CHECK(choose_id(&s, 10) == 0 && choose_id(&s, 11) == 2 && choose_id(&s, 12) == 3);
+    CHECK(up.stream != NULL);
+    link_stream_reset(up.stream, LINK_CANCEL);
+    stage_down(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -98,6 +156,8 @@ int main(void)
         cmocka_unit_test(a_key_nobody_published_makes_lists_be_read_anew),
         cmocka_unit_test(the_same_is_chosen_for_the_same_connection),
         cmocka_unit_test(one_that_is_gone_is_not_chosen_and_found_when_it_is_back),
+        cmocka_unit_test(one_that_left_finishes_and_gets_nothing_new),
+        cmocka_unit_test(one_that_comes_back_while_it_leaves_gets_another_seat),
     };
     CHECK_OK(crypto_init());
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,7 @@
 #include "gateway/trust.h"
 #include "tests/unit/attest/recorded.h"
 #include "tests/unit/gateway/vendor.h"
+#include "tests/unit/gateway/worker_sets.h"
 #include "wire/link.h"
 
 enum { PATIENCE_MS = 20000 };
@@ -148,7 +149,6 @@ static void on_published(void *owner, struct trust_view *view)
 static void start(const char *platform, const char *reg, struct supply *with)
 {
     static char address[64];
-    static const char *const workers[] = { address };
     BUF_AUTO yaml = BUF(4096);
     BUF_AUTO message = BUF(4096);
     (void)snprintf(address, sizeof address, "127.0.0.1:%u", link_listener_addr(worker)->port);
@@ -156,15 +156,16 @@ static void start(const char *platform, const char *reg, struct supply *with)
     err e = policy_read(&policy, buf_view(&yaml), "policy", &message);
     if (!err_is_ok(e))
         fail_msg("%s", buf_str(&message));
+    struct worker_set *set = worker_set_of(NULL, (const char *const[]){ address }, 1);
     CHECK_OK(trust_new(&trust, loop,
-                       &(struct trust_settings){ .workers = workers,
-                                                 .workers_n = 1,
+                       &(struct trust_settings){ .workers = set,
                                                  .policy = policy,
                                                  .refresh_s = 300,
                                                  .supply = with,
                                                  .store = store,
                                                  .published = on_published,
                                                  .owner = &page }));
+    worker_set_unref(set);
 }
 
 /* The word at that place of the page about the worker, in the named check if there is one. */

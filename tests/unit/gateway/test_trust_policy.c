@@ -11,6 +11,7 @@
 #include "gateway/trust.h"
 #include "tests/unit/attest/scene.h"
 #include "tests/unit/gateway/verdicts.h"
+#include "tests/unit/gateway/worker_sets.h"
 #include "wire/link.h"
 #include "wire/names.h"
 
@@ -161,7 +162,6 @@ static const struct policy *read_policy(const char *yaml)
 static int open_stage(void **state)
 {
     static char address[64];
-    static const char *const workers[] = { address };
     const struct store_settings settings = { .path = ":memory:" };
     (void)state;
     CHECK_OK(loop_new(&loop));
@@ -170,14 +170,15 @@ static int open_stage(void **state)
     looks = views = 0;
     holds = false;
     (void)snprintf(address, sizeof address, "127.0.0.1:%u", link_listener_addr(worker)->port);
+    struct worker_set *set = worker_set_of(NULL, (const char *const[]){ address }, 1);
     CHECK_OK(trust_new(&trust, loop,
-                       &(struct trust_settings){ .workers = workers,
-                                                 .workers_n = 1,
+                       &(struct trust_settings){ .workers = set,
                                                  .policy = read_policy(ANY),
                                                  .refresh_s = 300,
                                                  .store = store,
                                                  .published = on_published,
                                                  .owner = &view }));
+    worker_set_unref(set);
     return 0;
 }
 

@@ -1,5 +1,6 @@
 #include "gateway/trusted.h"
 #include "tests/unit/gateway/verdicts.h"
+#include "tests/unit/gateway/worker_sets.h"
 
 static const uint8_t DOCUMENT[VERDICT_DIGEST_LEN] = { 4, 5, 6 };
 
@@ -138,13 +139,16 @@ static void lives_as_long_as_somebody_refers_to_it(void **state)
     struct verdict v;
     verdict_plain(&v, 100);
     CHECK_OK(trusted_new(&t, 0, &v, DOCUMENT, 0));
-    CHECK_OK(trust_view_new(&view));
-    view->workers[5] = trusted_ref(t);
+    struct worker_set *set = worker_set_of(NULL, (const char *const[]){ "a:1", "b:1" }, 2);
+    CHECK_OK(trust_view_new(&view, set));
+    worker_set_unref(set);
+    CHECK(view->set->n == 2);
+    view->workers[1] = trusted_ref(t);
     trusted_unref(t);
     CHECK(trust_view_ref(view) == view);
     trust_view_unref(view);
-    CHECK(view->workers[5]->config.id == 1);
-    struct trusted *kept = trusted_ref(view->workers[5]);
+    CHECK(view->workers[1]->config.id == 1);
+    struct trusted *kept = trusted_ref(view->workers[1]);
     trust_view_unref(view);
     CHECK(kept->config.id == 1);
     trusted_unref(kept);
@@ -158,8 +162,15 @@ static err make(void *arg)
 {
     struct trusted *t = NULL;
     struct trust_view *view;
-    TRY(trusted_new(&t, 0, arg, DOCUMENT, 0));
-    err e = trust_view_new(&view);
+    struct worker_set *set;
+    struct worker_change change;
+    struct worker_wish wish;
+    TRY(worker_wish_read(BYTES_LIT("a:1"), &wish));
+    TRY(worker_set_next(&set, NULL, &wish, 1, &change));
+    err e = trusted_new(&t, 0, arg, DOCUMENT, 0);
+    if (e.code == ERR_OK)
+        e = trust_view_new(&view, set);
+    worker_set_unref(set);
     if (e.code == ERR_OK) {
         view->workers[0] = trusted_ref(t);
         trust_view_unref(view);
