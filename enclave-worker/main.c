@@ -26,7 +26,8 @@
 #include "enclave-worker/worker.h"
 #include "wire/names.h"
 
-enum { DRAIN_TICK_MS = 50, REPLY_MAX = 256 * 1024, USAGE_MODE = 0600 };
+/* FAREWELL_MS: for connections to end, so that the last bytes are not lost with a reset. */
+enum { DRAIN_TICK_MS = 50, FAREWELL_MS = 1500, REPLY_MAX = 256 * 1024, USAGE_MODE = 0600 };
 
 struct program {
     struct config config;
@@ -44,6 +45,7 @@ struct program {
     struct loop_timer drain;
     struct loop_hook log_hook;
     uint64_t drain_until_ms;
+    bool said_all; /* draining, and no request is under way any more */
 };
 
 static err complain(struct buf *message, const char *name, const char *what)
@@ -411,10 +413,24 @@ static void close_all(struct program *p)
     crypto_thread_end();
 }
 
+static bool is_connected(const struct program *p)
+{
+    for (size_t i = 0; i < p->listeners_n; i++) {
+        if (link_listener_links(p->listeners[i]) > 0)
+            return true;
+    }
+    return false;
+}
+
 static void on_drain_tick(struct loop_timer *t)
 {
     struct program *p = CONTAINER_OF(t, struct program, drain);
-    if (p->worker.sessions_n == 0 || loop_now_ms(p->worker.loop) >= p->drain_until_ms)
+    uint64_t now_ms = loop_now_ms(p->worker.loop);
+    bool quiet = p->worker.sessions_n == 0;
+    if (quiet && !p->said_all && p->drain_until_ms > now_ms + FAREWELL_MS)
+        p->drain_until_ms = now_ms + FAREWELL_MS;
+    p->said_all = p->said_all || quiet;
+    if ((quiet && !is_connected(p)) || now_ms >= p->drain_until_ms)
         loop_stop(p->worker.loop);
     else
         loop_timer_start(p->worker.loop, t, DRAIN_TICK_MS, on_drain_tick);

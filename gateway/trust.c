@@ -208,17 +208,18 @@ static bool put_in_quarantine(struct watch *w, enum quarantine reason)
 }
 
 /* Nothing could be found out. Keys that have not expired are still good, unless a new policy has no
- * place for the document. */
+ * place for the document. What is under way at a worker that is given up here may finish: it may be
+ * one that is going away, and answers no questions any more. */
 static void look_failed(struct watch *w, err why)
 {
     bool misfit = why.code == ERR_UNTRUSTED && !w->proved;
     bool again = w->trouble.code == why.code;
     end_look(w);
     w->trouble = why;
-    if (misfit)
+    if (w->trusted != NULL && (misfit || w->trusted->not_after <= clock_wall_s())) {
         trusted_withdraw(w->trusted);
-    if (w->trusted != NULL && (misfit || w->trusted->not_after <= clock_wall_s()))
         drop_trusted(w);
+    }
     bool changed = put_in_quarantine(w, quarantine_of(why));
     if (changed || !again)
         LOG_WARN(w->trust->settings.log, "worker cannot be verified now",

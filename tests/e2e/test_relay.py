@@ -186,6 +186,21 @@ def _():
         s.workers[0] = s.start_worker(0)
 
 
+@test("a worker behind a relay that dies before its answer may have asked the engine: no resend")
+def _():
+    with relayed(workers=2, gateway={"refresh": "1s"}) as s:
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            answer = pool.submit(chat, s.port, "silent-behind", True)
+            wait_for(lambda: s.engine.of("silent-behind"))
+            for w in s.workers:
+                w.kill()
+            a = answer.result()
+        assert a.status == 502 and a.error["code"] == "upstream_broken", (a.status, a.body)
+        s.workers = [s.start_worker(0), s.start_worker(1)]
+        wait_for(lambda: chat(s.port, "gpt-test").status == 200, 30 * Options.patience)
+        assert len(s.engine.of("silent-behind")) == 1
+
+
 @test("a client that leaves frees the engine through a relay, too")
 def _():
     with relayed() as s:

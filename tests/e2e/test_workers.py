@@ -8,7 +8,7 @@ import time
 
 from client import Conn, PROMPT_CANARY, chat, chat_body, wait_for
 from engine import WORDS, Engine
-from proxy import Cut, Proxy
+from proxy import Cut, DATA, Proxy
 from stack import Options, Stack
 from suite import test
 from test_engines import broken
@@ -145,7 +145,7 @@ def _():
     assert status != 0 and "policy" in out, out
 
 
-@test("a worker that dies before the first byte is replaced once, and the engine asked twice")
+@test("a worker that dies before the first byte may have asked the engine: an error, and no resend")
 def _():
     with Stack(workers=2) as s:
         with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -154,9 +154,11 @@ def _():
             busy = [w for w in s.workers if knows(s, w)]
             busy[0].kill()
             a = answer.result()
-        assert a.status == 200 and a.complete and a.text() == TEXT, (a.status, a.body)
-        assert len(s.engine.of("slow-1500")) == 2
+        assert a.status == 502 and a.error["code"] == "upstream_broken", (a.status, a.body)
+        assert a.header("x-should-retry") == "false", a.headers
+        assert len(s.engine.of("slow-1500")) == 1
         s.workers = [w for w in s.workers if w is not busy[0]]
+        assert chat(s.port, "gpt-test").status == 200
 
 
 def knows(s, worker):
@@ -200,7 +202,7 @@ def _remember(self):
 Engine.__init__ = _remember
 
 
-@test("when all workers die before the first byte the answer is an error, after one resend at most")
+@test("when all workers die before the first byte the answer is an error, after one question")
 def _():
     with Stack(workers=2, gateway={"worker_timeout": "500ms"}) as s:
         with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -210,8 +212,8 @@ def _():
                 w.kill()
             a = answer.result()
         s.workers = []
-        assert a.status in (502, 503) and a.error["code"], (a.status, a.body)
-        assert len(s.engine.of("silent-all-die")) <= 2
+        assert a.status == 502 and a.error["code"], (a.status, a.body)
+        assert len(s.engine.of("silent-all-die")) == 1
 
 
 @test("a worker that is killed in the middle gives an error event and a broken end, and no resend")
@@ -284,33 +286,34 @@ def _():
         wait_for(lambda: chat(s.port, "gpt-test").status == 200)
 
 
-@test("a connection that is cut before the first byte of an answer is made up for by one resend")
+@test("a connection that is cut before the first byte of an answer is an error, and no resend")
 def _():
     with through_proxy(gateway={"worker_timeout": "15s"}) as s:
-        proxy, state = s.proxies[0], {"cut": 0}
+        state = {"cut": 0}
 
         def hook(link, frame, k):
-            if k == 0 and not state["cut"]:
-                state["cut"] = 1
-                raise Cut()
-            return frame
-        proxy.on_answer = hook
-        a = chat(s.port, "plain-resent", True)
-        assert state["cut"] and a.status == 200 and a.complete and a.text() == TEXT, a.body
-        assert len(s.engine.of("plain-resent")) == 2
-
-
-@test("a connection that dies before every answer is not tried a third time")
-def _():
-    with through_proxy(gateway={"worker_timeout": "15s"}) as s:
-
-        def hook(link, frame, k):
+            state["cut"] += 1
             raise Cut()
         s.proxies[0].on_answer = hook
-        a = chat(s.port, "plain-twice", True)
-        assert a.status in (502, 503), (a.status, a.body)
-        assert a.error
-        assert len(s.engine.of("plain-twice")) == 2
+        a = chat(s.port, "plain-cut", True)
+        assert state["cut"] == 1 and a.status == 502, (state, a.status, a.body)
+        assert a.error["code"] == "upstream_broken" and len(s.engine.of("plain-cut")) == 1
+
+
+@test("a connection that is cut before the end of a request was sent is made up for by one resend")
+def _():
+    with through_proxy(gateway={"worker_timeout": "15s"}) as s:
+        cuts = []
+
+        def hook(link, frame):
+            if frame.kind == DATA and not cuts:
+                cuts.append(frame)
+                raise Cut()
+        s.proxies[0].on_request = hook
+        a = chat(s.port, "plain-resent", True, prompt="x" * 2000000)
+        assert cuts and a.status == 200 and a.complete and a.text() == TEXT, (a.status, a.body)
+        assert len(s.engine.of("plain-resent")) == 1
+        assert s.metric("sealgate_requests_resent_total") == 1
 
 
 @test("a thousand requests get their answers while keys change every second")
@@ -381,6 +384,22 @@ def _():
         assert a.complete and a.text() == TEXT
         assert busy.wait() == 0
         s.workers.remove(busy)
+
+
+@test("a stream at a worker that drains for longer than its keys live runs to its end")
+def _():
+    life = 2 if Options.patience == 1 else 4
+    with Stack(worker={"key_life": f"{life}s", "key_ahead": f"{life // 2}s",
+                       "key_grace": f"{life + 1}s", "drain_timeout": "60s"}) as s:
+        with s.conn() as c:
+            a = c.ask("POST", "/v1/chat/completions", chat_body("gate-long-drain", True))
+            s.workers[0].signal(signal.SIGTERM)
+            wait_for(lambda: not s.http("GET", "/v1/attestation").json["data"][0]["trusted"],
+                     30 * Options.patience)
+            s.engine.release["long-drain"] = True
+            c.rest(a)
+        assert a.complete and a.text() == TEXT, (a.complete, a.body[-300:])
+        assert s.workers.pop().wait() == 0
 
 
 @test("a replayed sealed request starts nothing, on the same connection or another")
