@@ -232,6 +232,18 @@ static bool is_sealed_answer(const struct link_field *fields, size_t n)
                        BYTES_LIT(MEDIA_OHTTP_CHUNKED_RES));
 }
 
+/* What a worker that cannot open a request, or takes no more, and a relay that has nobody to pass it to
+ * would say. With anything else it may have been passed on. */
+static bool says_undone(unsigned status)
+{
+    static const unsigned undone[] = { 400, 408, 421, 422, 429, 503 };
+    for (size_t i = 0; i < ARRAY_LEN(undone); i++) {
+        if (status == undone[i])
+            return true;
+    }
+    return false;
+}
+
 /* An answer in the clear is nobody's word: at most a hint that our key is stale or the worker full.
  */
 static void on_head(struct link_stream *s, unsigned status, const struct link_field *fields,
@@ -243,8 +255,13 @@ static void on_head(struct link_stream *s, unsigned status, const struct link_fi
     x->needs_fresh = status == 400 || status == 421 || status == 422;
     if (x->needs_fresh)
         shard_report_stale(x->guest.shard, x->trusted->place);
-    exchange_fail(x, status == 503 || status == 429 ? ERROR_OVERLOADED : ERROR_UPSTREAM_UNREACHABLE,
-                  ON_UNDONE);
+    if (says_undone(status))
+        exchange_fail(x,
+                      status == 503 || status == 429 ? ERROR_OVERLOADED
+                                                     : ERROR_UPSTREAM_UNREACHABLE,
+                      ON_UNDONE);
+    else
+        exchange_fail(x, ERROR_UPSTREAM_BROKEN, ON_BROKEN);
 }
 
 static void on_data(struct link_stream *s, bytes in)
@@ -269,14 +286,15 @@ static void on_stream_hungry(struct link_stream *s, size_t room)
         exchange_fail(x, error_from(e, true), ON_BROKEN);
 }
 
-/* Before the first byte the request may be sent again: either it was provably not processed, or the
- * worker is gone, and with it whatever it had begun. */
+/* The request may be sent again when it was provably not processed: refused, or lost before its end
+ * was sealed, without which no worker acts on it. */
 static void on_stream_closed(struct link_stream *s, enum link_close why)
 {
     struct exchange *x = link_stream_owner(s);
+    bool undone = why == LINK_REFUSED || (why == LINK_LOST && !x->sealed_all);
     x->stream = NULL;
     exchange_wake(x->guest.shard);
-    if (x->state == EXCHANGE_ASKED && (why == LINK_REFUSED || why == LINK_LOST))
+    if (x->state == EXCHANGE_ASKED && undone)
         exchange_fail(x, ERROR_UPSTREAM_UNREACHABLE, ON_UNDONE);
     else if (x->state == EXCHANGE_ASKED || x->state == EXCHANGE_ANSWERING)
         exchange_fail(x, ERROR_UPSTREAM_BROKEN, ON_BROKEN);
