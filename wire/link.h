@@ -127,8 +127,8 @@ uint32_t link_stream_code(const struct link_stream *s);
  * link_respond(). */
 err link_stream_write(struct link_stream *s, bytes data, bool end);
 
-/* The same without the copy: takes the content of *data, which is then empty. On error *data is
- * unchanged and stays the caller's. */
+/* The same without the copy: takes the content of *data, which is then empty, and may be of any
+ * length when nothing else waits. On error *data is unchanged and stays the caller's. */
 err link_stream_take(struct link_stream *s, struct buf *data, bool end);
 
 /* Bytes queued and not yet handed to the connection. */

@@ -50,9 +50,14 @@ static err piece_for(struct queue *q, size_t n, struct queue_piece **out)
     return piece_new(out);
 }
 
+static bool has_room(const struct queue *q, size_t n)
+{
+    return q->len <= LINK_QUEUE_MAX && n <= LINK_QUEUE_MAX - q->len;
+}
+
 err queue_add(struct queue *q, bytes data)
 {
-    ENSURE(data.len <= LINK_QUEUE_MAX - q->len, LIMIT);
+    ENSURE(has_room(q, data.len), LIMIT);
     if (data.len == 0)
         return OK;
     struct queue_piece *p;
@@ -71,7 +76,7 @@ err queue_add(struct queue *q, bytes data)
 
 err queue_take(struct queue *q, struct buf *data)
 {
-    ENSURE(data->len <= LINK_QUEUE_MAX - q->len, LIMIT);
+    ENSURE(q->len == 0 || has_room(q, data->len), LIMIT);
     if (data->len == 0) {
         buf_clear(data);
         return OK;
@@ -80,7 +85,7 @@ err queue_take(struct queue *q, struct buf *data)
     TRY(piece_new(&p));
     size_t max = data->max;
     p->data = *data;
-    p->data.max = LINK_QUEUE_MAX;
+    p->data.max = max > LINK_QUEUE_MAX ? max : LINK_QUEUE_MAX;
     *data = BUF(max);
     append(q, p);
     q->len += p->data.len;

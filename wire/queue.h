@@ -1,6 +1,7 @@
 /*
  * wire/queue.h - bytes waiting to be sent on one stream: small writes are gathered, whole buffers
- * are taken over without a copy. Bounded by LINK_QUEUE_MAX. Zeroed is empty.
+ * are taken over without a copy. Bounded by LINK_QUEUE_MAX, but for one taken buffer. Zeroed is
+ * empty.
  */
 #pragma once
 
@@ -16,7 +17,8 @@ struct queue {
 /* Copies. LIMIT over LINK_QUEUE_MAX, NOMEM; the queue is then unchanged. */
 err queue_add(struct queue *q, bytes data);
 
-/* Takes the content of *data, which is then empty; on error it is unchanged. */
+/* Takes the content of *data, which is then empty; on error it is unchanged. An empty queue takes
+ * a buffer of any length: the caller holds it already. */
 err queue_take(struct queue *q, struct buf *data);
 
 /* Moves the first n bytes to the end of out. n must not be over q->len; *out has the room. */

@@ -114,6 +114,27 @@ static void bounds_what_waits(void **state)
     CHECK(q.len == LINK_QUEUE_MAX);
 }
 
+static void takes_any_one_buffer_when_it_is_empty(void **state)
+{
+    (void)state;
+    QUEUE_AUTO q = { 0 };
+    BUF_AUTO big = BUF(2 * LINK_QUEUE_MAX);
+    BUF_AUTO want = BUF(2 * LINK_QUEUE_MAX);
+    BUF_AUTO out = BUF(2 * LINK_QUEUE_MAX);
+    BUF_AUTO one = BUF(1);
+    fill(&big, 2 * LINK_QUEUE_MAX, 0);
+    fill(&want, 2 * LINK_QUEUE_MAX, 0);
+    fill(&one, 1, 0);
+    CHECK_OK(queue_take(&q, &big));
+    CHECK(q.len == 2 * LINK_QUEUE_MAX && big.len == 0);
+    CHECK_ERR(queue_take(&q, &one), LIMIT);
+    CHECK_ERR(queue_add(&q, buf_view(&one)), LIMIT);
+    CHECK_OK(queue_move(&q, LINK_QUEUE_MAX + 1, &out));
+    CHECK_OK(queue_add(&q, buf_view(&one)));
+    CHECK_OK(queue_move(&q, LINK_QUEUE_MAX - 1, &out));
+    CHECK_BYTES(buf_view(&out), buf_view(&want));
+}
+
 static err write_both_ways(void *arg)
 {
     (void)arg;
@@ -145,6 +166,7 @@ int main(void)
         cmocka_unit_test(takes_over_a_buffer_without_copying_it),
         cmocka_unit_test(gathers_small_writes),
         cmocka_unit_test(bounds_what_waits),
+        cmocka_unit_test(takes_any_one_buffer_when_it_is_empty),
         cmocka_unit_test(survives_every_failing_allocation),
     };
     return cmocka_run_group_tests_name("wire/queue", tests, NULL, NULL);
