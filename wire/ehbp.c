@@ -22,6 +22,8 @@ struct opener {
     size_t length_have;
     size_t frame_len; /* sealed; 0: between frames */
     struct buf pending;
+    struct hpke *trial[EHBP_KEYS_MAX]; /* owned; while it is not known which key it is */
+    size_t trial_n;
     bool verified;
 };
 
@@ -32,7 +34,19 @@ struct exchange {
     uint8_t enc[EHBP_KEY_LEN];
     struct opener opener;
     struct chunk_cipher sealer;
+    uint8_t nonce[EHBP_NONCE_LEN]; /* the response's, once it has begun */
+    bool begun;
+    bool sealed_receipt;
 };
+
+/* What is derived for one purpose. */
+struct labels {
+    const char *key;
+    const char *nonce;
+};
+
+static const struct labels BODY_LABELS = { "key", "nonce" };
+static const struct labels RECEIPT_LABELS = { "sealgate receipt key", "sealgate receipt nonce" };
 
 struct ehbp_server {
     struct exchange x;
@@ -49,12 +63,38 @@ struct hpke_suite ehbp_suite(void)
 
 /* ---- opening ---- */
 
+static void end_trial(struct opener *o)
+{
+    for (size_t i = 0; i < o->trial_n; i++) {
+        if (o->trial[i] != o->cipher.hpke)
+            hpke_free(o->trial[i]);
+    }
+    o->trial_n = 0;
+}
+
+/* The first frame tells whose it is. */
+static err try_keys(struct opener *o, bytes sealed, uint8_t *room)
+{
+    err e = OK;
+    for (size_t i = 0; i < o->trial_n; i++) {
+        o->cipher.hpke = o->trial[i];
+        e = chunk_cipher_open(&o->cipher, (bytes){ 0 }, sealed, room);
+        if (e.code == ERR_OK)
+            break;
+        o->cipher.hpke = NULL;
+    }
+    if (e.code == ERR_OK)
+        end_trial(o);
+    return e;
+}
+
 static err open_frame(struct opener *o, bytes sealed, struct buf *plain_out)
 {
     uint8_t *room;
     size_t len = sealed.len - AEAD_TAG_LEN;
     TRY(buf_reserve(plain_out, len, &room));
-    TRY(chunk_cipher_open(&o->cipher, (bytes){ 0 }, sealed, room));
+    TRY(o->trial_n > 0 ? try_keys(o, sealed, room)
+                       : chunk_cipher_open(&o->cipher, (bytes){ 0 }, sealed, room));
     buf_commit(plain_out, len);
     o->verified = true;
     o->frame_len = 0;
@@ -96,7 +136,7 @@ static err take_frame(struct opener *o, bytes *in, struct buf *plain_out)
 
 static err put(struct opener *o, bytes in, bool end, struct buf *plain_out)
 {
-    ENSURE(chunk_cipher_ready(&o->cipher), INTERNAL);
+    ENSURE(o->trial_n > 0 || chunk_cipher_ready(&o->cipher), INTERNAL);
     while (in.len > 0)
         TRY(o->frame_len == 0 ? take_length(o, &in) : take_frame(o, &in, plain_out));
     ENSURE(!end || (o->frame_len == 0 && o->length_have == 0), TRUNCATED);
@@ -136,27 +176,48 @@ static err seal_all(struct chunk_cipher *c, bytes plain, struct buf *out)
 
 /* ---- the response's keys ---- */
 
-err ehbp_response_cipher(bytes secret, bytes enc, bytes nonce, bool seals, struct chunk_cipher *out)
+static err derive(bytes prk, const struct labels *labels, bool seals, struct chunk_cipher *out)
+{
+    SECRET_BYTES(key, AEAD_KEY_LEN);
+    TRY(hkdf_expand(prk.at, bytes_str(labels->key), key, AEAD_KEY_LEN));
+    TRY(hkdf_expand(prk.at, bytes_str(labels->nonce), out->base_nonce, AEAD_NONCE_LEN));
+    return aead_new(&out->aead, AEAD_AES_256_GCM, seals, bytes_of(key, AEAD_KEY_LEN));
+}
+
+static err response_cipher(bytes secret, bytes enc, bytes nonce, const struct labels *labels,
+                           bool seals, struct chunk_cipher *out)
 {
     uint8_t salt[EHBP_KEY_LEN + EHBP_NONCE_LEN];
     SECRET_BYTES(prk, HKDF_PRK_LEN);
-    SECRET_BYTES(key, AEAD_KEY_LEN);
     ENSURE(enc.len == EHBP_KEY_LEN && nonce.len == EHBP_NONCE_LEN, MALFORMED);
     memcpy(salt, enc.at, EHBP_KEY_LEN);
     memcpy(salt + EHBP_KEY_LEN, nonce.at, EHBP_NONCE_LEN);
     hkdf_extract(BYTES_ARRAY(salt), secret, prk);
-    TRY(hkdf_expand(prk, BYTES_LIT("key"), key, AEAD_KEY_LEN));
-    TRY(hkdf_expand(prk, BYTES_LIT("nonce"), out->base_nonce, AEAD_NONCE_LEN));
-    return aead_new(&out->aead, AEAD_AES_256_GCM, seals, bytes_of(key, AEAD_KEY_LEN));
+    return derive(bytes_of(prk, HKDF_PRK_LEN), labels, seals, out);
+}
+
+err ehbp_response_cipher(bytes secret, bytes enc, bytes nonce, bool seals, struct chunk_cipher *out)
+{
+    return response_cipher(secret, enc, nonce, &BODY_LABELS, seals, out);
+}
+
+static err cipher_for(const struct exchange *x, const struct labels *labels, bool seals,
+                      struct chunk_cipher *out)
+{
+    SECRET_BYTES(secret, SECRET_LEN);
+    TRY(hpke_export(x->hpke, RESPONSE_LABEL, secret, SECRET_LEN));
+    return response_cipher(bytes_of(secret, SECRET_LEN), BYTES_ARRAY(x->enc), BYTES_ARRAY(x->nonce),
+                           labels, seals, out);
 }
 
 static err begin_response(struct exchange *x, bytes nonce, bool seals, struct chunk_cipher *out)
 {
-    SECRET_BYTES(secret, SECRET_LEN);
-    ENSURE(!chunk_cipher_ready(out), INTERNAL);
-    TRY(hpke_export(x->hpke, RESPONSE_LABEL, secret, SECRET_LEN));
-    return ehbp_response_cipher(bytes_of(secret, SECRET_LEN), BYTES_ARRAY(x->enc), nonce, seals,
-                                out);
+    ENSURE(!x->begun, INTERNAL);
+    ENSURE(nonce.len == EHBP_NONCE_LEN, MALFORMED);
+    memcpy(x->nonce, nonce.at, EHBP_NONCE_LEN);
+    TRY(cipher_for(x, &BODY_LABELS, seals, out));
+    x->begun = true;
+    return OK;
 }
 
 /* ---- common ---- */
@@ -191,30 +252,36 @@ static void clear(struct exchange *x)
 {
     chunk_cipher_clear(&x->opener.cipher);
     chunk_cipher_clear(&x->sealer);
+    end_trial(&x->opener);
     buf_clear(&x->opener.pending);
     hpke_free(x->hpke);
 }
 
 /* ---- the server ---- */
 
-static err server_setup(struct ehbp_server *s, const struct hpke_private_key *key, bytes key_field)
+static err server_setup(struct ehbp_server *s, const struct hpke_private_key *const *keys, size_t n,
+                        bytes key_field)
 {
+    struct opener *o = &s->x.opener;
+    ENSURE(n > 0 && n <= EHBP_KEYS_MAX, INTERNAL);
     TRY(read_hex(key_field, s->x.enc));
-    return hpke_receiver_new(&s->x.hpke, ehbp_suite(), key, BYTES_ARRAY(s->x.enc), REQUEST_INFO);
+    for (; o->trial_n < n; o->trial_n++)
+        TRY(hpke_receiver_new(&o->trial[o->trial_n], ehbp_suite(), keys[o->trial_n],
+                              BYTES_ARRAY(s->x.enc), REQUEST_INFO));
+    return OK;
 }
 
-err ehbp_server_new(struct ehbp_server **out, const struct hpke_private_key *key, bytes key_field,
-                    size_t frame_max)
+err ehbp_server_new(struct ehbp_server **out, const struct hpke_private_key *const *keys, size_t n,
+                    bytes key_field, size_t frame_max)
 {
     struct ehbp_server *s;
     TRY(mem_new(&s));
     opener_init(&s->x.opener, frame_max);
-    err e = server_setup(s, key, key_field);
+    err e = server_setup(s, keys, n, key_field);
     if (e.code != ERR_OK) {
         ehbp_server_free(s);
         return e;
     }
-    s->x.opener.cipher.hpke = s->x.hpke;
     *out = s;
     return OK;
 }
@@ -222,10 +289,17 @@ err ehbp_server_new(struct ehbp_server **out, const struct hpke_private_key *key
 err ehbp_server_open(struct ehbp_server *s, bytes in, bool end, struct buf *plain_out)
 {
     TRY(s->x.failed);
-    TRY(fail(&s->x, put(&s->x.opener, in, end, plain_out)));
+    err e = fail(&s->x, put(&s->x.opener, in, end, plain_out));
+    s->x.hpke = s->x.opener.cipher.hpke;
+    TRY(e);
     if (end && !s->x.opener.verified)
         return fail(&s->x, err_raise(ERR_MALFORMED, __FILE__, __func__, __LINE__));
     return OK;
+}
+
+size_t ehbp_server_pending(const struct ehbp_server *s)
+{
+    return s->x.opener.pending.len;
 }
 
 bool ehbp_server_verified(const struct ehbp_server *s)
@@ -256,6 +330,22 @@ err ehbp_server_nonce(struct ehbp_server *s, char field[static EHBP_HEX_LEN + 1]
 err ehbp_server_seal(struct ehbp_server *s, bytes plain, struct buf *out)
 {
     return seal_all(&s->x.sealer, plain, out);
+}
+
+err ehbp_server_seal_receipt(struct ehbp_server *s, bytes receipt, struct buf *out)
+{
+    struct chunk_cipher cipher = { 0 };
+    uint8_t *room;
+    ENSURE(s->x.begun && !s->x.sealed_receipt, INTERNAL);
+    s->x.sealed_receipt = true;
+    TRY(buf_reserve(out, receipt.len + AEAD_TAG_LEN, &room));
+    err e = cipher_for(&s->x, &RECEIPT_LABELS, true, &cipher);
+    if (e.code == ERR_OK)
+        e = chunk_cipher_seal(&cipher, (bytes){ 0 }, receipt, room);
+    if (e.code == ERR_OK)
+        buf_commit(out, receipt.len + AEAD_TAG_LEN);
+    chunk_cipher_clear(&cipher);
+    return e;
 }
 
 void ehbp_server_free(struct ehbp_server *s)
@@ -321,6 +411,22 @@ err ehbp_client_open(struct ehbp_client *c, bytes in, bool end, struct buf *plai
 {
     TRY(c->x.failed);
     return fail(&c->x, put(&c->x.opener, in, end, plain_out));
+}
+
+err ehbp_client_open_receipt(const struct ehbp_client *c, bytes sealed, struct buf *out)
+{
+    struct chunk_cipher cipher = { 0 };
+    uint8_t *room;
+    ENSURE(c->x.begun, INTERNAL);
+    ENSURE(sealed.len >= AEAD_TAG_LEN, MALFORMED);
+    TRY(buf_reserve(out, sealed.len - AEAD_TAG_LEN, &room));
+    err e = cipher_for(&c->x, &RECEIPT_LABELS, false, &cipher);
+    if (e.code == ERR_OK)
+        e = chunk_cipher_open(&cipher, (bytes){ 0 }, sealed, room);
+    if (e.code == ERR_OK)
+        buf_commit(out, sealed.len - AEAD_TAG_LEN);
+    chunk_cipher_clear(&cipher);
+    return e;
 }
 
 void ehbp_client_free(struct ehbp_client *c)

@@ -30,6 +30,7 @@ enum {
     EHBP_KEY_LEN = 32,
     EHBP_NONCE_LEN = 32,
     EHBP_HEX_LEN = 2 * EHBP_KEY_LEN,
+    EHBP_KEYS_MAX = 8,                 /* a server tries */
     EHBP_FRAME_MAX = 64 * 1024 * 1024, /* plaintext; a whole body may come as one */
     EHBP_SENT_MAX = 16384,             /* plaintext of a frame that is sent */
 };
@@ -39,10 +40,12 @@ struct hpke_suite ehbp_suite(void);
 
 struct ehbp_server;
 
-/* key_field is what Ehbp-Encapsulated-Key says. key must live until ehbp_server_free(). frame_max: 0
- * is EHBP_FRAME_MAX, the most. ERR_MALFORMED or ERR_CRYPTO for a field that is no key. */
-err ehbp_server_new(struct ehbp_server **out, const struct hpke_private_key *key, bytes key_field,
-                    size_t frame_max);
+/* key_field is what Ehbp-Encapsulated-Key says. Nothing in a request tells which key it is sealed to:
+ * the n of them, 1 to EHBP_KEYS_MAX, are tried on the first frame, in this order. They are needed for
+ * the call only. frame_max: 0 is EHBP_FRAME_MAX, the most. ERR_MALFORMED or ERR_CRYPTO for a field
+ * that is no key. */
+err ehbp_server_new(struct ehbp_server **out, const struct hpke_private_key *const *keys, size_t n,
+                    bytes key_field, size_t frame_max);
 
 /* The next bytes of the request's body, all of them, cut anywhere; appends the plaintext of every
  * frame they complete. `end`: the body ended behind `in`. ERR_MALFORMED for a body without any
@@ -51,6 +54,8 @@ err ehbp_server_open(struct ehbp_server *s, bytes in, bool end, struct buf *plai
 
 /* True once a frame has opened. Before that, an error may mean no more than a stale key. */
 bool ehbp_server_verified(const struct ehbp_server *s);
+/* Sealed bytes held, of a frame that has not come to its end. */
+size_t ehbp_server_pending(const struct ehbp_server *s);
 /* The encapsulated key; EHBP_KEY_LEN bytes. */
 bytes ehbp_server_enc(const struct ehbp_server *s);
 
@@ -60,6 +65,12 @@ err ehbp_server_nonce(struct ehbp_server *s, char field[static EHBP_HEX_LEN + 1]
 /* One or more frames of the response; ERR_INTERNAL before ehbp_server_nonce(). An empty `plain`
  * makes none. `plain` must not lie in *out. */
 err ehbp_server_seal(struct ehbp_server *s, bytes plain, struct buf *out);
+
+/* Ours, not EHBP's: appends what goes beside the body, once at most, under a key and a nonce of its
+ * own, empty aad:
+ *     key = Expand(prk, "sealgate receipt key", 32), nonce = Expand(prk, "sealgate receipt nonce", 12)
+ * ERR_INTERNAL before ehbp_server_nonce(), and a second time. */
+err ehbp_server_seal_receipt(struct ehbp_server *s, bytes receipt, struct buf *out);
 
 /* NULL is allowed. */
 void ehbp_server_free(struct ehbp_server *s);
@@ -77,6 +88,9 @@ err ehbp_client_seal(struct ehbp_client *c, bytes plain, struct buf *out);
 /* nonce_field is what Ehbp-Response-Nonce says; then the response's body. */
 err ehbp_client_begin(struct ehbp_client *c, bytes nonce_field);
 err ehbp_client_open(struct ehbp_client *c, bytes in, bool end, struct buf *plain_out);
+
+/* What ehbp_server_seal_receipt() sealed; ERR_INTERNAL before ehbp_client_begin(). */
+err ehbp_client_open_receipt(const struct ehbp_client *c, bytes sealed, struct buf *out);
 
 /* NULL is allowed. */
 void ehbp_client_free(struct ehbp_client *c);

@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { FRAME_MAX = 1 << 16 };
 
-static struct hpke_private_key *key;
+static struct hpke_private_key *key, *other;
 static struct key_config config;
 
 static void demand(bool what)
@@ -26,11 +26,12 @@ static void demand(bool what)
 
 static void set_up(void)
 {
-    static const uint8_t sk[32] = { 1, 2, 3 };
+    static const uint8_t sk[32] = { 1, 2, 3 }, other_sk[32] = { 4, 5, 6 };
     if (key != NULL)
         return;
     demand(crypto_init().code == ERR_OK);
     demand(hpke_key_load(&key, KEM_X25519_HKDF_SHA256, BYTES_ARRAY(sk)).code == ERR_OK);
+    demand(hpke_key_load(&other, KEM_X25519_HKDF_SHA256, BYTES_ARRAY(other_sk)).code == ERR_OK);
     config = (struct key_config){ .kem = KEM_X25519_HKDF_SHA256,
                                   .public_key = hpke_key_public(key),
                                   .suites = { { HPKE_KDF_HKDF_SHA256, AEAD_AES_256_GCM } },
@@ -50,7 +51,8 @@ static struct ehbp_client *client(char field[static EHBP_HEX_LEN + 1])
 static err open_in_steps(const char *field, bytes body, size_t step, struct buf *plain)
 {
     struct ehbp_server *s;
-    err e = ehbp_server_new(&s, key, bytes_str(field), FRAME_MAX);
+    const struct hpke_private_key *const keys[] = { other, key };
+    err e = ehbp_server_new(&s, keys, 2, bytes_str(field), FRAME_MAX);
     demand(e.code == ERR_OK);
     do {
         bytes piece = bytes_slice(body, 0, step);

@@ -77,10 +77,21 @@ static err feed_response(struct ehbp_client *c, bytes body, struct feeding how, 
     return ehbp_client_open(c, rest, true, plain);
 }
 
+/* The key is the second of two. */
+static err new_server(const struct setup *s, struct ehbp_server **out)
+{
+    struct hpke_private_key *other = NULL;
+    TRY(hpke_key_generate(&other, KEM_X25519_HKDF_SHA256));
+    const struct hpke_private_key *const keys[] = { other, s->key };
+    err e = ehbp_server_new(out, keys, 2, bytes_str(s->key_field), 0);
+    hpke_key_free(other);
+    return e;
+}
+
 static err open_request(const struct setup *s, bytes body, struct feeding how, struct buf *plain)
 {
     struct ehbp_server *server;
-    TRY(ehbp_server_new(&server, s->key, bytes_str(s->key_field), 0));
+    TRY(new_server(s, &server));
     err e = feed_request(server, body, how, plain);
     ehbp_server_free(server);
     return e;
@@ -194,7 +205,7 @@ static void check_response(struct vec *v, const struct setup *s, const json_t *c
     struct ehbp_server *server = NULL;
     plain_of(v, frames, SIZE_MAX, &plain);
     check_open(v, s, open_response, body, true, buf_view(&plain));
-    vec_ok(v, ehbp_server_new(&server, s->key, bytes_str(s->key_field), 0), "server");
+    vec_ok(v, new_server(s, &server), "server");
     if (server == NULL)
         return;
     vec_ok(v, ehbp_server_open(server, vec_hex(v, c, "request_body"), true, &asked), "request");

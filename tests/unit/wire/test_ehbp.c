@@ -15,6 +15,12 @@ struct pair {
     struct buf request, opened;
 };
 
+static err serve(const struct pair *p, bytes field, size_t frame_max, struct ehbp_server **out)
+{
+    const struct hpke_private_key *const keys[] = { p->key };
+    return ehbp_server_new(out, keys, 1, field, frame_max);
+}
+
 static void set_up(struct pair *p, size_t frame_max)
 {
     char field[EHBP_HEX_LEN + 1];
@@ -26,7 +32,7 @@ static void set_up(struct pair *p, size_t frame_max)
                                      .suites_n = 1 };
     CHECK_OK(ehbp_client_new(&p->client, &p->config, NULL));
     ehbp_client_key(p->client, field);
-    CHECK_OK(ehbp_server_new(&p->server, p->key, bytes_str(field), frame_max));
+    CHECK_OK(serve(p, bytes_str(field), frame_max, &p->server));
 }
 
 static void tear_down(struct pair *p)
@@ -146,8 +152,80 @@ static void only_its_own_suite_and_a_key_of_64_hex_digits(void **state)
     set_up(&p, 0);
     p.config.suites[0].aead = AEAD_AES_128_GCM;
     CHECK_ERR(ehbp_client_new(&client, &p.config, NULL), NOT_FOUND);
-    CHECK_ERR(ehbp_server_new(&server, p.key, (bytes){ 0 }, 0), MALFORMED);
-    CHECK_ERR(ehbp_server_new(&server, p.key, BYTES_LIT("00"), 0), MALFORMED);
+    CHECK_ERR(serve(&p, (bytes){ 0 }, 0, &server), MALFORMED);
+    CHECK_ERR(serve(&p, BYTES_LIT("00"), 0, &server), MALFORMED);
+    tear_down(&p);
+}
+
+/* In the place of each, and at any split; a body for none of them is refused. */
+static void the_key_is_found_among_several(void **state)
+{
+    (void)state;
+    struct hpke_private_key *others[EHBP_KEYS_MAX] = { 0 };
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        CHECK_OK(hpke_key_generate(&others[i], KEM_X25519_HKDF_SHA256));
+    for (size_t at = 0; at <= EHBP_KEYS_MAX; at++) {
+        const struct hpke_private_key *keys[EHBP_KEYS_MAX];
+        struct pair p;
+        struct ehbp_server *server;
+        char field[EHBP_HEX_LEN + 1];
+        set_up(&p, 0);
+        for (size_t i = 0; i < EHBP_KEYS_MAX; i++)
+            keys[i] = i == at ? p.key : others[i];
+        ehbp_client_key(p.client, field);
+        CHECK_OK(ehbp_server_new(&server, keys, EHBP_KEYS_MAX, bytes_str(field), 0));
+        CHECK_OK(ehbp_client_seal(p.client, BYTES_LIT("first"), &p.request));
+        CHECK_OK(ehbp_client_seal(p.client, BYTES_LIT("second"), &p.request));
+        CHECK_OK(
+            ehbp_server_open(server, bytes_slice(buf_view(&p.request), 0, 10), false, &p.opened));
+        CHECK(ehbp_server_pending(server) == 10 - FRAME_HEAD && !ehbp_server_verified(server));
+        err e = ehbp_server_open(server, bytes_slice(buf_view(&p.request), 10, p.request.len), true,
+                                 &p.opened);
+        CHECK(ehbp_server_verified(server) == (at < EHBP_KEYS_MAX));
+        if (at < EHBP_KEYS_MAX) {
+            CHECK_OK(e);
+            CHECK_BYTES(buf_view(&p.opened), BYTES_LIT("firstsecond"));
+            CHECK_OK(ehbp_server_nonce(server, field));
+        } else {
+            CHECK_ERR(e, CRYPTO);
+        }
+        ehbp_server_free(server);
+        tear_down(&p);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        hpke_key_free(others[i]);
+}
+
+static void a_receipt_goes_beside_the_body_once(void **state)
+{
+    (void)state;
+    struct pair p;
+    char field[EHBP_HEX_LEN + 1];
+    BUF_AUTO sealed = BUF(1 << 16);
+    BUF_AUTO body = BUF(1 << 16);
+    BUF_AUTO back = BUF(1 << 16);
+    set_up(&p, 0);
+    CHECK_ERR(ehbp_server_seal_receipt(p.server, BYTES_LIT("receipt"), &sealed), INTERNAL);
+    CHECK_OK(ehbp_client_seal(p.client, BYTES_LIT("q"), &p.request));
+    CHECK_OK(ehbp_server_open(p.server, buf_view(&p.request), true, &p.opened));
+    CHECK_OK(ehbp_server_nonce(p.server, field));
+    CHECK_OK(ehbp_server_seal_receipt(p.server, BYTES_LIT("receipt"), &sealed));
+    CHECK_ERR(ehbp_server_seal_receipt(p.server, BYTES_LIT("receipt"), &sealed), INTERNAL);
+    CHECK_OK(ehbp_server_seal(p.server, BYTES_LIT("body"), &body));
+    CHECK_ERR(ehbp_client_open_receipt(p.client, buf_view(&sealed), &back), INTERNAL);
+    CHECK_OK(ehbp_client_begin(p.client, bytes_str(field)));
+    CHECK_OK(ehbp_client_open_receipt(p.client, buf_view(&sealed), &back));
+    CHECK_BYTES(buf_view(&back), BYTES_LIT("receipt"));
+    CHECK_ERR(ehbp_client_open_receipt(p.client, bytes_slice(buf_view(&body), FRAME_HEAD, body.len),
+                                       &back),
+              CRYPTO);
+    for (size_t bit = 0; bit < 8 * sealed.len; bit++) {
+        sealed.at[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        CHECK_ERR(ehbp_client_open_receipt(p.client, buf_view(&sealed), &back), CRYPTO);
+        sealed.at[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    CHECK_ERR(ehbp_client_open_receipt(p.client, bytes_of(sealed.at, AEAD_TAG_LEN - 1), &back),
+              MALFORMED);
     tear_down(&p);
 }
 
@@ -159,19 +237,22 @@ static err exchange(void *arg)
     char field[EHBP_HEX_LEN + 1];
     BUF_AUTO sealed = BUF(1 << 16);
     BUF_AUTO plain = BUF(1 << 16);
+    BUF_AUTO receipt = BUF(1 << 16);
     err e = ehbp_client_new(&client, &p->config, NULL);
     if (e.code == ERR_OK) {
         ehbp_client_key(client, field);
         e = ehbp_client_seal(client, BYTES_LIT("text"), &sealed);
     }
     if (e.code == ERR_OK)
-        e = ehbp_server_new(&server, p->key, bytes_str(field), 0);
+        e = serve(p, bytes_str(field), 0, &server);
     for (size_t i = 0; e.code == ERR_OK && i < sealed.len; i++)
         e = ehbp_server_open(server, bytes_of(sealed.at + i, 1), i + 1 == sealed.len, &plain);
     if (e.code == ERR_OK)
         e = ehbp_server_nonce(server, field);
     if (e.code == ERR_OK)
         e = ehbp_client_begin(client, bytes_str(field));
+    if (e.code == ERR_OK)
+        e = ehbp_server_seal_receipt(server, BYTES_LIT("receipt"), &receipt);
     ehbp_server_free(server);
     ehbp_client_free(client);
     return e;
@@ -195,6 +276,8 @@ int main(void)
         cmocka_unit_test(a_frame_at_the_limit_opens_and_one_above_is_refused_by_its_length),
         cmocka_unit_test(a_body_without_a_frame_vouches_for_nothing),
         cmocka_unit_test(only_its_own_suite_and_a_key_of_64_hex_digits),
+        cmocka_unit_test(the_key_is_found_among_several),
+        cmocka_unit_test(a_receipt_goes_beside_the_body_once),
         cmocka_unit_test(survives_every_failing_allocation),
     };
     CHECK_OK(crypto_init());
