@@ -14,10 +14,12 @@ import tempfile
 import time
 import urllib.request
 
+import relay
+
 PROXY_CORE, LOAD_CORE = 0, 1
 EVENT_FOREVER = 1000000
 OPEN_STREAMS = 1000
-SCENARIOS = ("memory", "small", "paced", "unpaced", "first", "big", "parts", "verify")
+SCENARIOS = ("memory", "small", "paced", "unpaced", "first", "big", "relay", "parts", "verify")
 NGINX = """
 {user}
 daemon off; worker_processes 1; pid {dir}/nginx.pid; error_log {dir}/nginx.log crit;
@@ -414,6 +416,10 @@ def main():
             with Stand(args.build, folder) as stand:
                 table.runs = result["rounds"] = measure_rounds(stand, loads, rounds, scale)
             table.show(loads)
+        if "relay" in names:
+            bench = sys.modules[__name__]
+            result["relay"] = relay.measure(bench, args.build, folder, rounds, scale)
+            relay.show(bench, result["relay"])
         if "parts" in names:
             result["parts"] = show_parts(args.build, folder)
         if "verify" in names:

@@ -7,6 +7,8 @@
  * arrive at that pace whatever the answers do, and their times count from when they were due.
  * With --hold nothing is measured: the streams stay open after their first event, "open" is
  * printed, and all ends when the standard input does.
+ *
+ * With --sealed HINT requests look like sealed ones to a key of that hint, to whoever passes them on.
  */
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -23,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "wire/names.h"
 
 enum {
     CLIENTS_MAX = 4096,
@@ -67,6 +70,7 @@ static struct {
     const char *to;
     uint64_t port, clients, warm_ms, measure_ms, body_len, rate, stagger_ms;
     const char *mock;
+    const char *sealed;
     bool hold;
     int pids[PIDS_MAX];
     size_t pids_n;
@@ -510,11 +514,15 @@ static void make_request(void)
         body[len++] = 'x';
     memcpy(body + len, tail, sizeof tail);
     len += sizeof tail - 1;
-    n = snprintf(request, 2 * size,
-                 "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:%llu\r\n"
-                 "Content-Type: application/json\r\nAccept: */*\r\nUser-Agent: bench\r\n"
-                 "Content-Length: %zu\r\n\r\n%s",
-                 (unsigned long long)args.port, len, body);
+    bool sealed = args.sealed != NULL;
+    n = snprintf(
+        request, 2 * size,
+        "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%llu\r\n"
+        "Content-Type: %s\r\nAccept: */*\r\nUser-Agent: bench\r\n"
+        "%s%s%sContent-Length: %zu\r\n\r\n%s",
+        sealed ? PATH_OHTTP_GATEWAY : "/v1/chat/completions", (unsigned long long)args.port,
+        sealed ? MEDIA_OHTTP_CHUNKED_REQ : "application/json", sealed ? FIELD_OHTTP_KEY ": " : "",
+        sealed ? args.sealed : "", sealed ? "\r\n" : "", len, body);
     request_len = (size_t)n;
     free(body);
 }
@@ -531,7 +539,8 @@ static uint64_t number(const char *text)
 
 static const char usage[] =
     "usage: bench-load --port N [--clients N] [--rate N] [--warm MS] [--measure MS]\n"
-    "                  [--stagger MS] [--body BYTES] [--mock TEXT] [--hold] [--pid PID]...\n";
+    "                  [--stagger MS] [--body BYTES] [--mock TEXT] [--hold] [--pid PID]...\n"
+    "                  [--sealed HINT]\n";
 
 static void read_one(const char *name, const char *value)
 {
@@ -552,6 +561,8 @@ static void read_one(const char *name, const char *value)
     }
     if (strcmp(name, "--mock") == 0) {
         args.mock = value;
+    } else if (strcmp(name, "--sealed") == 0) {
+        args.sealed = value;
     } else if (strcmp(name, "--pid") == 0 && args.pids_n < PIDS_MAX) {
         args.pids[args.pids_n++] = (int)number(value);
     } else {
