@@ -47,7 +47,9 @@ static err on_event(void *owner, const struct sse_event *event)
         a->has_terminal = true;
     if (a->has_terminal && sse_number(event->wire, &number))
         a->next_number = number + 1;
-    TRY(add_event(a, event->wire));
+    bytes wire;
+    TRY(tool_deltas_put(&a->deltas, event, &wire));
+    TRY(add_event(a, wire));
     if (event->flags & SSE_DONE)
         a->state = ANSWER_COMPLETE;
     else if ((event->flags & SSE_ERROR) && a->settings.chat)
@@ -61,11 +63,14 @@ void answer_init(struct answer *a, const struct answer_settings *settings)
                           .head = BUF(2 * BHTTP_HEAD_MAX),
                           .pending = BUF(ANSWER_PENDING_MAX) };
     sse_init(&a->events, false, on_event, a);
+    if (settings->mends_calls)
+        tool_deltas_init(&a->deltas, bytes_str(settings->receipt_id));
 }
 
 void answer_clear(struct answer *a)
 {
     sse_clear(&a->events);
+    tool_deltas_clear(&a->deltas);
     buf_clear(&a->head);
     buf_clear(&a->pending);
 }

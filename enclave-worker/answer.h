@@ -4,12 +4,13 @@
  * Takes what the engine says, cuts event streams into whole events, hashes what the client will get,
  * and writes Binary HTTP with its padding. Sealing and sending are the session's. No I/O.
  *
- * For event streams: nothing but whole events; a usage chunk only if the client asked for one; an
+ * For event streams: nothing but whole events (mended ones where that is set, before they are hashed); a usage chunk only if the client asked for one; an
  * end only where the engine came to one ([DONE], or a finish_reason before it closed).
  */
 #pragma once
 
 #include "api/sse.h"
+#include "api/tool_deltas.h"
 #include "api/usage.h"
 #include "enclave-worker/engine.h"
 #include "enclave-worker/settings.h"
@@ -27,6 +28,7 @@ enum {
 struct answer_settings {
     bool chat;          /* the stream must end with [DONE] */
     bool include_usage; /* the client asked for the usage chunk */
+    bool mends_calls;   /* tool deltas are mended on their way: api/tool_deltas */
     enum padding_mode padding;
     const char *receipt_id; /* borrowed until answer_head() returns; NULL: none follows */
 };
@@ -53,6 +55,7 @@ struct answer {
     uint64_t plain_len;   /* Binary HTTP bytes written so far */
     struct usage usage;   /* what the events said */
     struct sse events;
+    struct tool_deltas deltas;
     struct transcript transcript;
     struct buf head;    /* not flushed yet */
     struct buf pending; /* content; what is before `taken` was flushed */

@@ -658,6 +658,7 @@ static err ask_engine(struct session *s)
 
 static err prepare_answer(struct session *s)
 {
+    const struct worker *w = worker_of(s);
     struct air_claims id = { 0 };
     TRY(issue_cti(s->cti));
     memcpy(id.cti, s->cti, AIR_CTI_LEN);
@@ -668,7 +669,9 @@ static err prepare_answer(struct session *s)
     const struct answer_settings settings = {
         .chat = chat,
         .include_usage = s->peek.include_usage,
-        .padding = (enum padding_mode)worker_of(s)->settings->padding,
+        .mends_calls =
+            s->route.kind == ROUTE_CHAT_COMPLETIONS && w->settings->tool_deltas == TOOL_DELTAS_MEND,
+        .padding = (enum padding_mode)w->settings->padding,
         .receipt_id = s->receipt_id,
     };
     answer_clear(&s->answer);

@@ -9,6 +9,7 @@
 static const char *const SECRETS_MODES[] = { "plain", "sealed", NULL };
 static const char *const RESPONSES_MODES[] = { "auto", "native", "bridge", NULL };
 static const char *const RESPONSES_TOOLS[] = { "leave-out", "refuse", NULL };
+static const char *const TOOL_DELTAS[] = { "pass", "mend", NULL };
 static const char *const PADDINGS[] = { "off", "size", NULL };
 
 #define ROW(field) .name = #field, .offset = offsetof(struct worker_settings, field)
@@ -73,6 +74,11 @@ static const struct config_row ROWS[] = {
           "Set cache_salt in requests (vLLM's prompt cache) to a secret of the caller's own key, "
           "whatever the caller wrote there, so that nobody can find out by the time of an "
           "answer what others asked. Needs tokens_file; lives as long as the process." },
+    { ROW(tool_deltas), .type = CONFIG_WORD, .words = TOOL_DELTAS, .fallback = "pass",
+      .help = "Tool calls in streams of chat completions. pass: every byte as the engine wrote it. "
+              "mend: what clients put together wrongly is set right (index, id, type, a repeated "
+              "name, arguments that are no text, finish_reason), and receipts are about what the "
+              "client gets; what is right passes as it is." },
     { ROW(demo_pace), .type = CONFIG_MILLIS, .fallback = "15ms",
       .help = "Pace of the demo engine, per token." },
 

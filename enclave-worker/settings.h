@@ -10,6 +10,7 @@
 #include "base/log.h"
 
 enum padding_mode { PADDING_OFF = 0, PADDING_SIZE };
+enum tool_deltas_mode { TOOL_DELTAS_PASS = 0, TOOL_DELTAS_MEND };
 enum secrets_mode { SECRETS_PLAIN = 0, SECRETS_SEALED };
 
 struct worker_settings {
@@ -29,6 +30,7 @@ struct worker_settings {
     uint64_t engine_idle_timeout;
     uint64_t engine_calls_max;
     bool cache_salt;
+    unsigned tool_deltas;
     uint64_t demo_pace;
     unsigned responses;
     unsigned responses_tools;

@@ -18,6 +18,8 @@ ELSEWHERE = {
     "api/responses_check": "tests/unit/api/test_responses_ask.c has every fault it finds",
     "api/responses_parts": "tests/unit/api/test_responses_input.c writes every part",
     "api/responses_item": "tests/unit/api/test_responses_chat.c sees every event of its life",
+    "api/tool_deltas_edit": "tests/unit/api/test_tool_deltas.c has it change events in every way",
+    "api/tool_deltas_read": "tests/unit/api/test_tool_deltas.c has it read what is right and wrong",
     "attest/simulated_absent": "tests/unit/attest/test_simulated.c tests what this stands in for",
     "base/config_show": "tests/unit/base/test_config.c prints all that it shows",
     "base/config_value": "tests/unit/base/test_config.c reads every type through config_load()",
