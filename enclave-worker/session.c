@@ -585,7 +585,7 @@ static void on_engine_end(void *owner, err why)
         return;
     }
     if (why.code != ERR_OK) {
-        fail(s, error_from(why, s->engine_status != 0));
+        fail(s, error_from(why, s->engine_status != 0 || why.code != ERR_UNAVAILABLE));
         return;
     }
     if (s->collecting) {

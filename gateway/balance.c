@@ -161,6 +161,12 @@ static bool awaits_trial(const struct balance_worker *w, uint64_t now_ms)
     return state_of(w, now_ms) == BALANCE_HALF_OPEN && now_ms >= w->trial_ms;
 }
 
+bool balance_is_well(const struct balance *b, size_t place, uint64_t now_ms)
+{
+    const struct balance_worker *w = &b->workers[place % BALANCE_PLACES_MAX];
+    return state_of(w, now_ms) == BALANCE_IN_USE || awaits_trial(w, now_ms);
+}
+
 /* Lower is better. Ejected ones do answer sometimes. */
 static unsigned rank_of(const struct balance_worker *w, uint64_t now_ms)
 {

@@ -107,6 +107,9 @@ void balance_note(struct balance *b, size_t place, enum balance_outcome outcome,
 
 enum balance_state balance_state(const struct balance *b, size_t place, uint64_t now_ms);
 
+/* In use, or due to be tried. */
+bool balance_is_well(const struct balance *b, size_t place, uint64_t now_ms);
+
 struct balance_change {
     size_t place;
     enum balance_state from, to;

@@ -44,8 +44,17 @@ void exchange_give_up_stream(struct exchange *x)
     exchange_wake(x->guest.shard);
 }
 
+void exchange_note(struct exchange *x, enum balance_outcome outcome)
+{
+    x->noted = true;
+    if (x->worker != NULL)
+        pool_worker_note(x->worker, outcome);
+}
+
 void exchange_leave_worker(struct exchange *x)
 {
+    if (!x->noted)
+        exchange_note(x, BALANCE_NOTHING);
     if (x->worker != NULL)
         pool_worker_add(x->worker, -1);
     x->worker = NULL;
@@ -139,6 +148,9 @@ static void do_none(struct exchange *x)
 static void on_timer(struct loop_timer *t)
 {
     struct exchange *x = CONTAINER_OF(t, struct exchange, timer);
+    /* A worker that was not given back its window waits for the client. */
+    if (x->owed == 0)
+        exchange_note(x, BALANCE_FAILED);
     if (x->state != EXCHANGE_WAITING)
         exchange_fail(x, ERROR_UPSTREAM_TIMEOUT, ON_TIMEOUT);
     else
@@ -200,7 +212,7 @@ static void on_wake(struct loop_task *t)
     struct exchange *next;
     for (struct exchange *x = s->waiting; x != NULL; x = next) {
         next = x->next_waiting;
-        if (pool_choose(s->pool, SIZE_MAX) == NULL)
+        if (!pool_has_room(s->pool))
             return;
         exchange_fire(x, ON_WORKER);
     }

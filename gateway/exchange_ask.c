@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/httpdate.h"
 #include "base/text.h"
+#include "gateway/blame.h"
 #include "gateway/exchange_private.h"
 #include "wire/names.h"
 
@@ -166,7 +167,8 @@ void exchange_do_send(struct exchange *x)
     pool_worker_add(w, 1);
     trusted_unref(x->trusted);
     x->trusted = trusted_ref(pool_worker_trusted(w));
-    x->sealed_all = false;
+    x->sealed_all = x->noted = x->undone = false;
+    x->owed = 0;
     err e = submit(x);
     if (e.code != ERR_OK) {
         exchange_drop_worker(x);
@@ -182,9 +184,19 @@ void exchange_do_send(struct exchange *x)
 
 /* ---- the worker's answer ---- */
 
+/* For a request that was not sent elsewhere before, when there is an elsewhere. */
+static bool may_try_another(struct exchange *x)
+{
+    const struct pool_worker *w = x->resent ? NULL : choose(x, x->trusted->place);
+    return w != NULL && w != x->worker;
+}
+
 static err on_inner_head(void *owner, const struct bhttp_head *head)
 {
     struct exchange *x = owner;
+    exchange_note(x, blame_head(head));
+    x->undone = blame_is_undone(head) && may_try_another(x);
+    ENSURE(!x->undone, UNAVAILABLE);
     TRY(kept_head(&x->answer, head));
     bytes type = kept_field(&x->answer, FIELD_CONTENT_TYPE);
     bool sse = text_equal_nocase(bytes_slice(type, 0, sizeof MEDIA_SSE - 1), BYTES_LIT(MEDIA_SSE));
@@ -215,8 +227,14 @@ static void open_more(struct exchange *x, bytes in, bool end)
     err e = seal_open(x->seal, in, end);
     if (x->state != EXCHANGE_ASKED && x->state != EXCHANGE_ANSWERING)
         return;
+    if (x->undone) {
+        exchange_fail(x, ERROR_UPSTREAM_UNREACHABLE, ON_UNDONE);
+        return;
+    }
     err sent = x->has_outlet ? exchange_release_ready(x) : OK;
     if (e.code != ERR_OK || sent.code != ERR_OK) {
+        if (e.code != ERR_OK)
+            exchange_note(x, BALANCE_FAILED);
         exchange_fail(x, error_from(e.code != ERR_OK ? e : sent, true), ON_BROKEN);
         return;
     }
@@ -253,6 +271,7 @@ static void on_head(struct link_stream *s, unsigned status, const struct link_fi
     if (status == 200 && is_sealed_answer(fields, n))
         return;
     x->needs_fresh = status == 400 || status == 421 || status == 422;
+    exchange_note(x, x->needs_fresh ? BALANCE_NOTHING : BALANCE_FAILED);
     if (x->needs_fresh)
         shard_report_stale(x->guest.shard, x->trusted->place);
     if (says_undone(status))
@@ -293,6 +312,9 @@ static void on_stream_closed(struct link_stream *s, enum link_close why)
     struct exchange *x = link_stream_owner(s);
     bool undone = why == LINK_REFUSED || (why == LINK_LOST && !x->sealed_all);
     x->stream = NULL;
+    /* A worker that refuses a stream is going away, as workers do. */
+    if (x->state == EXCHANGE_ASKED || x->state == EXCHANGE_ANSWERING)
+        exchange_note(x, why == LINK_REFUSED ? BALANCE_NOTHING : BALANCE_FAILED);
     exchange_wake(x->guest.shard);
     if (x->state == EXCHANGE_ASKED && undone)
         exchange_fail(x, ERROR_UPSTREAM_UNREACHABLE, ON_UNDONE);

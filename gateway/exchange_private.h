@@ -19,7 +19,9 @@ struct exchange {
     bool resent;
     bool needs_fresh; /* the keys it was sealed to are stale: only newer ones will do */
     bool sealed_all;
-    bool begun; /* the client has a status */
+    bool noted;  /* how it went at the worker */
+    bool undone; /* the worker says that it did not act on it, and another may */
+    bool begun;  /* the client has a status */
     bool sse;
     bool has_outlet;
     bool releasing; /* proved; the rest goes out as fast as the client takes it */
@@ -84,6 +86,8 @@ void exchange_wait(struct exchange *x);
 void exchange_leave_list(struct exchange *x);
 void exchange_give_up_stream(struct exchange *x);
 void exchange_leave_worker(struct exchange *x);
+/* How it went at the worker, if there is one. */
+void exchange_note(struct exchange *x, enum balance_outcome outcome);
 /* Both of them. */
 void exchange_drop_worker(struct exchange *x);
 /* Before the client can ask again. Nothing where the worker or the engine refused. */

@@ -3,6 +3,7 @@
 #include "attest/policy_bundle.h"
 #include "base/attr.h"
 #include "gateway/account.h"
+#include "gateway/balance.h"
 #include "gateway/quarantine.h"
 
 static const char *const ROUTE_WORDS[ROUTE_KINDS] = {
@@ -27,6 +28,11 @@ static const char *const STATUS_WORDS[METERING_STATUSES] = { "1xx", "2xx", "3xx"
                                                              "5xx", "499", "broken_off" };
 static const char *const RECEIPT_WORDS[METERING_RECEIPTS] = { "stored", "not_verified",
                                                               "not_stored" };
+
+static const char *const STATE_WORDS[BALANCE_STATES] = {
+    [BALANCE_GONE] = "gone",           [BALANCE_IN_USE] = "in_use",   [BALANCE_OPEN] = "open",
+    [BALANCE_HALF_OPEN] = "half_open", [BALANCE_EJECTED] = "ejected", [BALANCE_SICK] = "sick",
+};
 
 static const char *const POLICY_WORDS[POLICY_OUTCOMES] = {
 #define X(name, word) [POLICY_##name] = (word),
@@ -111,6 +117,16 @@ static const struct row ROWS[] = {
             "why there is no evidence.",
         .kind = METRIC_GAUGE,
         .labels = { { "reason", quarantine_words, QUARANTINE_REASONS } } } },
+    { AT(connections),
+      { .name = "sealgate_worker_connections",
+        .help = "Connections to workers, of all shards, by what is thought of the worker.",
+        .kind = METRIC_GAUGE,
+        .labels = { { "state", STATE_WORDS, BALANCE_STATES } } } },
+    { AT(outs),
+      { .name = "sealgate_worker_outs_total",
+        .help = "How often a shard took a worker out: open after failures, ejected for doing worse "
+                "than the others, sick by a probe's word.",
+        .labels = { { "state", STATE_WORDS, BALANCE_STATES } } } },
     { AT(spans_dropped),
       { .name = "sealgate_spans_dropped",
         .help = "Spans that no collector took.",

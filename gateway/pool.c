@@ -19,16 +19,46 @@ struct pool {
     struct loop *loop;
     struct pool_settings settings;
     struct link_events events;
+    struct balance balance; /* of seats */
     struct trust_view *view;
     size_t n;                               /* seats, from the first to the last that was taken */
     struct pool_worker *seats[WORKERS_MAX]; /* NULL: free */
 };
 
+enum { PING_MS = 5000 };
+
+static uint64_t now_ms(const struct pool *p)
+{
+    return loop_now_ms(p->loop);
+}
+
+static void tell(struct pool *p)
+{
+    struct balance_change change;
+    while (balance_change(&p->balance, now_ms(p), &change)) {
+        const struct pool_worker *w = p->seats[change.place];
+        change.place = w != NULL ? w->at.place : SIZE_MAX;
+        if (p->settings.changed != NULL)
+            p->settings.changed(p->settings.owner, &change);
+    }
+}
+
 static void on_up(struct link *k, void *owner)
 {
     struct pool_worker *w = owner;
     (void)k;
+    balance_join(&w->pool->balance, w->seat, now_ms(w->pool));
+    tell(w->pool);
     w->pool->settings.ready(w->pool->settings.owner);
+}
+
+static void on_down(struct link *k, void *owner, err why)
+{
+    struct pool_worker *w = owner;
+    (void)k;
+    (void)why;
+    balance_leave(&w->pool->balance, w->seat);
+    tell(w->pool);
 }
 
 err pool_new(struct pool **out, struct loop *loop, const struct pool_settings *settings)
@@ -39,6 +69,8 @@ err pool_new(struct pool **out, struct loop *loop, const struct pool_settings *s
     p->settings = *settings;
     p->events = *settings->streams;
     p->events.up = on_up;
+    p->events.down = on_down;
+    balance_init(&p->balance, &settings->balance, settings->seed);
     *out = p;
     return OK;
 }
@@ -48,6 +80,7 @@ static void shut(struct pool_worker *w)
     struct link *link = w->link;
     loop_defer_cancel(&w->idle);
     w->link = NULL;
+    balance_leave(&w->pool->balance, w->seat);
     if (link != NULL)
         link_close(link);
     trusted_unref(w->trusted);
@@ -58,6 +91,7 @@ static void release(struct pool_worker *w)
 {
     w->pool->seats[w->seat] = NULL;
     shut(w);
+    balance_forget(&w->pool->balance, w->seat);
     mem_free(w);
 }
 
@@ -75,7 +109,10 @@ void pool_free(struct pool *p)
 
 static err open_link(struct pool_worker *w)
 {
-    struct link_settings settings = { .redial_max_ms = POOL_REDIAL_MAX_MS };
+    uint64_t ping_ms = w->pool->settings.ping_ms > 0 ? w->pool->settings.ping_ms : PING_MS;
+    struct link_settings settings = { .redial_max_ms = POOL_REDIAL_MAX_MS,
+                                      .ping_ms = ping_ms,
+                                      .ping_timeout_ms = ping_ms };
     worker_link(&w->at, w->pool->settings.tls, &settings);
     return link_open(&w->link, w->pool->loop, &settings, &w->pool->events, w);
 }
@@ -84,6 +121,19 @@ static err open_link(struct pool_worker *w)
 static bool may_finish(const struct pool_worker *w)
 {
     return w->running > 0 && (w->trusted == NULL || trusted_is_withdrawn(w->trusted));
+}
+
+static bool is_same(const struct trusted *a, const struct trusted *b)
+{
+    return a != NULL && bytes_equal(BYTES_ARRAY(a->identity), BYTES_ARRAY(b->identity));
+}
+
+/* Another process has a record of its own. */
+static void start_afresh(struct pool_worker *w)
+{
+    balance_forget(&w->pool->balance, w->seat);
+    if (w->link != NULL && link_is_up(w->link))
+        balance_join(&w->pool->balance, w->seat, now_ms(w->pool));
 }
 
 /* Requests under way at a worker that showed false evidence are cut off with its connection, also when
@@ -99,6 +149,8 @@ static void update_worker(struct pool_worker *w, struct trusted *t, bool is_fals
         shut(w);
         return;
     }
+    if (!is_same(w->trusted, t))
+        start_afresh(w);
     trusted_ref(t);
     trusted_unref(w->trusted);
     w->trusted = t;
@@ -178,6 +230,7 @@ void pool_update(struct pool *p, struct trust_view *view)
     trust_view_unref(p->view);
     p->view = view;
     update_all(p);
+    tell(p);
     p->settings.ready(p->settings.owner);
 }
 
@@ -201,21 +254,58 @@ static bool is_usable(const struct pool_worker *w, int64_t now)
     return is_connected(w, now) && link_room(w->link) > 0;
 }
 
+static uint64_t bit(size_t seat)
+{
+    return (uint64_t)1 << seat;
+}
+
+static uint64_t usable_seats(const struct pool *p)
+{
+    int64_t now = clock_wall_s();
+    uint64_t seats = 0;
+    for (size_t i = 0; i < p->n; i++)
+        seats |= p->seats[i] != NULL && is_usable(p->seats[i], now) ? bit(i) : 0;
+    return seats;
+}
+
+/* Of these, the well ones that come first (RFC 2782); all, when none is well. */
+static uint64_t first_seats(const struct pool *p, uint64_t seats)
+{
+    uint64_t first = 0;
+    unsigned best = UINT32_MAX;
+    for (size_t i = 0; i < p->n; i++) {
+        if ((seats & bit(i)) == 0 || !balance_is_well(&p->balance, i, now_ms(p)))
+            continue;
+        unsigned priority = p->seats[i]->at.wish.priority;
+        if (priority < best)
+            first = 0;
+        if (priority <= best)
+            first |= bit(i);
+        best = priority < best ? priority : best;
+    }
+    return first != 0 ? first : seats;
+}
+
+static uint64_t seat_of(const struct pool *p, size_t place)
+{
+    const struct pool_worker *w = worker_at(p, place);
+    return w != NULL ? bit(w->seat) : 0;
+}
+
 struct pool_worker *pool_choose(struct pool *p, size_t avoid)
 {
-    struct pool_worker *best = NULL;
-    struct pool_worker *last = NULL;
-    int64_t now = clock_wall_s();
-    for (size_t i = 0; i < p->n; i++) {
-        struct pool_worker *w = p->seats[i];
-        if (w == NULL || !is_usable(w, now))
-            continue;
-        if (w->at.place == avoid)
-            last = w;
-        else if (best == NULL || w->running < best->running)
-            best = w;
-    }
-    return best != NULL ? best : last;
+    uint64_t usable = usable_seats(p);
+    uint64_t avoided = seat_of(p, avoid);
+    if ((usable & ~avoided) != 0)
+        usable &= ~avoided;
+    const struct balance_want want = { .usable = first_seats(p, usable), .avoid = avoided };
+    size_t seat = balance_choose(&p->balance, &want, now_ms(p));
+    return seat < p->n ? p->seats[seat] : NULL;
+}
+
+bool pool_has_room(const struct pool *p)
+{
+    return usable_seats(p) != 0;
 }
 
 static bool has_tag(const struct trusted *t, bytes tag)
@@ -257,20 +347,31 @@ static void on_idle(struct loop_task *task)
     struct pool_worker *w = CONTAINER_OF(task, struct pool_worker, idle);
     if (w->running > 0 || w->trusted != NULL)
         return;
-    if (!w->leaves) {
-        shut(w);
-        return;
-    }
     struct pool *p = w->pool;
-    release(w);
-    update_all(p); /* somebody may wait for the seat */
+    if (w->leaves) {
+        release(w);
+        update_all(p); /* somebody may wait for the seat */
+    } else {
+        shut(w);
+    }
+    tell(p);
 }
 
 void pool_worker_add(struct pool_worker *w, int n)
 {
     w->running = (size_t)((int64_t)w->running + n);
+    if (n > 0)
+        balance_begin(&w->pool->balance, w->seat, now_ms(w->pool));
+    else
+        balance_end(&w->pool->balance, w->seat);
     if (w->running == 0 && w->trusted == NULL && (w->link != NULL || w->leaves))
         loop_defer(w->pool->loop, &w->idle, on_idle);
+}
+
+void pool_worker_note(struct pool_worker *w, enum balance_outcome outcome)
+{
+    balance_note(&w->pool->balance, w->seat, outcome, now_ms(w->pool));
+    tell(w->pool);
 }
 
 bool pool_is_ready(const struct pool *p)

@@ -2,11 +2,12 @@
  * gateway/pool.h - the workers one shard may use: a connection to each that is trusted.
  *
  * Belongs to the shard's thread. Connections are made only to workers that the control thread
- * verified; the one with the fewest requests under way is chosen.
+ * verified; which of them gets a request is gateway/balance.h's to say, by what is noted here.
  */
 #pragma once
 
 #include "base/loop.h"
+#include "gateway/balance.h"
 #include "gateway/trusted.h"
 #include "wire/link.h"
 
@@ -19,8 +20,15 @@ struct pool_settings {
     struct tls_context *tls; /* for tls:// workers; borrowed */
     /* The callbacks for streams; up, down and request are the pool's own and stay NULL here. */
     const struct link_events *streams;
+    struct balance_settings balance;
+    uint64_t seed; /* of the choices; not a secret */
+    /* Silence after which a worker is asked for a sign, for as long again; 0: 5000. */
+    uint64_t ping_ms;
     /* A worker can be used now that could not before. */
     void (*ready)(void *owner);
+    /* What is thought of a worker has changed; place: SIZE_MAX when nobody is there any more. NULL:
+     * nobody cares. */
+    void (*changed)(void *owner, const struct balance_change *change);
     void *owner;
 };
 
@@ -32,10 +40,13 @@ void pool_free(struct pool *p);
 void pool_update(struct pool *p, struct trust_view *view);
 const struct trust_view *pool_view(const struct pool *p); /* NULL before the first */
 
-/* A worker that is trusted, whose keys have not expired, and whose connection takes a request; not
- * the one at `avoid` if there is another (SIZE_MAX: no matter). NULL: none. */
+/* A worker that is trusted, whose keys have not expired, and whose connection takes a request; of the
+ * well ones among these the best of those that come first by their priority. Not the one at `avoid` if
+ * there is another (SIZE_MAX: no matter). NULL: none. */
 struct pool_worker;
 struct pool_worker *pool_choose(struct pool *p, size_t avoid);
+/* Whether there would be one. */
+bool pool_has_room(const struct pool *p);
 
 /* The worker that gave ids with this tag, whether or not it can be used now; NULL: none that is
  * trusted. tag: the first hex digits of its identity, at least eight. */
@@ -48,6 +59,8 @@ struct trusted *pool_worker_trusted(const struct pool_worker *w); /* borrowed */
 
 /* A request begins or ends there. */
 void pool_worker_add(struct pool_worker *w, int n);
+/* How it went there. */
+void pool_worker_note(struct pool_worker *w, enum balance_outcome outcome);
 
 /* True when some worker is trusted now and connected, whether or not it takes more requests. */
 bool pool_is_ready(const struct pool *p);

@@ -80,6 +80,27 @@ static const struct config_row ROWS[] = {
     { ROW(refresh), .type = CONFIG_SECONDS, .fallback = "5m", .min = 1, .max = 86400,
       .help = "How often workers are verified anew, in the background." },
 
+    { .group = "Several workers",
+      ROW(worker_failures),
+      .type = CONFIG_U64,
+      .fallback = "3",
+      .min = 1,
+      .max = 1000,
+      .help = "Failures in a row, of a worker or of the way to it, after which others are asked "
+              "instead, if there are any." },
+    { ROW(worker_out), .type = CONFIG_MILLIS, .fallback = "1s", .min = 10, .max = 3600000,
+      .help = "For how long, the first time. Then one request tries it; each time in succession is "
+              "twice as long." },
+    { ROW(worker_out_max), .type = CONFIG_MILLIS, .fallback = "30s", .min = 10, .max = 3600000,
+      .help = "For how long at the most." },
+    { ROW(worker_slow_start), .type = CONFIG_MILLIS, .fallback = "10s", .max = 3600000,
+      .help =
+          "How long a worker that has just come, or come back, gets less than its share; 0: not "
+          "at all." },
+    { ROW(worker_ping), .type = CONFIG_MILLIS, .fallback = "5s", .min = 100, .max = 600000,
+      .help = "Silence after which a worker is asked for a sign. Without one for as long again its "
+              "connection counts as lost." },
+
     { .group = "Collateral",
       ROW(collateral),
       .type = CONFIG_PATH,

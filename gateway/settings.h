@@ -26,6 +26,11 @@ struct gateway_settings {
     const char *worker_ca;
     const char *worker_token_file;
     uint64_t refresh;
+    uint64_t worker_failures;
+    uint64_t worker_out;
+    uint64_t worker_out_max;
+    uint64_t worker_slow_start;
+    uint64_t worker_ping;
 
     const char *collateral;
     const char *intel_pcs;

@@ -43,6 +43,14 @@ err setup_workers(struct worker_set **out, const struct gateway_settings *s)
     return e;
 }
 
+struct balance_settings setup_balance(const struct gateway_settings *s)
+{
+    return (struct balance_settings){ .failures = s->worker_failures,
+                                      .out_ms = s->worker_out,
+                                      .out_max_ms = s->worker_out_max,
+                                      .slow_ms = s->worker_slow_start };
+}
+
 err setup_tokens(struct token_set *out, const struct gateway_settings *s, struct buf *message)
 {
     BUF_AUTO text = BUF(TOKEN_FILE_MAX);

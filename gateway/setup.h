@@ -4,6 +4,7 @@
 #pragma once
 
 #include "crypto/token.h"
+#include "gateway/balance.h"
 #include "gateway/front.h"
 #include "gateway/settings.h"
 #include "gateway/workers.h"
@@ -21,6 +22,9 @@ bool setup_uses_tls(const struct config_list *addresses);
 
 /* The workers that the settings name. */
 err setup_workers(struct worker_set **out, const struct gateway_settings *s);
+
+/* How several workers are balanced. */
+struct balance_settings setup_balance(const struct gateway_settings *s);
 
 /* The tokens of tokens_file; none where it is not set. *out is zeroed by the caller. ERR_CONFIG with
  * what to do in *message. */

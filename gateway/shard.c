@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "crypto/hpke.h"
 #include "crypto/init.h"
+#include "crypto/secret.h"
 #include "gateway/exchange.h"
 #include "gateway/guest.h"
 #include "gateway/page.h"
@@ -201,16 +202,48 @@ static void on_worker_ready(void *owner)
     exchange_wake(owner);
 }
 
+static bool is_out(enum balance_state state)
+{
+    return state == BALANCE_OPEN || state == BALANCE_EJECTED || state == BALANCE_SICK;
+}
+
+static const struct word OUT_WORDS[BALANCE_STATES] = { [BALANCE_OPEN] = WORD_INIT("failures"),
+                                                       [BALANCE_EJECTED] =
+                                                           WORD_INIT("worse than others"),
+                                                       [BALANCE_SICK] = WORD_INIT("probe") };
+
+static void on_worker_changed(void *owner, const struct balance_change *c)
+{
+    struct shard *s = owner;
+    const struct metering *m = s->common->metering;
+    if (c->from != BALANCE_GONE)
+        metrics_gauge_add(s->block, m->connections, c->from, 0, -1);
+    if (c->to != BALANCE_GONE)
+        metrics_gauge_add(s->block, m->connections, c->to, 0, 1);
+    if (is_out(c->to)) {
+        metrics_add(s->block, m->outs, c->to, 0, 1);
+        LOG_WARN(s->common->log, "worker taken out", F_U64("worker", c->place),
+                 F_WORD_OF("for", OUT_WORDS[c->to]));
+    } else if (c->to == BALANCE_IN_USE && c->from != BALANCE_GONE) {
+        LOG_INFO(s->common->log, "worker in use again", F_U64("worker", c->place));
+    }
+}
+
 /* ---- making one ---- */
 
 static err open_pool(struct shard *s)
 {
-    const struct pool_settings settings = {
+    const struct gateway_settings *set = s->common->settings;
+    struct pool_settings settings = {
         .tls = s->common->worker_tls,
         .streams = &exchange_link_events,
+        .balance = setup_balance(set),
+        .ping_ms = set->worker_ping,
         .ready = on_worker_ready,
+        .changed = on_worker_changed,
         .owner = s,
     };
+    TRY(crypto_random(&settings.seed, sizeof settings.seed));
     return pool_new(&s->pool, s->loop, &settings);
 }
 

@@ -51,6 +51,7 @@
 #define FIELD_RECEIPT_NONCE "x-receipt-nonce"
 #define FIELD_RECEIPT_URL "x-receipt-url"
 #define FIELD_RETRY_AFTER "retry-after"
+#define FIELD_SHOULD_RETRY "x-should-retry" /* "false": asking again is no use */
 /* inside the seal: a digest of credentials that the gateway kept for itself */
 #define FIELD_CALLER "sealgate-caller"
 #define FIELD_TOOLS_LEFT_OUT "x-sealgate-tools-left-out"

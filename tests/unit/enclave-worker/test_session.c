@@ -595,6 +595,7 @@ static void answers_with_an_error_while_it_still_can(void **state)
 {
     (void)state;
     break_early(false, "", (err){ ERR_UNAVAILABLE }, 502, "upstream_unreachable");
+    break_early(false, "", (err){ ERR_CLOSED }, 502, "upstream_broken");
     break_early(false, "", (err){ ERR_TIMEOUT }, 504, "upstream_timeout");
     break_early(false, "", (err){ ERR_MALFORMED }, 502, "upstream_malformed");
     break_early(true, "{\"id\":", (err){ ERR_CLOSED }, 502, "upstream_broken");

@@ -208,7 +208,9 @@ static void one_request_tries_a_worker_that_was_out(void **state)
     CHECK(balance_state(&b, 0, due - 1) == BALANCE_OPEN);
     CHECK(balance_state(&b, 0, due) == BALANCE_HALF_OPEN);
     CHECK(choose(&b, all_of(SOME), due) == 0);
+    CHECK(balance_is_well(&b, 0, due) && !balance_is_well(&b, 0, due - 1));
     balance_begin(&b, 0, due);
+    CHECK(!balance_is_well(&b, 0, due) && balance_is_well(&b, 1, due));
     for (size_t r = 0; r < 1000; r++)
         CHECK(choose(&b, all_of(SOME), due) != 0);
     balance_note(&b, 0, BALANCE_WELL, due + 5);

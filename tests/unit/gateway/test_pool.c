@@ -7,7 +7,7 @@
 #include "tests/unit/gateway/verdicts.h"
 #include "tests/unit/gateway/worker_sets.h"
 
-enum { GUARD_MS = 30000, SERVERS = 3 };
+enum { GUARD_MS = 30000, SERVERS = 3, FAILURES = 3 };
 
 struct fixture {
     struct loop *loop;
@@ -21,6 +21,8 @@ struct fixture {
     struct link_listener *servers[SERVERS];
     struct pool *pool;
     size_t ready, want, accepted, lost;
+    enum balance_state states[SERVERS]; /* as told */
+    uint8_t salt;                       /* of identities */
 };
 
 static void on_guard(struct loop_timer *t)
@@ -80,6 +82,16 @@ static void on_ready(void *owner)
     f->ready++;
 }
 
+static void on_changed(void *owner, const struct balance_change *change)
+{
+    struct fixture *f = owner;
+    CHECK(change->from != change->to);
+    if (change->place >= SERVERS)
+        return;
+    CHECK(f->states[change->place] == change->from);
+    f->states[change->place] = change->to;
+}
+
 static void listen_at(struct fixture *f, size_t i, uint32_t streams_max)
 {
     struct sock_addr addr;
@@ -101,7 +113,13 @@ static void set_up(struct fixture *f, uint32_t streams_max)
         listen_at(f, i, streams_max);
     }
     f->set = worker_set_of(NULL, f->workers, SERVERS);
-    const struct pool_settings settings = { .streams = &STREAMS, .ready = on_ready, .owner = f };
+    const struct pool_settings settings = {
+        .streams = &STREAMS,
+        .balance = { .failures = FAILURES, .out_ms = 3600000, .out_max_ms = 3600000 },
+        .ready = on_ready,
+        .changed = on_changed,
+        .owner = f
+    };
     CHECK_OK(pool_new(&f->pool, f->loop, &settings));
 }
 
@@ -137,6 +155,7 @@ static void trust(struct fixture *f, const int64_t *life_s)
         struct verdict v;
         verdict_plain(&v, life_s[i]);
         v.identity[1] = (uint8_t)i;
+        v.identity[2] = f->salt;
         CHECK_OK(trusted_new(&view->workers[i], f->set->at[i].place, &v, document, clock_wall_s()));
         verdict_clear(&v);
     }
@@ -176,23 +195,83 @@ static void there_is_nobody_before_somebody_is_trusted(void **state)
     tear_down(&f);
 }
 
-static void the_one_with_the_fewest_requests_is_chosen(void **state)
+static void requests_are_spread_over_all(void **state)
 {
     (void)state;
     struct fixture f;
     size_t counts[SERVERS] = { 0 };
-    set_up(&f, 100);
+    set_up(&f, 1000);
     trust_and_connect(&f, (const int64_t[]){ 100, 100, 100 });
-    struct pool_worker *w = NULL;
-    for (int i = 0; i < 30; i++) {
-        w = pool_choose(f.pool, SIZE_MAX);
+    for (int i = 0; i < 300; i++) {
+        struct pool_worker *w = pool_choose(f.pool, SIZE_MAX);
         pool_worker_add(w, 1);
         counts[place_of(w)]++;
     }
     for (size_t i = 0; i < SERVERS; i++)
-        CHECK(counts[i] == 10);
-    pool_worker_add(w, -1);
-    CHECK(pool_choose(f.pool, SIZE_MAX) == w);
+        CHECK(counts[i] > 90 && counts[i] < 110);
+    tear_down(&f);
+}
+
+static struct pool_worker *second(struct fixture *f)
+{
+    return pool_find(f->pool, BYTES_LIT("07010000"));
+}
+
+static void take_second_out(struct fixture *f)
+{
+    for (int i = 0; i < FAILURES; i++)
+        pool_worker_note(second(f), BALANCE_FAILED);
+    CHECK(f->states[1] == BALANCE_OPEN);
+}
+
+static void one_that_fails_is_left_alone_and_that_is_told(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f, 1000);
+    trust_and_connect(&f, (const int64_t[]){ 100, 100, 100 });
+    CHECK(f.states[1] == BALANCE_IN_USE && pool_has_room(f.pool));
+    struct pool_worker *w = second(&f);
+    take_second_out(&f);
+    for (int i = 0; i < 100; i++)
+        CHECK(place_of(pool_choose(f.pool, SIZE_MAX)) != 1);
+    CHECK(pool_worker_usable(w)); /* for those who want nobody else */
+    trust(&f, (const int64_t[]){ 0, 100, 0 });
+    CHECK(pool_choose(f.pool, SIZE_MAX) == w); /* there is nobody else */
+    tear_down(&f);
+}
+
+static void another_process_at_the_same_place_starts_afresh(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f, 1000);
+    trust_and_connect(&f, (const int64_t[]){ 100, 100, 0 });
+    take_second_out(&f);
+    trust(&f, (const int64_t[]){ 100, 100, 0 });
+    CHECK(f.states[1] == BALANCE_OPEN);
+    f.salt = 9;
+    trust(&f, (const int64_t[]){ 100, 100, 0 });
+    CHECK(f.states[1] == BALANCE_IN_USE);
+    tear_down(&f);
+}
+
+static void those_of_a_later_priority_wait_until_the_first_are_not_well(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f, 1000);
+    f.set->at[0].wish.priority = 20;
+    f.set->at[1].wish.priority = 10;
+    f.set->at[2].wish.priority = 30;
+    trust_and_connect(&f, (const int64_t[]){ 100, 100, 100 });
+    for (int i = 0; i < 100; i++)
+        CHECK(place_of(pool_choose(f.pool, SIZE_MAX)) == 1);
+    CHECK(place_of(pool_choose(f.pool, 1)) == 0);
+    take_second_out(&f);
+    for (int i = 0; i < 100; i++)
+        CHECK(place_of(pool_choose(f.pool, SIZE_MAX)) == 0);
+    CHECK(place_of(pool_choose(f.pool, 0)) == 2);
     tear_down(&f);
 }
 
@@ -469,7 +548,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(there_is_nobody_before_somebody_is_trusted),
-        cmocka_unit_test(the_one_with_the_fewest_requests_is_chosen),
+        cmocka_unit_test(requests_are_spread_over_all),
+        cmocka_unit_test(one_that_fails_is_left_alone_and_that_is_told),
+        cmocka_unit_test(another_process_at_the_same_place_starts_afresh),
+        cmocka_unit_test(those_of_a_later_priority_wait_until_the_first_are_not_well),
         cmocka_unit_test(the_one_that_gave_an_id_is_found_by_its_tag),
         cmocka_unit_test(the_one_to_avoid_is_the_last_resort),
         cmocka_unit_test(who_is_trusted_no_more_is_cut_off),
