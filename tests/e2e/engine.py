@@ -2,7 +2,7 @@
 
 HTTP/1.1 on a free loopback port, on a thread of its own. Every request becomes a Call, which tests
 can look at afterwards: how often was the model asked, when did the asker leave. Programs outside
-this process ask the same of GET /_calls/MODEL.
+this process ask the same of GET /_calls/MODEL, and let "gate-NAME" go on by GET /_release/NAME.
 """
 import asyncio
 import base64
@@ -216,6 +216,10 @@ class Engine:
         if path.startswith("/_calls/"):
             model = urllib.parse.unquote(path[len("/_calls/"):])
             call.whole(200, [c.facts() for c in self.of(model)])
+            return
+        if path.startswith("/_release/"):
+            self.release[path[len("/_release/"):]] = True
+            call.whole(200, {})
             return
         self.calls.append(call)
         if path.startswith("/v1/models"):
