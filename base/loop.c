@@ -538,6 +538,43 @@ err loop_on_signal(struct loop *l, int signum, loop_signal_fn *fn, void *owner)
     return OK;
 }
 
+/* ---- jobs ---- */
+
+struct job_request {
+    uv_work_t request;
+    struct loop_job *job;
+};
+
+static void on_job(uv_work_t *request)
+{
+    struct job_request *r = request->data;
+    r->job->work(r->job);
+}
+
+static void on_job_done(uv_work_t *request, int status)
+{
+    struct job_request *r = request->data;
+    struct loop *l = request->loop->data;
+    struct loop_job *job = r->job;
+    (void)status; /* nothing is cancelled */
+    l->dirty = true;
+    mem_free(r);
+    job->done(job);
+}
+
+err loop_start_job(struct loop *l, struct loop_job *j)
+{
+    struct job_request *r;
+    TRY(mem_new(&r));
+    r->request.data = r;
+    r->job = j;
+    if (uv_queue_work(&l->uv, &r->request, on_job, on_job_done) != 0) {
+        mem_free(r);
+        FAIL(SYSTEM);
+    }
+    return OK;
+}
+
 /* ---- look-ups ---- */
 
 struct loop_lookup {

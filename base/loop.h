@@ -1,6 +1,6 @@
 /*
  * base/loop.h - the event loop: readiness of descriptors, timers, the end of a turn, mail from
- * other threads, signals, name look-ups.
+ * other threads, signals, work that may block, name look-ups.
  *
  * One loop per thread; every function but loop_post() belongs to the thread that runs the loop. A
  * turn is: due timers, then ready descriptors and mail, then the end: deferred tasks, hooks in
@@ -141,6 +141,20 @@ void loop_deliver(struct loop *l);
 enum { LOOP_SIGNALS_MAX = 8 };
 typedef void loop_signal_fn(void *owner, int signum);
 err loop_on_signal(struct loop *l, int signum, loop_signal_fn *fn, void *owner);
+
+/* ---- what may block, off the loop's thread ---- */
+
+struct loop_job;
+typedef void loop_job_fn(struct loop_job *j);
+
+/* Embedded in what the two functions share; only `work` looks at that until `done` comes. */
+struct loop_job {
+    loop_job_fn *work; /* on another thread, of which there are few */
+    loop_job_fn *done; /* on the loop's, in a later turn, or from loop_free(), which waits for it */
+};
+
+/* SYSTEM or NOMEM: neither is called. */
+err loop_start_job(struct loop *l, struct loop_job *j);
 
 /* ---- names to addresses, off the loop's thread ---- */
 

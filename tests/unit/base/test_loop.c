@@ -592,6 +592,48 @@ static void only_so_many_signals_are_heard(void **state)
     CHECK_ERR(loop_on_signal(f->loop, SIGRTMIN + LOOP_SIGNALS_MAX, on_signal, f), LIMIT);
 }
 
+/* ---- jobs ---- */
+
+struct errand {
+    struct loop_job job;
+    struct fixture *f;
+    pthread_t worked;
+    unsigned done;
+};
+
+static void on_work(struct loop_job *j)
+{
+    CONTAINER_OF(j, struct errand, job)->worked = pthread_self();
+}
+
+static void on_work_done(struct loop_job *j)
+{
+    struct errand *a = CONTAINER_OF(j, struct errand, job);
+    a->done++;
+    loop_stop(a->f->loop);
+}
+
+static void a_job_works_elsewhere_and_is_done_here(void **state)
+{
+    struct fixture *f = *state;
+    struct errand a = { .job = { on_work, on_work_done }, .f = f, .worked = pthread_self() };
+    CHECK_OK(loop_start_job(f->loop, &a.job));
+    CHECK(a.done == 0);
+    loop_run(f->loop);
+    CHECK(a.done == 1 && !pthread_equal(a.worked, pthread_self()));
+}
+
+static void a_loop_that_is_freed_waits_for_its_jobs(void **state)
+{
+    (void)state;
+    struct fixture own = { 0 };
+    struct errand a = { .job = { on_work, on_work_done }, .f = &own };
+    CHECK_OK(loop_new(&own.loop));
+    CHECK_OK(loop_start_job(own.loop, &a.job));
+    loop_free(own.loop);
+    CHECK(a.done == 1);
+}
+
 /* ---- look-ups ---- */
 
 struct answer {
@@ -731,6 +773,8 @@ int main(void)
         TEST(only_so_many_signals_are_heard),
         TEST(numeric_hosts_are_answered_in_a_turn),
         TEST(names_are_looked_up_elsewhere),
+        TEST(a_job_works_elsewhere_and_is_done_here),
+        TEST(a_loop_that_is_freed_waits_for_its_jobs),
         TEST(localhost_is_this_machine),
         TEST(a_cancelled_look_up_is_not_answered),
         TEST(stops_and_runs_again),
