@@ -9,9 +9,11 @@ import socket
 import subprocess
 import tempfile
 
+import installs
 from client import chat, wait_for
-from stack import Options, Program, Stack, flags
-from suite import Skip, say, test
+from stack import Options, Program, Stack, flags, free_port
+from suite import Skip, count_lines, say, test
+from test_http import certificate
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 UNITS = ("sealgate-gateway", "sealgate-relay", "sealgate-worker")
@@ -211,6 +213,53 @@ def _():
             say(f"     {name}: exposure {score} of 10, at most {EXPOSURE_MAX}")
             assert score <= EXPOSURE_MAX
         assert "DevicePolicy=closed" in text and "DeviceAllow=/dev/nsm rw" in text
+
+
+MANIFESTS = ROOT / "deploy/kubernetes"
+KUBERNETES = ("1.31", "1.37")
+
+
+def manifests(folder):
+    """What tests/e2e/manifests.py says; ConfigMaps are then in the folder."""
+    try:
+        python = installs.python_with("kubernetes-validate")
+    except installs.Missing as why:
+        raise Skip(str(why)) from why
+    return must(str(python), str(ROOT / "tests/e2e/manifests.py"), str(MANIFESTS), folder, *KUBERNETES)
+
+
+@test("Kubernetes manifests hold", 300)
+def _():
+    with tempfile.TemporaryDirectory() as folder:
+        assert count_lines(manifests(folder), "deploy/kubernetes") == len(KUBERNETES) + 3
+    return "counted"
+
+
+@test("what the manifests' ConfigMaps hold is taken by the programs, which start with it", 300)
+def _():
+    with Stack(start_gateway=False) as s:
+        said = manifests(s.folder)
+        cert, key = certificate(s)
+        tokens = s.write("tokens", "0" * 64 + " ann\n")
+        own = {"listen": f"127.0.0.1:{s.port}", "receipts": ":memory:", "collateral": f"{s.folder}/c",
+               "policy_state": f"{s.folder}/state"}
+        tls = {"tls_cert": cert, "tls_key": key, "tokens_file": tokens}
+        h2 = {"listen": own["listen"], "listen_h2": f"127.0.0.1:{free_port()}"}
+        policy = {"policy": f"{s.folder}/sealgate-policy.policy.yaml"}
+        beside = {"policy": f"{s.folder}/sealgate-sidecar.policy.yaml"}
+        starts(s, "sealgate-worker", "sealgate-worker.worker.yaml",
+               {"listen": own["listen"], "platform": "simulated", "engine": "demo"})
+        starts(s, "sealgate-gateway", "sealgate-relay.relay.yaml", h2)
+        starts(s, "sealgate-gateway", "sealgate-gateway.gateway.yaml", {**own, **tls, **policy})
+        starts(s, "sealgate-gateway", "sealgate-sidecar.gateway.yaml", {**own, **beside})
+        assert said
+
+
+def starts(s, program, config, own):
+    """own: the paths and ports that are this machine's."""
+    p = Program(program, ["--config", f"{s.folder}/{config}", *flags(own)], s.folder)
+    wait_for(lambda: '"event":"ready"' in p.log or not p.alive(), 20 * Options.patience)
+    p.stop()
 
 
 def loopback_vsock():
