@@ -35,9 +35,9 @@ static err open_snp(struct attester **out, const struct attesters_settings *s)
 
 static err open_azure(struct attester **out, const struct attesters_settings *s)
 {
-    return azure_attester_new(out,
-                              &(struct azure_attest_settings){ .collateral = s->snp_collateral,
-                                                               .collateral_owner = s->snp_owner });
+    return azure_attester_new(
+        out, &(struct azure_attest_settings){ .collateral = s->azure_collateral,
+                                              .collateral_owner = s->azure_owner });
 }
 
 static err open_gcp(struct attester **out, const struct attesters_settings *s)

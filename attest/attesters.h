@@ -15,8 +15,10 @@
 struct attesters_settings {
     tdx_collateral_fn *tdx_collateral;
     void *tdx_owner;
-    snp_collateral_fn *snp_collateral; /* of Azure too */
+    snp_collateral_fn *snp_collateral;
     void *snp_owner;
+    snp_collateral_fn *azure_collateral;
+    void *azure_owner;
     int snp_vmpl; /* SNP_VMPL_DEFAULT: as the kernel has it */
 };
 

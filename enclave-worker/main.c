@@ -23,6 +23,7 @@
 #include "enclave-worker/responses_job.h"
 #include "enclave-worker/secrets.h"
 #include "enclave-worker/tee.h"
+#include "enclave-worker/thim.h"
 #include "enclave-worker/worker.h"
 #include "wire/names.h"
 
@@ -39,6 +40,7 @@ struct program {
     struct buf manifest_file;
     struct tls_context *tls;
     struct gpu *gpu;
+    struct thim *thim;
     struct responses_jobs *responses;
     struct link_listener *listeners[WORKER_LISTENERS_MAX];
     size_t listeners_n;
@@ -212,6 +214,17 @@ static err open_keys(struct program *p)
     return replay_new(&p->worker.replay, (uint32_t)(2 * s->date_window + 1), s->replay_max);
 }
 
+static err open_thim(struct program *p, struct buf *message)
+{
+    const char *url = p->settings.azure_certificates;
+    if (url == NULL || bytes_equal(bytes_str(url), BYTES_LIT("off")))
+        return OK;
+    err e = thim_new(&p->thim, url, p->worker.log);
+    if (e.code != ERR_CONFIG)
+        return e;
+    return complain(message, "azure_certificates", "off, or a URL that begins with http://");
+}
+
 static err open_gpu(struct program *p, struct buf *message)
 {
     enum gpu_found found;
@@ -240,7 +253,8 @@ static err open_proof(struct program *p, struct buf *message)
     proof.claims = buf_view(&encoded);
     TRY(open_gpu(p, message));
     proof.gpu = p->gpu;
-    TRY(tee_open(&proof.attester, tee_words[s->platform], s->image, message));
+    TRY(open_thim(p, message));
+    TRY(tee_open(&proof.attester, tee_words[s->platform], s->image, p->thim, message));
     LOG_INFO(p->worker.log, "making evidence",
              F_WORD_OF("platform", tee_log_word(proof.attester->kind->platform)));
     err e = prove_new(&p->worker.prove, p->worker.loop, &proof, message);
@@ -392,6 +406,7 @@ static void close_all(struct program *p)
     issuer_free(w->issuer);
     prove_free(w->prove);
     gpu_close(p->gpu);
+    thim_free(p->thim);
     if (w->loop != NULL)
         loop_deliver(w->loop);
     replay_free(w->replay);

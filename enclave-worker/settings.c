@@ -114,6 +114,11 @@ static const struct config_row ROWS[] = {
       .help = "Evidence of NVIDIA GPUs beside the TEE's. auto shows it when NVIDIA's library is "
               "installed and the GPUs are in confidential mode; required does not start without; "
               "off never asks." },
+    { ROW(azure_certificates), .type = CONFIG_TEXT,
+      .fallback = "http://169.254.169.254/metadata/THIM/amd/certification",
+      .help =
+          "azure-sev-snp only: who serves the certificates of this VM's reports. Without an answer "
+          "gateways fetch them from AMD. off: nobody is asked." },
     { ROW(image), .type = CONFIG_TEXT, .fallback = "sealgate-demo",
       .help = "simulated only: the text whose digests stand for the measured image." },
     { ROW(manifest), .type = CONFIG_PATH,

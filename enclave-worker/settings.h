@@ -39,6 +39,7 @@ struct worker_settings {
 
     unsigned platform;
     unsigned gpu;
+    const char *azure_certificates;
     const char *image;
     const char *manifest;
     const char *issuer;

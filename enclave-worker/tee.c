@@ -61,13 +61,20 @@ static err open_simulated(struct attester **out, const char *image, struct buf *
     FAIL(CONFIG);
 }
 
-/* Vendors' collateral is fetched by gateways, so workers need no way out into the network. */
-static const struct attesters_settings hardware = { .snp_vmpl = SNP_VMPL_DEFAULT };
+/* Vendors' collateral is fetched by gateways, so workers need no way out into the network; Azure's
+ * address does not leave the machine. */
+static struct attesters_settings hardware(struct thim *thim)
+{
+    return (struct attesters_settings){ .snp_vmpl = SNP_VMPL_DEFAULT,
+                                        .azure_collateral = thim != NULL ? thim_collateral : NULL,
+                                        .azure_owner = thim };
+}
 
-static err open_any(struct attester **out, struct buf *message)
+static err open_any(struct attester **out, const struct attesters_settings *settings,
+                    struct buf *message)
 {
     struct detect found;
-    err e = attesters_open_any(out, &hardware, &found);
+    err e = attesters_open_any(out, settings, &found);
     if (err_is_ok(e) || e.code == ERR_NOMEM)
         return e;
     return refuse(found.choice == NULL ? "auto looked for a TEE and found none that can be used:"
@@ -75,9 +82,10 @@ static err open_any(struct attester **out, struct buf *message)
                   message);
 }
 
-static err open_named(struct attester **out, const char *word, struct buf *message)
+static err open_named(struct attester **out, const char *word,
+                      const struct attesters_settings *settings, struct buf *message)
 {
-    err e = attesters_open(out, word, &hardware);
+    err e = attesters_open(out, word, settings);
     if (err_is_ok(e) || e.code == ERR_NOMEM)
         return e;
     BUF_AUTO what = BUF(256);
@@ -85,9 +93,12 @@ static err open_named(struct attester **out, const char *word, struct buf *messa
     return refuse(buf_str(&what), message);
 }
 
-err tee_open(struct attester **out, const char *word, const char *image, struct buf *message)
+err tee_open(struct attester **out, const char *word, const char *image, struct thim *thim,
+             struct buf *message)
 {
+    const struct attesters_settings settings = hardware(thim);
     if (is(word, SIMULATED_PLATFORM))
         return open_simulated(out, image, message);
-    return is(word, tee_words[0]) ? open_any(out, message) : open_named(out, word, message);
+    return is(word, tee_words[0]) ? open_any(out, &settings, message)
+                                  : open_named(out, word, &settings, message);
 }

@@ -8,6 +8,7 @@
 
 #include "attest/attester.h"
 #include "base/log.h"
+#include "enclave-worker/thim.h"
 
 /* The words of the setting; the first is `auto`, the rest are names as in bundles and policies. */
 extern const char *const tee_words[];
@@ -16,8 +17,9 @@ extern const char *const tee_words[];
 struct word tee_log_word(const char *platform);
 
 /*
- * word: one of tee_words. image: what the simulated platform stands for; else not looked at. On
- * failure *message says what was looked at, what was found and what to do, in one or more lines
+ * word: one of tee_words. image: what the simulated platform stands for; else not looked at. thim: who
+ * is asked for certificates on Azure, borrowed for the attester's life; NULL: nobody. On failure *message says what was looked at, what was found and what to do, in one or more lines
  * without a line feed at the end; ERR_CONFIG then, or ERR_NOMEM.
  */
-err tee_open(struct attester **out, const char *word, const char *image, struct buf *message);
+err tee_open(struct attester **out, const char *word, const char *image, struct thim *thim,
+             struct buf *message);

@@ -275,10 +275,9 @@ static void on_head(struct link_stream *s, unsigned status, const struct link_fi
     if (x->needs_fresh)
         shard_report_stale(x->guest.shard, x->trusted->place);
     if (says_undone(status))
-        exchange_fail(x,
-                      status == 503 || status == 429 ? ERROR_OVERLOADED
-                                                     : ERROR_UPSTREAM_UNREACHABLE,
-                      ON_UNDONE);
+        exchange_fail(
+            x, status == 503 || status == 429 ? ERROR_OVERLOADED : ERROR_UPSTREAM_UNREACHABLE,
+            ON_UNDONE);
     else
         exchange_fail(x, ERROR_UPSTREAM_BROKEN, ON_BROKEN);
 }

@@ -16,7 +16,7 @@ static void simulated_is_opened_when_it_is_named(void **state)
     (void)state;
     struct attester *a = NULL;
     BUF_AUTO message = BUF(CONFIG_MESSAGE_MAX);
-    CHECK_OK(tee_open(&a, SIMULATED_PLATFORM, "image", &message));
+    CHECK_OK(tee_open(&a, SIMULATED_PLATFORM, "image", NULL, &message));
     assert_string_equal(a->kind->platform, SIMULATED_PLATFORM);
     CHECK(message.len == 0);
     attester_free(a);
@@ -30,7 +30,7 @@ static void auto_takes_what_is_there_or_refuses_and_says_why(void **state)
     struct attester *a = NULL;
     BUF_AUTO message = BUF(CONFIG_MESSAGE_MAX);
     CHECK_OK(detect_look(NULL, &found));
-    err e = tee_open(&a, "auto", "image", &message);
+    err e = tee_open(&a, "auto", "image", NULL, &message);
     if (err_is_ok(e)) {
         CHECK(found.choice != NULL);
         assert_string_equal(a->kind->platform, found.choice);
@@ -59,7 +59,7 @@ static void a_platform_that_is_not_here_is_refused_by_its_name(void **state)
         CHECK(f != NULL);
         if (f->state != DETECT_ABSENT)
             continue;
-        CHECK_ERR(tee_open(&a, tee_words[i], "image", &message), CONFIG);
+        CHECK_ERR(tee_open(&a, tee_words[i], "image", NULL, &message), CONFIG);
         CHECK(a == NULL && says(&message, tee_words[i]) && says(&message, "platform: simulated"));
     }
 }
@@ -70,7 +70,7 @@ static void every_word_is_known(void **state)
     struct attester *a = NULL;
     BUF_AUTO message = BUF(CONFIG_MESSAGE_MAX);
     assert_string_equal(tee_words[0], "auto");
-    CHECK_ERR(tee_open(&a, "SIMULATED", "image", &message), CONFIG);
+    CHECK_ERR(tee_open(&a, "SIMULATED", "image", NULL, &message), CONFIG);
     CHECK(a == NULL);
 }
 
