@@ -2,10 +2,10 @@
 
 #include <curl/curl.h>
 
-#include "attest/snp_parse.h"
 #include "attest/snp_table.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "crypto/hash.h"
 
 enum { URL_MAX = 2048, DEPTH_MAX = 4 };
@@ -66,12 +66,27 @@ static err read_certificates(const struct json *root, struct buf *table)
     return snp_table_write(table, &entry, 1);
 }
 
-err thim_read(bytes answer, struct buf *table)
+/* tcbm: the level as one number in hex, so its last byte first. */
+static err check_level(bytes tcbm, const struct snp_tcb *reported)
+{
+    BUF_AUTO raw = BUF(SNP_TCB_LEN);
+    err e = text_hex_decode(&raw, tcbm);
+    if (e.code == ERR_NOMEM)
+        return e;
+    ENSURE(err_is_ok(e) && raw.len == SNP_TCB_LEN, STALE);
+    for (size_t i = 0; i < SNP_TCB_LEN; i++)
+        ENSURE(raw.at[i] == reported->raw[SNP_TCB_LEN - 1 - i], STALE);
+    return OK;
+}
+
+err thim_read(bytes answer, const struct snp_tcb *reported, struct buf *table)
 {
     struct json *root;
     ENSURE(answer.len <= THIM_ANSWER_MAX, MALFORMED);
     TRY(json_read(&root, answer, DEPTH_MAX));
-    err e = read_certificates(root, table);
+    err e = check_level(json_text_of(root, "tcbm"), reported);
+    if (err_is_ok(e))
+        e = read_certificates(root, table);
     json_free(root);
     return e;
 }
@@ -108,12 +123,12 @@ static err ask(const struct thim *t, struct buf *answer)
     return OK;
 }
 
-static err renew(struct thim *t)
+static err renew(struct thim *t, const struct snp_tcb *reported)
 {
     BUF_AUTO answer = BUF(THIM_ANSWER_MAX);
     buf_truncate(&t->table, 0);
     TRY(ask(t, &answer));
-    return thim_read(buf_view(&answer), &t->table);
+    return thim_read(buf_view(&answer), reported, &t->table);
 }
 
 /* Once for each time that it ceases to answer. */
@@ -125,27 +140,22 @@ static void complain(struct thim *t, err e)
 }
 
 /* What a certificate is made for: the chip and the level of its firmware. */
-static bool subject_of(bytes report, uint8_t out[static SHA256_LEN])
+static void subject_of(const struct snp_report *r, uint8_t out[static SHA256_LEN])
 {
-    struct snp_report r;
     struct sha256 hash;
-    if (!err_is_ok(snp_report_read(report, &r)))
-        return false;
     sha256_init(&hash);
-    sha256_add(&hash, r.chip_id);
-    sha256_add(&hash, bytes_of(&r.reported, sizeof r.reported));
+    sha256_add(&hash, r->chip_id);
+    sha256_add(&hash, BYTES_ARRAY(r->reported.raw));
     sha256_end(&hash, out);
-    return true;
 }
 
-static err look_again(struct thim *t, const uint8_t of[static SHA256_LEN], int64_t now)
+static err look_again(struct thim *t, const struct snp_tcb *reported, int64_t now)
 {
-    err e = renew(t);
+    err e = renew(t, reported);
     if (!err_is_ok(e))
         buf_truncate(&t->table, 0);
     if (e.code == ERR_NOMEM)
         return e;
-    memcpy(t->of, of, sizeof t->of);
     t->again = now + (err_is_ok(e) ? THIM_FRESH_S : THIM_PAUSE_S);
     if (!err_is_ok(e))
         complain(t, e);
@@ -157,12 +167,15 @@ static err look_again(struct thim *t, const uint8_t of[static SHA256_LEN], int64
 err thim_collateral(void *thim, bytes report, bytes table, int64_t now, struct buf *out)
 {
     struct thim *t = thim;
+    struct snp_report r;
     uint8_t of[SHA256_LEN];
     if (table.len > 0)
         return buf_add(out, table);
-    if (!subject_of(report, of))
+    if (!err_is_ok(snp_report_read(report, &r)))
         return OK;
+    subject_of(&r, of);
     if (now >= t->again || !bytes_equal(BYTES_ARRAY(of), BYTES_ARRAY(t->of)))
-        TRY(look_again(t, of, now));
+        TRY(look_again(t, &r.reported, now));
+    memcpy(t->of, of, sizeof t->of);
     return buf_add(out, buf_view(&t->table));
 }

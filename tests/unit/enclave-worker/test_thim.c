@@ -39,6 +39,8 @@ static void make_answer(bytes leaf, bytes issuer)
     CHECK_OK(buf_add_str(&answer, "\",\"cacheControl\":\"86400\"}"));
 }
 
+/* DB18000000000004, as reports have it. */
+static const struct snp_tcb LEVEL = { { 4, 0, 0, 0, 0, 0, 0x18, 0xdb } };
 static const bytes LEAF = BYTES_LIT("leaf"), ISSUER = BYTES_LIT("issuer");
 
 static void puts_certificates_into_a_table(void **state)
@@ -47,7 +49,7 @@ static void puts_certificates_into_a_table(void **state)
     struct snp_collateral found = { 0 };
     BUF_AUTO table = BUF(SNP_TABLE_MAX);
     make_answer(LEAF, ISSUER);
-    CHECK_OK(thim_read(buf_view(&answer), &table));
+    CHECK_OK(thim_read(buf_view(&answer), &LEVEL, &table));
     CHECK_OK(snp_collateral_read(&found, buf_view(&table)));
     CHECK_BYTES(found.vcek, LEAF);
     assert_int_equal(found.issuers_n, 1);
@@ -55,24 +57,43 @@ static void puts_certificates_into_a_table(void **state)
     snp_collateral_clear(&found);
 }
 
+#define OF_LEVEL "\"tcbm\":\"DB18000000000004\""
+
 static void refuses_what_has_no_certificates(void **state)
 {
     (void)state;
     static const char *const bad[] = {
         "",
-        "{}",
-        "[]",
-        "{\"vcekCert\":\"x\"}",
-        "{\"vcekCert\":\"x\",\"certificateChain\":\"y\"}",
-        "{\"vcekCert\":1,\"certificateChain\":2}",
-        "{\"vcekCert\":\"-----BEGIN CERTIFICATE-----\\nAAAA\\n-----END CERTIFICATE-----\\n\","
+        "{" OF_LEVEL "}",
+        "{" OF_LEVEL ",\"vcekCert\":\"x\"}",
+        "{" OF_LEVEL ",\"vcekCert\":\"x\",\"certificateChain\":\"y\"}",
+        "{" OF_LEVEL ",\"vcekCert\":1,\"certificateChain\":2}",
+        "{" OF_LEVEL
+        ",\"vcekCert\":\"-----BEGIN CERTIFICATE-----\\nAAAA\\n-----END CERTIFICATE-----\\n\","
         "\"certificateChain\":\"none\"}",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         BUF_AUTO table = BUF(SNP_TABLE_MAX);
-        CHECK_ERR(thim_read(bytes_str(bad[i]), &table), MALFORMED);
+        CHECK_ERR(thim_read(bytes_str(bad[i]), &LEVEL, &table), MALFORMED);
         assert_int_equal(table.len, 0);
     }
+}
+
+static void refuses_certificates_of_another_level(void **state)
+{
+    (void)state;
+    static const char *const bad[] = { "{}", "[]", "{\"tcbm\":\"DB18\"}", "{\"tcbm\":4}",
+                                       "{\"tcbm\":\"DB1800000000000400\"}" };
+    BUF_AUTO table = BUF(SNP_TABLE_MAX);
+    make_answer(LEAF, ISSUER);
+    for (size_t i = 0; i < sizeof LEVEL.raw; i++) {
+        struct snp_tcb other = LEVEL;
+        other.raw[i] ^= 1;
+        CHECK_ERR(thim_read(buf_view(&answer), &other, &table), STALE);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        CHECK_ERR(thim_read(bytes_str(bad[i]), &LEVEL, &table), STALE);
+    assert_int_equal(table.len, 0);
 }
 
 static void refuses_an_answer_over_the_limit(void **state)
@@ -82,16 +103,16 @@ static void refuses_an_answer_over_the_limit(void **state)
     make_answer(LEAF, ISSUER);
     while (answer.len < THIM_ANSWER_MAX)
         CHECK_OK(buf_add_u8(&answer, ' '));
-    CHECK_OK(thim_read(buf_view(&answer), &table));
+    CHECK_OK(thim_read(buf_view(&answer), &LEVEL, &table));
     CHECK_OK(buf_add_u8(&answer, ' '));
-    CHECK_ERR(thim_read(buf_view(&answer), &table), MALFORMED);
+    CHECK_ERR(thim_read(buf_view(&answer), &LEVEL, &table), MALFORMED);
 }
 
 static err read_once(void *arg)
 {
     BUF_AUTO table = BUF(SNP_TABLE_MAX);
     (void)arg;
-    return thim_read(buf_view(&answer), &table);
+    return thim_read(buf_view(&answer), &LEVEL, &table);
 }
 
 static void survives_every_failing_allocation(void **state)
@@ -161,8 +182,9 @@ static bytes report_of(uint8_t chip)
 {
     static uint8_t report[SNP_REPORT_LEN];
     memset(report, 0, sizeof report);
-    report[0] = 2;        /* version */
-    report[0x1A0] = chip; /* CHIP_ID */
+    memcpy(report + 0x180, LEVEL.raw, sizeof LEVEL.raw); /* REPORTED_TCB */
+    report[0] = 2;                                       /* version */
+    report[0x1A0] = chip;                                /* CHIP_ID */
     return BYTES_ARRAY(report);
 }
 
@@ -263,10 +285,10 @@ static void is_what_the_verifier_of_genuine_evidence_wants(void **state)
     buf_truncate(&answer, 0);
     CHECK_OK(buf_add_str(&answer, "{\"vcekCert\":\""));
     add_pem(&answer, buf_view(&leaf));
-    CHECK_OK(buf_add_str(&answer, "\",\"certificateChain\":\""));
+    CHECK_OK(buf_add_str(&answer, "\",\"tcbm\":\"DB18000000000004\",\"certificateChain\":\""));
     add_escaped(&answer, buf_view(&chain));
     CHECK_OK(buf_add_str(&answer, "\"}"));
-    CHECK_OK(thim_read(buf_view(&answer), &table));
+    CHECK_OK(thim_read(buf_view(&answer), &LEVEL, &table));
     CHECK_OK(snp_collateral_read(&found, buf_view(&table)));
     CHECK_BYTES(found.vcek, buf_view(&leaf));
     assert_int_equal(found.issuers_n, 2);
@@ -278,6 +300,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(puts_certificates_into_a_table),
         cmocka_unit_test(refuses_what_has_no_certificates),
+        cmocka_unit_test(refuses_certificates_of_another_level),
         cmocka_unit_test(refuses_an_answer_over_the_limit),
         cmocka_unit_test(survives_every_failing_allocation),
         cmocka_unit_test(asks_once_until_the_certificates_are_old_or_of_another_chip),
