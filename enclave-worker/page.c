@@ -108,10 +108,13 @@ static err read_nonce(bytes body, struct buf *nonce)
 
 static err prove(struct page *p)
 {
+    /* Each connection is an asker: whoever is behind a relay shares its share, and the relay sees to it
+     * that nobody there takes all of it. */
+    uint64_t asker = (uint64_t)(uintptr_t)link_stream_link(p->visit.stream);
     BUF_AUTO nonce = BUF(BUNDLE_NONCE_MAX);
     err e = read_nonce(buf_view(&p->body), &nonce);
     if (e.code == ERR_OK)
-        e = prove_ask(p->visit.worker->prove, buf_view(&nonce), on_document, p, &p->job);
+        e = prove_ask(p->visit.worker->prove, asker, buf_view(&nonce), on_document, p, &p->job);
     if (e.code == ERR_OK)
         return OK;
     if (e.code == ERR_LIMIT)

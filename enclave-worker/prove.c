@@ -10,6 +10,7 @@
 #include "crypto/secret.h"
 #include "crypto/sign.h"
 #include "enclave-worker/gpu.h"
+#include "enclave-worker/share.h"
 
 enum { NONCE_LEN = 32 };
 
@@ -33,8 +34,7 @@ struct prove {
     struct buf claims;
     struct buf document;
     struct verdict verdict;
-    uint64_t tokens_ms; /* a bucket: each question costs 1000 / PROVE_PER_SECOND */
-    uint64_t tokens_at_ms;
+    struct share share;
     size_t jobs_n; /* not delivered yet */
 
     pthread_t thread;
@@ -151,8 +151,11 @@ err prove_new(struct prove **out, struct loop *loop, const struct prove_settings
     p->gpu = settings->gpu;
     p->claims = BUF(8192);
     p->document = BUF(BUNDLE_MAX);
-    p->tokens_ms = 1000;
-    e = buf_add(&p->claims, settings->claims);
+    uint64_t seed = 0;
+    e = crypto_random(&seed, sizeof seed);
+    share_init(&p->share, PROVE_PER_SECOND, PROVE_EACH_PER_SECOND, seed);
+    if (e.code == ERR_OK)
+        e = buf_add(&p->claims, settings->claims);
     if (e.code == ERR_OK)
         e = start(p, message);
     if (e.code != ERR_OK) {
@@ -204,24 +207,12 @@ const struct verdict *prove_verdict(const struct prove *p)
     return &p->verdict;
 }
 
-static bool take_token(struct prove *p)
-{
-    uint64_t now = loop_now_ms(p->loop);
-    p->tokens_ms += now - p->tokens_at_ms;
-    p->tokens_at_ms = now;
-    if (p->tokens_ms > 1000)
-        p->tokens_ms = 1000;
-    if (p->tokens_ms < 1000 / PROVE_PER_SECOND)
-        return false;
-    p->tokens_ms -= 1000 / PROVE_PER_SECOND;
-    return true;
-}
-
-err prove_ask(struct prove *p, bytes nonce, prove_fn *fn, void *owner, struct prove_job **out)
+err prove_ask(struct prove *p, uint64_t asker, bytes nonce, prove_fn *fn, void *owner,
+              struct prove_job **out)
 {
     struct prove_job *job;
     ENSURE(nonce.len >= BUNDLE_NONCE_MIN && nonce.len <= BUNDLE_NONCE_MAX, MALFORMED);
-    ENSURE(p->jobs_n < PROVE_JOBS_MAX && take_token(p), LIMIT);
+    ENSURE(p->jobs_n < PROVE_JOBS_MAX && share_take(&p->share, asker, clock_steady_ms()), LIMIT);
     TRY(mem_new(&job));
     job->mail.deliver = deliver;
     job->prove = p;

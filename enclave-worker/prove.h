@@ -18,8 +18,9 @@ struct gpu;
 struct signing_key;
 
 enum {
-    PROVE_JOBS_MAX = 64,   /* questions waiting; more are ERR_LIMIT */
-    PROVE_PER_SECOND = 20, /* questions accepted in a second, in the long run */
+    PROVE_JOBS_MAX = 64,       /* questions waiting; more are ERR_LIMIT */
+    PROVE_PER_SECOND = 20,     /* questions accepted in a second, in the long run */
+    PROVE_EACH_PER_SECOND = 10, /* of each asker; see enclave-worker/share.h */
 };
 
 struct prove_settings {
@@ -47,8 +48,10 @@ const struct verdict *prove_verdict(const struct prove *p);
 /* Called on the loop with an evidence document for the nonce, borrowed for the time of the call. */
 typedef void prove_fn(void *owner, err e, bytes document);
 
-/* ERR_LIMIT when there are too many questions, ERR_MALFORMED for a nonce of a wrong length. */
-err prove_ask(struct prove *p, bytes nonce, prove_fn *fn, void *owner, struct prove_job **out);
+/* ERR_LIMIT when there are too many questions, or too many of this asker, whom any number tells apart;
+ * ERR_MALFORMED for a nonce of a wrong length. */
+err prove_ask(struct prove *p, uint64_t asker, bytes nonce, prove_fn *fn, void *owner,
+              struct prove_job **out);
 
 /* fn will not be called. */
 void prove_forget(struct prove_job *job);

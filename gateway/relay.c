@@ -21,9 +21,10 @@ struct relay {
 /* ---- what is counted ---- */
 
 static const char *const KIND_WORDS[RELAY_KINDS] = {
-    [RELAY_REFUSED] = "unsealed", [RELAY_UNKNOWN] = "unknown", [RELAY_WRONG_METHOD] = "method",
-    [RELAY_SEALED] = "sealed",    [RELAY_ASK] = "ask",         [RELAY_EVIDENCE] = "evidence",
-    [RELAY_HEALTH] = "healthz",   [RELAY_READY] = "readyz",    [RELAY_METRICS] = "metrics",
+    [RELAY_REFUSED] = "unsealed",  [RELAY_UNKNOWN] = "unknown", [RELAY_WRONG_METHOD] = "method",
+    [RELAY_SEALED] = "sealed",     [RELAY_ASK] = "ask",         [RELAY_PROOF] = "proof",
+    [RELAY_EVIDENCE] = "evidence", [RELAY_HEALTH] = "healthz",  [RELAY_READY] = "readyz",
+    [RELAY_METRICS] = "metrics",
 };
 static const char *const END_WORDS[] = { [RELAY_UNDER_WAY] = "under_way",
                                          [RELAY_COMPLETE] = "complete",
@@ -150,6 +151,7 @@ static err open_all(struct relay *r, struct buf *message)
     TRY(read_tokens(c, message));
     TRY(open_quota(&c->by_token, s->token_rate, s->token_streams));
     TRY(open_quota(&c->by_address, s->address_rate, s->address_streams));
+    TRY(open_quota(&c->by_asker, RELAY_PROOFS_PER_SECOND, 0));
     TRY(open_tls(c, message));
     TRY(setup_workers(&c->workers, s));
     return open_shards(r, message);
@@ -205,6 +207,7 @@ static void close_all(struct relay *r)
     tls_context_free(c->listen_tls);
     quota_free(c->by_token);
     quota_free(c->by_address);
+    quota_free(c->by_asker);
     token_set_clear(&c->tokens);
     loop_free(c->control);
     metrics_free(c->metrics.set);

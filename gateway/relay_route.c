@@ -13,7 +13,7 @@ static const struct {
 } ROWS[] = {
     { PATH_OHTTP_GATEWAY, false, { "POST", "GET" }, { RELAY_SEALED, RELAY_ASK }, "GET, POST" },
     { PATH_OHTTP, false, { "POST" }, { RELAY_SEALED }, "POST" },
-    { PATH_ATTESTATION, false, { "POST", "GET" }, { RELAY_ASK, RELAY_ASK }, "GET, POST" },
+    { PATH_ATTESTATION, false, { "POST", "GET" }, { RELAY_PROOF, RELAY_ASK }, "GET, POST" },
     { PATH_ATTESTATION "/", true, { "GET" }, { RELAY_EVIDENCE }, "GET" },
     { PATH_HEALTHZ, false, { "GET", "HEAD" }, { RELAY_HEALTH, RELAY_HEALTH }, "GET, HEAD" },
     { PATH_READYZ, false, { "GET", "HEAD" }, { RELAY_READY, RELAY_READY }, "GET, HEAD" },

@@ -18,6 +18,7 @@ enum relay_kind {
     RELAY_WRONG_METHOD,
     RELAY_SEALED,   /* to the worker whose key it is sealed to */
     RELAY_ASK,      /* to any worker: key list, attestation */
+    RELAY_PROOF,    /* likewise, but it costs the worker a signature of its TEE */
     RELAY_EVIDENCE, /* to the worker that knows the document: all are asked */
     RELAY_HEALTH,
     RELAY_READY,

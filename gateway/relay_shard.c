@@ -120,24 +120,42 @@ static bool admits_token(struct relay_shard *s, struct relay_pass *p, struct rel
     return true;
 }
 
-/* Both quotas or none. */
-static bool admits_quota(struct relay_shard *s, struct relay_pass *p, struct relay_caller *c)
+static void leave_quotas(const struct relay_common *common, struct relay_caller *c)
 {
-    const struct relay_common *common = s->common;
-    const struct api_error error = { .cause = ERROR_RATE_LIMIT, .retry_after_s = 1 };
+    quota_leave(common->by_address, c->by_address);
+    quota_leave(common->by_token, c->by_token);
+    quota_leave(common->by_asker, c->by_asker);
+}
+
+static bool enter(struct quota *q, bytes who, uint64_t now_ms, uint64_t *ticket)
+{
+    bool fine = quota_enter(q, who, now_ms, ticket) == QUOTA_FINE;
+    if (!fine)
+        *ticket = 0; /* there is nothing to give back */
+    return fine;
+}
+
+/* All that there are for it, or none. */
+static bool enter_quotas(const struct relay_common *common, bool is_proof, struct relay_caller *c)
+{
+    bytes address = relay_address(c->peer);
     bytes token = c->token != NULL ? bytes_of(c->token, SHA256_LEN) : (bytes){ 0 };
     uint64_t now = clock_steady_us() / 1000;
-    struct quota *by_token = c->token != NULL ? common->by_token : NULL;
-    bool fine =
-        quota_enter(common->by_address, relay_address(c->peer), now, &c->by_address) == QUOTA_FINE;
-    if (fine && quota_enter(by_token, token, now, &c->by_token) != QUOTA_FINE) {
-        quota_leave(common->by_address, c->by_address);
-        fine = false;
-    }
-    c->admitted = fine;
+    bool fine = enter(common->by_address, address, now, &c->by_address) &&
+                enter(c->token != NULL ? common->by_token : NULL, token, now, &c->by_token) &&
+                enter(is_proof ? common->by_asker : NULL, address, now, &c->by_asker);
     if (!fine)
-        refuse(s, p, RELAY_TOO_MANY, &error);
+        leave_quotas(common, c);
     return fine;
+}
+
+static bool admits_quota(struct relay_shard *s, struct relay_pass *p, struct relay_caller *c)
+{
+    const struct api_error error = { .cause = ERROR_RATE_LIMIT, .retry_after_s = 1 };
+    c->admitted = enter_quotas(s->common, p->kind == RELAY_PROOF, c);
+    if (!c->admitted)
+        refuse(s, p, RELAY_TOO_MANY, &error);
+    return c->admitted;
 }
 
 /* ---- pages of our own ---- */
@@ -204,6 +222,7 @@ static void serve(struct relay_shard *s, struct relay_pass *p, const struct rela
         break;
     case RELAY_SEALED:
     case RELAY_ASK:
+    case RELAY_PROOF:
     case RELAY_EVIDENCE:
         relay_pass_start(p, request);
         break;
@@ -233,9 +252,7 @@ void relay_leave(struct relay_shard *s, struct relay_caller *caller)
     metrics_gauge_add(s->block, common->metrics.in_flight, 0, 0, -1);
     if (!caller->admitted)
         return;
-    quota_leave(common->by_address, caller->by_address);
-    if (caller->token != NULL)
-        quota_leave(common->by_token, caller->by_token);
+    leave_quotas(common, caller);
 }
 
 static void on_settled(void *owner, const struct relay_pass *p)

@@ -13,6 +13,10 @@
 #include "gateway/relay_pass.h"
 #include "gateway/settings.h"
 
+/* Questions for evidence of each address: workers give all who come through a relay's connection one
+ * share (enclave-worker/prove.h), which nobody is to use up alone. */
+enum { RELAY_PROOFS_PER_SECOND = 2 };
+
 struct log;
 struct tls_context;
 
@@ -39,6 +43,7 @@ struct relay_common {
     struct token_set tokens;
     struct quota *by_token;   /* NULL: no limit */
     struct quota *by_address; /* likewise */
+    struct quota *by_asker;   /* of evidence, an address again */
     struct log *log;
     struct relay_metrics metrics;
     struct worker_set *workers; /* to begin with; counted */
@@ -66,10 +71,10 @@ void relay_shard_free(struct relay_shard *s);
 
 /* A client's request, before anything is done about it. */
 struct relay_caller {
-    bytes authorization;           /* borrowed for relay_enter() */
-    const struct sockaddr *peer;   /* likewise */
-    const uint8_t *token;          /* its digest; NULL: none was asked for */
-    uint64_t by_token, by_address; /* tickets */
+    bytes authorization;                     /* borrowed for relay_enter() */
+    const struct sockaddr *peer;             /* likewise */
+    const uint8_t *token;                    /* its digest; NULL: none was asked for */
+    uint64_t by_token, by_address, by_asker; /* tickets */
     bool admitted;
 };
 

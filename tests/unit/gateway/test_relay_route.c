@@ -16,7 +16,7 @@ static void each_request_is_what_its_head_says(void **state)
         { "GET", "/.well-known/ohttp-gateway?format=bare", RELAY_ASK },
         { "GET", "/v1/ohttp", RELAY_WRONG_METHOD },
         { "PUT", "/.well-known/ohttp-gateway", RELAY_WRONG_METHOD },
-        { "POST", "/attestation", RELAY_ASK },
+        { "POST", "/attestation", RELAY_PROOF },
         { "GET", "/attestation", RELAY_ASK },
         { "GET", "/attestation/00ff", RELAY_EVIDENCE },
         { "POST", "/attestation/00ff", RELAY_WRONG_METHOD },
