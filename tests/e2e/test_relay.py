@@ -2,11 +2,13 @@
 import concurrent.futures
 import contextlib
 import hashlib
+import json
 import pathlib
 import signal
 import socket
 import threading
 import time
+from http.client import HTTPConnection
 
 from client import Conn, PROMPT_CANARY, chat, chat_body, http, wait_for
 from engine import ANSWER_CANARY
@@ -350,3 +352,22 @@ def _():
         s.relay.signal(signal.SIGHUP)
         wait_for(lambda: "start it anew" in s.relay.log)
         assert chat(s.port, "gpt-test").complete
+
+def ask_for_evidence(port, source):
+    c = HTTPConnection("127.0.0.1", port, timeout=30, source_address=(source, 0))
+    try:
+        c.request("POST", "/attestation", json.dumps({"nonce": "AAECAwQFBgcICQoLDA0ODw"}),
+                  {"content-type": "application/json"})
+        answer = c.getresponse()
+        answer.read()
+        return answer.status
+    finally:
+        c.close()
+
+
+@test("one who asks for evidence through a relay for ever leaves others theirs")
+def _():
+    with relayed(relay={"shards": "1"}, gateway=False) as s:
+        greedy = [ask_for_evidence(s.relay_port, "127.0.0.2") for _ in range(40)]
+        assert set(greedy) == {200, 429} and greedy.count(200) <= 20, greedy
+        assert ask_for_evidence(s.relay_port, "127.0.0.3") == 200
