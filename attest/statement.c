@@ -12,6 +12,7 @@
 
 static const struct map_field fields[] = {
     { "worker", MAP_NAME, false, AT(worker), 1, STATEMENT_WORKER_MAX },
+    { "ehbp_key", MAP_BYTES, true, AT(ehbp_key), 1, STATEMENT_EHBP_KEY_MAX },
     { "key_list", MAP_BYTES, false, AT(key_list), 1, STATEMENT_KEY_LIST_MAX },
     { "not_after", MAP_UINT, false, AT(not_after), 1, UNIX_TIME_MAX },
     { "generation", MAP_UINT, false, AT(generation), 0, UINT64_MAX },

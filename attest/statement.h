@@ -7,6 +7,8 @@
  * it is under the signature: neither can be taken for the other. Payload: a deterministic CBOR map
  *
  *     "worker"      name  1..64
+ *     "ehbp_key"    bytes 1..64    optional; the key configuration that EHBP's clients get, as
+ *                                  published
  *     "key_list"    bytes 1..8192  an application/ohttp-keys list, as published
  *     "not_after"   uint           Unix seconds
  *     "generation"  uint           of the key list, counting up from boot
@@ -25,12 +27,14 @@ struct signing_key;
 enum {
     STATEMENT_WORKER_MAX = 64,
     STATEMENT_KEY_LIST_MAX = 8192,
+    STATEMENT_EHBP_KEY_MAX = 64,
     STATEMENT_LIFETIME_S_MAX = 7 * 24 * 3600
 };
 
 /* All borrowed. */
 struct statement {
     bytes worker;
+    bytes ehbp_key; /* empty: none */
     bytes key_list;
     uint64_t not_after;
     uint64_t generation;

@@ -71,6 +71,7 @@ void answer_clear(struct answer *a)
 {
     sse_clear(&a->events);
     tool_deltas_clear(&a->deltas);
+    kept_clear(&a->outer);
     buf_clear(&a->head);
     buf_clear(&a->pending);
 }
@@ -90,12 +91,15 @@ static err write_head(struct answer *a, unsigned status, const struct engine_fie
 {
     struct bhttp_field all[ENGINE_FIELDS_MAX + 1];
     size_t k = 0;
+    a->head_due = true;
     for (size_t i = 0; i < n && i < ENGINE_FIELDS_MAX; i++)
         all[k++] = (struct bhttp_field){ fields[i].name, fields[i].value };
     if (a->settings.receipt_id != NULL)
         all[k++] =
             (struct bhttp_field){ BYTES_LIT(FIELD_RECEIPT_ID), bytes_str(a->settings.receipt_id) };
     const struct bhttp_head head = { .status = status, .fields = all, .fields_n = k };
+    if (a->settings.bare)
+        return kept_head(&a->outer, &head);
     TRY(bhttp_write_response_head(&a->head, &head, a->known));
     return a->known ? bhttp_write_content_len(&a->head, a->left) : OK;
 }
@@ -165,7 +169,25 @@ err answer_end(struct answer *a)
 
 bool answer_has_output(const struct answer *a)
 {
-    return a->head.len > 0 || a->pending.len > 0;
+    return a->head_due || a->pending.len > 0;
+}
+
+/* How long a comment that fills up `len` bytes must be. */
+static size_t bare_filler(const struct answer *a, size_t len)
+{
+    if (!a->sse || a->settings.padding != PADDING_SIZE)
+        return 0;
+    size_t filler = (PADDING_Q_DEFAULT - len % PADDING_Q_DEFAULT) % PADDING_Q_DEFAULT;
+    return filler > 0 && filler < PADDING_LINE_MIN ? filler + PADDING_Q_DEFAULT : filler;
+}
+
+static err write_bare(struct answer *a, struct buf *plain)
+{
+    bytes content = bytes_slice(buf_view(&a->pending), a->taken, ANSWER_FLUSH_MAX);
+    a->taken += content.len;
+    TRY(buf_add(plain, content));
+    bool whole = a->taken == a->pending.len && content.len > 0;
+    return padding_line_write(plain, whole ? bare_filler(a, content.len) : 0);
 }
 
 static err write_content(struct answer *a, struct buf *plain)
@@ -201,7 +223,8 @@ err answer_flush(struct answer *a, struct buf *plain)
     if (!answer_has_output(a))
         return OK;
     TRY(buf_add(plain, buf_view(&a->head)));
-    TRY(write_content(a, plain));
+    TRY(a->settings.bare ? write_bare(a, plain) : write_content(a, plain));
+    a->head_due = false;
     a->plain_len += plain->len - before;
     buf_clear(&a->head);
     if (a->taken == a->pending.len)
@@ -227,11 +250,26 @@ static size_t tail_padding(const struct answer *a, size_t tail_len)
     return padding_bucket((size_t)len) - (size_t)len;
 }
 
+/* The receipt is the last thing that is said. */
+static err bare_tail(const struct answer *a, bytes receipt, struct buf *plain)
+{
+    BUF_AUTO comment = BUF(2 * BHTTP_HEAD_MAX);
+    if (!a->sse || receipt.len == 0)
+        return OK;
+    TRY(buf_add_str(&comment, SSE_RECEIPT_PREFIX));
+    TRY(text_base64url_encode(&comment, receipt));
+    TRY(buf_add_str(&comment, "\n\n"));
+    TRY(padding_line_write(plain, bare_filler(a, comment.len)));
+    return buf_add(plain, buf_view(&comment));
+}
+
 err answer_tail(struct answer *a, bytes receipt, struct buf *plain)
 {
     size_t before = plain->len;
     BUF_AUTO value = BUF(2 * BHTTP_HEAD_MAX);
     struct bhttp_field field = { .name = BYTES_LIT(TRAILER_RECEIPT) };
+    if (a->settings.bare)
+        return bare_tail(a, receipt, plain);
     if (receipt.len > 0) {
         TRY(write_receipt(receipt, &value));
         field.value = buf_view(&value);

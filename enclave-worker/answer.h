@@ -28,6 +28,7 @@ enum {
 struct answer_settings {
     bool chat;          /* the stream must end with [DONE] */
     bool include_usage; /* the client asked for the usage chunk */
+    bool bare;          /* no Binary HTTP: see answer_flush() and answer_tail() */
     bool mends_calls;   /* tool deltas are mended on their way: api/tool_deltas */
     enum padding_mode padding;
     const char *receipt_id; /* borrowed until answer_head() returns; NULL: none follows */
@@ -57,7 +58,9 @@ struct answer {
     struct sse events;
     struct tool_deltas deltas;
     struct transcript transcript;
-    struct buf head;    /* not flushed yet */
+    struct kept outer;  /* bare: the head, for whoever sends it */
+    bool head_due;      /* not flushed yet */
+    struct buf head;    /* the same, written */
     struct buf pending; /* content; what is before `taken` was flushed */
     size_t taken;
 };
@@ -80,11 +83,13 @@ err answer_add(struct answer *a, bytes content);
 
 bool answer_has_output(const struct answer *a);
 
-/* Appends what is to be sealed next, padded: the head, and at most ANSWER_FLUSH_MAX of content. */
+/* Appends what is to be sealed next, padded: the head (bare: nothing for it), and at most
+ * ANSWER_FLUSH_MAX of content. */
 err answer_flush(struct answer *a, struct buf *plain);
 
-/* Appends what follows the content: its end, the receipt as a trailer (or none), the padding. Only
- * when there is no output left to flush. */
+/* Appends what follows the content: its end, the receipt as a trailer (or none), the padding. Bare: in
+ * event streams the padding and the receipt (or none) as comments, in others nothing. Only when there
+ * is no output left to flush. */
 err answer_tail(struct answer *a, bytes receipt, struct buf *plain);
 
 /* Hash of all content; once, when complete. */

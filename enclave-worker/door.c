@@ -1,5 +1,6 @@
 #include "enclave-worker/door.h"
 
+#include "enclave-worker/door_ehbp.h"
 #include "enclave-worker/door_ohttp.h"
 
 typedef err door_new_fn(struct door **out, struct worker *w, enum door_kind kind,
@@ -8,6 +9,7 @@ typedef err door_new_fn(struct door **out, struct worker *w, enum door_kind kind
 static door_new_fn *const NEW[DOOR_KINDS] = {
     [DOOR_OHTTP_CHUNKED] = door_ohttp_new,
     [DOOR_OHTTP_PLAIN] = door_ohttp_new,
+    [DOOR_EHBP] = door_ehbp_new,
 };
 
 err door_new(struct door **out, struct worker *w, enum door_kind kind,

@@ -8,6 +8,8 @@
  *     kind                 a request is                        its answer is
  *     DOOR_OHTTP_CHUNKED   Binary HTTP in sealed chunks        the same, as it comes
  *     DOOR_OHTTP_PLAIN     Binary HTTP, sealed as one          the same, once it is complete
+ *     DOOR_EHBP            a sealed body                       the same: event streams as they come,
+ *                                                              others once they are complete
  */
 #pragma once
 
@@ -16,7 +18,7 @@
 
 struct answer;
 
-enum door_kind { DOOR_OHTTP_CHUNKED = 0, DOOR_OHTTP_PLAIN, DOOR_KINDS };
+enum door_kind { DOOR_OHTTP_CHUNKED = 0, DOOR_OHTTP_PLAIN, DOOR_EHBP, DOOR_KINDS };
 
 enum {
     DOOR_PLAIN_SLACK = 256 * 1024,    /* what may be sealed beside a content */
@@ -29,6 +31,7 @@ enum door_ending { DOOR_GOES_ON = 0, DOOR_COMPLETE, DOOR_CUT };
 struct door_piece {
     const struct answer *answer; /* that it is of; its head is complete */
     bytes plain;                 /* as the answer wrote it; may be empty */
+    bytes receipt;               /* of a complete answer; empty: it has none */
     enum door_ending ending;
 };
 
@@ -63,6 +66,8 @@ struct door {
     const struct door_ops *ops;
     struct worker *worker;
     struct replay *replay; /* the worker's that remembers this kind's keys */
+    bool dated;            /* a date is under the seal; else the key is remembered all its life */
+    bool bare;             /* answers are to be written without Binary HTTP around them */
     struct kept request;   /* its head */
     struct buf content;    /* its content, as far as it has come */
     uint64_t held;         /* what that counts against the worker's budget */
@@ -71,7 +76,8 @@ struct door {
     uint64_t sent;         /* sealed bytes */
 };
 
-/* For a request whose head has arrived; borrowed for the call. */
+/* For a request whose head has arrived; borrowed for the call. MALFORMED or CRYPTO: what the head says
+ * can be no key. */
 err door_new(struct door **out, struct worker *w, enum door_kind kind,
              const struct link_request *req);
 /* Gives back what it held. NULL is allowed. */

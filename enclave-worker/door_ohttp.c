@@ -223,6 +223,7 @@ err door_ohttp_new(struct door **out, struct worker *w, enum door_kind kind,
     o->door = (struct door){ .ops = chunked ? &CHUNKED : &PLAIN,
                              .worker = w,
                              .replay = w->replay,
+                             .dated = true,
                              .content = BUF(w->settings->body_max + DOOR_PLAIN_SLACK),
                              .whole = BUF(DOOR_WHOLE_MAX) };
     o->apart = BUF(o->door.content.max);

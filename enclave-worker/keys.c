@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "crypto/hpke.h"
 #include "crypto/secret.h"
+#include "wire/ehbp.h"
 
 enum { LIST_MAX = 1024, STATEMENT_MAX = 4096, BACKDATE_S = 60, SET_BACK_S = 5 };
 
@@ -21,9 +22,11 @@ struct keys {
     struct keys_settings settings;
     struct signing_key *identity;
     struct ohttp_keys *ohttp;
+    struct ohttp_keys *ehbp; /* under the same ids; NULL: no such door */
     struct loop_timer timer;
     struct buf list;
     struct buf bare;
+    struct buf ehbp_config;
     struct buf statement;
     uint8_t newest_id;
     int64_t newest_until; /* Unix seconds: the end of its life, without grace */
@@ -40,9 +43,25 @@ static const struct key_suite SUITES[] = {
     { HPKE_KDF_HKDF_SHA256, AEAD_CHACHA20_POLY1305 },
 };
 
-static err add_key(struct keys *k, int64_t from)
+static err generate(struct ohttp_keys *into, const struct ohttp_key_settings *settings)
 {
     struct hpke_private_key *key = NULL;
+    TRY(hpke_key_generate(&key, KEM_X25519_HKDF_SHA256));
+    err e = ohttp_keys_add(into, settings, key);
+    if (e.code != ERR_OK)
+        hpke_key_free(key);
+    return e;
+}
+
+static void retire(struct keys *k, int64_t now)
+{
+    (void)ohttp_keys_retire(k->ohttp, now);
+    if (k->ehbp != NULL)
+        (void)ohttp_keys_retire(k->ehbp, now);
+}
+
+static err add_key(struct keys *k, int64_t from)
+{
     int64_t until = from + (int64_t)k->settings.life_s;
     struct ohttp_key_settings settings = {
         .id = (uint8_t)(k->newest_id + 1),
@@ -51,13 +70,10 @@ static err add_key(struct keys *k, int64_t from)
     };
     memcpy(settings.suites, SUITES, sizeof SUITES);
 
-    (void)ohttp_keys_retire(k->ohttp, clock_wall_s());
-    TRY(hpke_key_generate(&key, KEM_X25519_HKDF_SHA256));
-    err e = ohttp_keys_add(k->ohttp, &settings, key);
-    if (e.code != ERR_OK) {
-        hpke_key_free(key);
-        return e;
-    }
+    retire(k, clock_wall_s());
+    if (k->ehbp != NULL && ohttp_keys_private(k->ehbp, settings.id) == NULL)
+        TRY(generate(k->ehbp, &settings));
+    TRY(generate(k->ohttp, &settings));
     k->has_previous = k->generation > 0;
     k->previous_id = k->newest_id;
     k->previous_until = k->newest_until;
@@ -70,6 +86,7 @@ static err write_statement(struct keys *k, int64_t now)
 {
     const struct statement s = {
         .worker = bytes_str(k->settings.worker_name),
+        .ehbp_key = buf_view(&k->ehbp_config),
         .key_list = buf_view(&k->list),
         .not_before = (uint64_t)(now - BACKDATE_S),
         .not_after = (uint64_t)k->newest_until,
@@ -79,6 +96,21 @@ static err write_statement(struct keys *k, int64_t now)
     TRY(statement_write(&k->statement, &s, k->identity));
     k->generation++;
     return OK;
+}
+
+/* EHBP knows no key ids, and one suite. */
+static err publish_ehbp(struct keys *k)
+{
+    struct key_config config;
+    const struct hpke_suite suite = ehbp_suite();
+    if (k->ehbp == NULL)
+        return OK;
+    ENSURE(ohttp_keys_find(k->ehbp, k->newest_id, &config), INTERNAL);
+    config.id = 0;
+    config.suites[0] = (struct key_suite){ suite.kdf, suite.aead };
+    config.suites_n = 1;
+    buf_truncate(&k->ehbp_config, 0);
+    return keylist_write(&k->ehbp_config, &config, 1, KEYLIST_BARE);
 }
 
 /* Writes the list, its bare form and the statement anew. */
@@ -94,6 +126,7 @@ static err publish(struct keys *k, int64_t now)
     buf_truncate(&k->bare, 0);
     TRY(keylist_write(&k->list, configs, n, KEYLIST_PREFIXED));
     TRY(keylist_write(&k->bare, configs, 1, KEYLIST_BARE));
+    TRY(publish_ehbp(k));
     return write_statement(k, now);
 }
 
@@ -124,7 +157,7 @@ static void drop_keys_if_set_back(struct keys *k)
 {
     int64_t ahead = ahead_s();
     if (ahead < k->ahead_s - SET_BACK_S) {
-        (void)ohttp_keys_retire(k->ohttp, INT64_MAX);
+        retire(k, INT64_MAX);
         k->newest_until = clock_wall_s();
         k->ahead_s = ahead;
     }
@@ -144,7 +177,7 @@ void keys_tend(struct keys *k)
         k->has_previous = false;
     if (due || over)
         (void)publish(k, now);
-    (void)ohttp_keys_retire(k->ohttp, now);
+    retire(k, now);
 }
 
 static void on_timer(struct loop_timer *t)
@@ -161,13 +194,15 @@ err keys_new(struct keys **out, struct loop *loop, const struct keys_settings *s
     k->loop = loop;
     k->settings = *settings;
     k->ahead_s = ahead_s();
-    k->list = k->bare = BUF(LIST_MAX);
+    k->list = k->bare = k->ehbp_config = BUF(LIST_MAX);
     k->statement = BUF(STATEMENT_MAX);
     err e = crypto_random(&k->newest_id, 1);
     if (e.code == ERR_OK)
         e = signing_key_generate(&k->identity);
     if (e.code == ERR_OK)
         e = ohttp_keys_new(&k->ohttp);
+    if (e.code == ERR_OK && settings->ehbp)
+        e = ohttp_keys_new(&k->ehbp);
     int64_t now = clock_wall_s();
     if (e.code == ERR_OK)
         e = add_key(k, now);
@@ -188,9 +223,11 @@ void keys_free(struct keys *k)
         return;
     loop_timer_stop(&k->timer);
     ohttp_keys_free(k->ohttp);
+    ohttp_keys_free(k->ehbp);
     signing_key_free(k->identity);
     buf_clear(&k->list);
     buf_clear(&k->bare);
+    buf_clear(&k->ehbp_config);
     buf_clear(&k->statement);
     mem_free(k);
 }
@@ -203,6 +240,26 @@ const struct signing_key *keys_identity(const struct keys *k)
 const struct ohttp_keys *keys_ohttp(const struct keys *k)
 {
     return k->ohttp;
+}
+
+size_t keys_ehbp(const struct keys *k, const struct hpke_private_key *out[static OHTTP_KEYS_MAX])
+{
+    size_t n = 0;
+    for (uint8_t back = 0; k->ehbp != NULL && back < OHTTP_KEYS_MAX; back++) {
+        out[n] = ohttp_keys_private(k->ehbp, (uint8_t)(k->newest_id - back));
+        n += out[n] != NULL;
+    }
+    return n;
+}
+
+bytes keys_ehbp_config(const struct keys *k)
+{
+    return buf_view(&k->ehbp_config);
+}
+
+uint32_t keys_span_s(const struct keys_settings *s)
+{
+    return s->ahead_s + s->life_s + s->grace_s + SET_BACK_S + 1;
 }
 
 bytes keys_list(const struct keys *k)

@@ -5,6 +5,9 @@
  * one is published `ahead_s` before the present one expires (first in the list, so that whoever
  * fetches the list picks it), and an expired one is still accepted for `grace_s`, then wiped. Key
  * ids start at a random value per boot and count up. None of them ever leaves the process.
+ *
+ * With `ehbp` there is a second HPKE key beside each, for the EHBP door alone: it comes and goes with
+ * the first, and is in the same statement.
  */
 #pragma once
 
@@ -19,6 +22,7 @@ struct keys_settings {
     uint32_t life_s;
     uint32_t ahead_s;
     uint32_t grace_s;
+    bool ehbp;
 };
 
 /* Makes an identity and the first HPKE key, and rotates by itself on the loop. */
@@ -34,6 +38,15 @@ const struct signing_key *keys_identity(const struct keys *k);
 
 /* What requests may be sealed to now; borrowed, valid until the next turn of the loop. */
 const struct ohttp_keys *keys_ohttp(const struct keys *k);
+
+/* The private keys that EHBP requests may be sealed to now, the newest first: their number, 0 without
+ * the door. Borrowed, valid until the next turn of the loop. */
+size_t keys_ehbp(const struct keys *k, const struct hpke_private_key *out[static OHTTP_KEYS_MAX]);
+/* What its clients get: the newest as a bare key configuration with id 0; empty without the door. */
+bytes keys_ehbp_config(const struct keys *k);
+
+/* How long one key may open requests, from its publication to its end, in seconds. */
+uint32_t keys_span_s(const struct keys_settings *settings);
 
 /* application/ohttp-keys, both forms; the COSE_Sign1 statement over the prefixed form. Borrowed,
  * valid until the next turn of the loop. */

@@ -208,8 +208,13 @@ static err open_keys(struct program *p)
     const struct keys_settings settings = { .worker_name = s->name,
                                             .life_s = (uint32_t)s->key_life,
                                             .ahead_s = (uint32_t)s->key_ahead,
-                                            .grace_s = (uint32_t)s->key_grace };
+                                            .grace_s = (uint32_t)s->key_grace,
+                                            .ehbp = s->door_ehbp };
+    uint32_t arrival_s = (uint32_t)(s->request_timeout / 1000 + 1);
     TRY(keys_new(&p->worker.keys, p->worker.loop, &settings));
+    /* Nothing dates an EHBP request: its key is remembered for as long as ours opens it. */
+    if (s->door_ehbp)
+        TRY(replay_new(&p->worker.ehbp_replay, keys_span_s(&settings) + arrival_s, s->replay_max));
     /* A request can be accepted for as long as its date allows, in either direction. */
     return replay_new(&p->worker.replay, (uint32_t)(2 * s->date_window + 1), s->replay_max);
 }
@@ -410,6 +415,7 @@ static void close_all(struct program *p)
     if (w->loop != NULL)
         loop_deliver(w->loop);
     replay_free(w->replay);
+    replay_free(w->ehbp_replay);
     keys_free(w->keys);
     engine_free(w->engine);
     responses_jobs_free(p->responses);

@@ -133,6 +133,15 @@ static err keys_page(struct page *p, bytes rest)
     return answer(p->visit.stream, 200, MEDIA_OHTTP_KEYS, bare ? keys_list_bare(k) : keys_list(k));
 }
 
+/* One bare configuration is all that EHBP's clients read. */
+static err hpke_keys_page(struct page *p, bytes rest)
+{
+    struct keys *k = p->visit.worker->keys;
+    (void)rest;
+    keys_tend(k);
+    return answer(p->visit.stream, 200, MEDIA_OHTTP_KEYS, keys_ehbp_config(k));
+}
+
 static err document_page(struct page *p, bytes rest)
 {
     BUF_AUTO hex = BUF(DIGEST_HEX_LEN);
@@ -183,19 +192,32 @@ struct page_row {
     const char *path;
     char next; /* what may follow the path: nothing (0), a query ('?') or a segment ('/') */
     err (*answer)(struct page *p, bytes rest);
+    size_t setting; /* a bool of struct worker_settings; 0: it is always there */
 };
 
+#define SETTING(name) offsetof(struct worker_settings, name)
+
 static const struct page_row PAGES[] = {
-    { PATH_OHTTP_GATEWAY, '?', keys_page }, { PATH_ATTESTATION, '/', document_page },
-    { PATH_ATTESTATION, 0, digest_page },   { PATH_HEALTHZ, 0, health_page },
-    { PATH_READYZ, 0, ready_page },         { PATH_METRICS, 0, metrics_page },
+    { PATH_OHTTP_GATEWAY, '?', keys_page, SETTING(door_discovery) },
+    { PATH_HPKE_KEYS, 0, hpke_keys_page, SETTING(door_ehbp) },
+    { PATH_ATTESTATION, '/', document_page, 0 },
+    { PATH_ATTESTATION, 0, digest_page, 0 },
+    { PATH_HEALTHZ, 0, health_page, 0 },
+    { PATH_READYZ, 0, ready_page, 0 },
+    { PATH_METRICS, 0, metrics_page, 0 },
 };
+
+static bool is_served(const struct page *p, const struct page_row *row)
+{
+    const char *settings = (const char *)p->visit.worker->settings;
+    return row->setting == 0 || *(const bool *)(settings + row->setting);
+}
 
 static err get(struct page *p, bytes path)
 {
     for (size_t i = 0; i < ARRAY_LEN(PAGES); i++) {
         bytes rest = bytes_slice(path, strlen(PAGES[i].path), path.len);
-        if (!bytes_starts(path, bytes_str(PAGES[i].path)))
+        if (!bytes_starts(path, bytes_str(PAGES[i].path)) || !is_served(p, &PAGES[i]))
             continue;
         if (rest.len == 0 ? PAGES[i].next != '/' : (char)rest.at[0] == PAGES[i].next)
             return PAGES[i].answer(p, rest);

@@ -155,10 +155,17 @@ static void drop_stream(struct session *s, enum link_code code)
 
 /* ---- sealing ---- */
 
+static err send_piece(struct session *s, bytes plain, bytes receipt, enum door_ending ending)
+{
+    const struct door_piece piece = {
+        .answer = &s->answer, .plain = plain, .receipt = receipt, .ending = ending
+    };
+    return s->door->ops->send(s->door, s->visit.stream, &piece);
+}
+
 static err send(struct session *s, bytes plain, enum door_ending ending)
 {
-    const struct door_piece piece = { .answer = &s->answer, .plain = plain, .ending = ending };
-    return s->door->ops->send(s->door, s->visit.stream, &piece);
+    return send_piece(s, plain, (bytes){ 0 }, ending);
 }
 
 static err issue(struct session *s, struct buf *receipt)
@@ -194,7 +201,7 @@ static err send_end(struct session *s, struct buf *plain)
     if (s->has_receipt)
         TRY(issue(s, &receipt));
     TRY(answer_tail(&s->answer, buf_view(&receipt), plain));
-    TRY(send(s, buf_view(plain), DOOR_COMPLETE));
+    TRY(send_piece(s, buf_view(plain), buf_view(&receipt), DOOR_COMPLETE));
     s->state = LINGERING;
     return OK;
 }
@@ -309,7 +316,7 @@ static err answer_with_error(struct session *s, const struct api_error *error)
     TRY(error_write_body(&body, error));
 
     const struct answer_settings settings = {
-        .padding = (enum padding_mode)worker_of(s)->settings->padding
+        .bare = s->door->bare, .padding = (enum padding_mode)worker_of(s)->settings->padding
     };
     answer_clear(&s->answer);
     answer_init(&s->answer, &settings);
@@ -669,6 +676,7 @@ static err prepare_answer(struct session *s)
     const struct answer_settings settings = {
         .chat = chat,
         .include_usage = s->peek.include_usage,
+        .bare = s->door->bare,
         .mends_calls =
             s->route.kind == ROUTE_CHAT_COMPLETIONS && w->settings->tool_deltas == TOOL_DELTAS_MEND,
         .padding = (enum padding_mode)w->settings->padding,
@@ -679,12 +687,20 @@ static err prepare_answer(struct session *s)
     return OK;
 }
 
+static bool is_current(const struct session *s)
+{
+    const struct worker_settings *set = worker_of(s)->settings;
+    enum inner_date date = inner_date(&s->door->request, clock_wall_s(), set->date_window);
+    if (!s->door->dated || date == INNER_DATE_CURRENT)
+        return true;
+    return date == INNER_DATE_NONE && !set->date_required;
+}
+
 /* ERROR_CAUSES when it may go to the engine. */
 static enum error_cause objection(struct session *s)
 {
     const struct worker *w = worker_of(s);
-    enum inner_date date = inner_date(&s->door->request, clock_wall_s(), w->settings->date_window);
-    if (date == INNER_DATE_STALE || (date == INNER_DATE_NONE && w->settings->date_required))
+    if (!is_current(s))
         return ERROR_STALE_DATE;
     bytes authorization = kept_field(&s->door->request, FIELD_AUTHORIZATION);
     if (w->tokens.n > 0)

@@ -128,6 +128,23 @@ static const struct config_row ROWS[] = {
     { ROW(issuer), .type = CONFIG_TEXT,
       .help = "Who issues the receipts (iss); without it the worker's name." },
 
+    { .group = "Doors",
+      ROW(door_chunked),
+      .type = CONFIG_BOOL,
+      .fallback = "true",
+      .help = "Take requests as Chunked Oblivious HTTP (message/ohttp-chunked-req), the form that "
+              "gateways send." },
+    { ROW(door_plain), .type = CONFIG_BOOL, .fallback = "true",
+      .help = "Take them as Oblivious HTTP (RFC 9458, message/ohttp-req), for clients that know no "
+              "chunks. Answers are held until they are complete." },
+    { ROW(door_discovery), .type = CONFIG_BOOL, .fallback = "true",
+      .help = "Publish the key list at /.well-known/ohttp-gateway (RFC 9540). Gateways get it with "
+              "the attestation; other clients, and relays of several workers, read it there." },
+    { ROW(door_ehbp), .type = CONFIG_BOOL, .fallback = "false",
+      .help = "Take requests in the Encrypted HTTP Body Protocol, with a key of their own at "
+              "/.well-known/hpke-keys. Only bodies are sealed: whoever is on the way reads path, "
+              "fields and bearer token, and can put a body of his own under that token." },
+
     { .group = "Secrets",
       ROW(secrets),
       .type = CONFIG_WORD,
@@ -221,6 +238,9 @@ err worker_settings_check(const struct config *c, const struct worker_settings *
     if (s->cache_salt && s->tokens_file == NULL)
         return config_refuse(c, &worker_program, "cache_salt", message,
                              "needs tokens_file: callers are told apart by their keys");
+    if (!s->door_chunked && !s->door_plain && !s->door_ehbp)
+        return config_refuse(c, &worker_program, "door_chunked", message,
+                             "leave door_chunked, door_plain or door_ehbp on: nobody could ask");
     if (s->name == NULL || strlen(s->name) > 64)
         return config_refuse(c, &worker_program, "name", message,
                              "must be 1 to 64 characters long");

@@ -44,6 +44,11 @@ struct worker_settings {
     const char *manifest;
     const char *issuer;
 
+    bool door_chunked;
+    bool door_plain;
+    bool door_discovery;
+    bool door_ehbp;
+
     unsigned secrets;
     const char *secrets_key_id;
     const char *secrets_key_service;

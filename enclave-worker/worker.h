@@ -52,7 +52,8 @@ struct worker {
     struct prove *prove;
     struct issuer *issuer;
     struct replay *replay;
-    struct token_set tokens; /* empty: none needed */
+    struct replay *ehbp_replay; /* NULL: no such door */
+    struct token_set tokens;    /* empty: none needed */
     struct buf engine_authorization;
     size_t sessions_n;          /* those included that only wait for their engine to close */
     size_t streams_n;           /* sealed requests with somebody at the other end */

@@ -106,6 +106,13 @@ static size_t length_of(const struct link_request *request)
     return n;
 }
 
+static bool crosses(const struct relay_pass *p, bytes name)
+{
+    if (p->host->takes_tokens && bytes_equal(name, BYTES_LIT(FIELD_AUTHORIZATION)))
+        return false;
+    return relay_route_asks(p->kind, name);
+}
+
 /* The room is reserved at once, so that what is kept stays in its place. */
 static err keep_head(struct relay_pass *p, const struct link_request *request)
 {
@@ -116,7 +123,7 @@ static err keep_head(struct relay_pass *p, const struct link_request *request)
     TRY(keep(p, request->method, &p->request.method));
     TRY(keep(p, request->path, &p->request.path));
     for (size_t i = 0; i < request->fields_n && n < RELAY_FIELDS_MAX; i++) {
-        if (!relay_route_asks(request->fields[i].name))
+        if (!crosses(p, request->fields[i].name))
             continue;
         TRY(keep(p, request->fields[i].name, &p->fields[n].name));
         TRY(keep(p, request->fields[i].value, &p->fields[n].value));
@@ -235,7 +242,7 @@ static void on_head(struct relay_up *u, unsigned status, const struct link_field
     if (asks_another(p, status))
         return;
     for (size_t i = 0; i < n && k < RELAY_FIELDS_MAX; i++) {
-        if (relay_route_answers(fields[i].name))
+        if (relay_route_answers(p->kind, fields[i].name))
             passed[k++] = fields[i];
     }
     p->status = status;

@@ -19,7 +19,7 @@
 struct relay_pass;
 
 enum {
-    RELAY_FIELDS_MAX = 8,       /* of a head, that are passed on */
+    RELAY_FIELDS_MAX = 24,      /* of a head, that are passed on */
     RELAY_HEAD_MAX = 16 * 1024, /* bytes of them, with method and target */
     RELAY_HELD_MAX = LINK_LOW,  /* queued for one side: above, the other side waits */
 };
@@ -45,7 +45,8 @@ struct relay_host {
     struct loop *loop;
     struct relay_workers *workers;
     uint64_t body_max;
-    uint64_t idle_ms; /* no byte moves either way for so long: broken off */
+    uint64_t idle_ms;  /* no byte moves either way for so long: broken off */
+    bool takes_tokens; /* credentials are the relay's, and end here */
     /* Once for every pass, when it is over. */
     void (*settled)(void *owner, const struct relay_pass *p);
     void *owner;

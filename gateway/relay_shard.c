@@ -60,12 +60,18 @@ bytes relay_address(const struct sockaddr *peer)
     return BYTES_ARRAY(unnamed);
 }
 
-uint64_t relay_near(const struct sockaddr *peer)
+static uint64_t near_address(const struct sockaddr *peer)
 {
     uint64_t near = 0;
     bytes address = relay_address(peer);
     for (size_t i = 0; i < address.len; i++)
         near = near * 31 + address.at[i];
+    return near;
+}
+
+uint64_t relay_near(const struct sockaddr *peer)
+{
+    uint64_t near = near_address(peer);
     if (peer->sa_family == AF_INET)
         near = near * 31 + ntohs(((const struct sockaddr_in *)(const void *)peer)->sin_port);
     if (peer->sa_family == AF_INET6)
@@ -221,6 +227,7 @@ static void serve(struct relay_shard *s, struct relay_pass *p, const struct rela
         answer_metrics(s, p);
         break;
     case RELAY_SEALED:
+    case RELAY_EHBP:
     case RELAY_ASK:
     case RELAY_PROOF:
     case RELAY_EVIDENCE:
@@ -232,11 +239,13 @@ static void serve(struct relay_shard *s, struct relay_pass *p, const struct rela
 void relay_enter(struct relay_shard *s, struct relay_pass *p, struct relay_caller *caller,
                  const struct link_request *request)
 {
-    const struct relay_route route = relay_route_find(request->method, request->path);
+    const struct relay_route route =
+        relay_route_find(request->method, request->path,
+                         link_field(request->fields, request->fields_n, FIELD_EHBP_KEY).len > 0);
     const struct api_error leaving = { .cause = ERROR_SHUTTING_DOWN, .retry_after_s = 1 };
     p->host = &s->host;
     p->kind = route.kind;
-    p->near = relay_near(caller->peer);
+    p->near = route.by_address ? near_address(caller->peer) : relay_near(caller->peer);
     metrics_gauge_add(s->block, s->common->metrics.in_flight, 0, 0, 1);
     if (is_local(route.kind))
         serve(s, p, &route, request);
@@ -370,6 +379,7 @@ static err open_all(struct relay_shard *s)
     s->host = (struct relay_host){ .loop = s->loop,
                                    .body_max = s->common->settings->body_max,
                                    .idle_ms = s->common->settings->answer_timeout,
+                                   .takes_tokens = s->common->tokens.n > 0,
                                    .settled = on_settled,
                                    .owner = s };
     TRY(metrics_block(s->common->metrics.set, &s->block));

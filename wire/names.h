@@ -39,6 +39,7 @@
 #define ACCEL_BUFFERING_NO "no"
 #define FIELD_EHBP_KEY "ehbp-encapsulated-key"
 #define FIELD_EHBP_NONCE "ehbp-response-nonce"
+#define FIELD_SEALED_RECEIPT "x-sealed-receipt" /* ours: ehbp_server_seal_receipt(), base64url */
 
 /* Fields of inner messages and of the gateway's public answers. */
 #define FIELD_CONTENT_TYPE "content-type"

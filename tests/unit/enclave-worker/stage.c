@@ -178,10 +178,12 @@ static void open_parts(struct stage *s)
                                    .worker = BYTES_LIT("w1"),
                                    .software = BYTES_LIT("0"),
                                    .model_version = BYTES_LIT("v") };
-    const struct keys_settings keys = { "w1", 3600, 300, 120 };
+    const struct keys_settings keys = { "w1", 3600, 300, 120, s->settings.door_ehbp };
     CHECK_OK(keys_new(&w->keys, s->loop, &keys));
     CHECK_OK(replay_new(&w->replay, (uint32_t)(2 * s->settings.date_window + 1),
                         s->settings.replay_max));
+    if (s->settings.door_ehbp)
+        CHECK_OK(replay_new(&w->ehbp_replay, keys_span_s(&keys), s->settings.replay_max));
     CHECK_OK(claims_write(&claims_text, &claims));
     simulated_measure(BYTES_LIT("image"), &registers);
     CHECK_OK(simulated_attester_new(&attester, &registers));
@@ -252,6 +254,7 @@ void stage_close(struct stage *s)
     prove_free(w->prove);
     loop_deliver(s->loop);
     replay_free(w->replay);
+    replay_free(w->ehbp_replay);
     keys_free(w->keys);
     token_set_clear(&w->tokens);
     metrics_free(w->metrics.set);
@@ -306,6 +309,29 @@ static void read_inner(struct stage_ask *ask)
     ask->content = stripped;
 }
 
+static void keep(char *to, size_t room, bytes value)
+{
+    if (value.len > 0 && value.len < room)
+        memcpy(to, value.at, value.len);
+}
+
+/* What EHBP has in the clear. */
+static void keep_outer(struct stage_ask *ask, const struct link_field *fields, size_t n)
+{
+    if (ask->ehbp == NULL)
+        return;
+    bytes beside = link_field(fields, n, FIELD_SEALED_RECEIPT);
+    keep(ask->nonce, sizeof ask->nonce, link_field(fields, n, FIELD_EHBP_NONCE));
+    keep(ask->receipt_id, sizeof ask->receipt_id, link_field(fields, n, FIELD_RECEIPT_ID));
+    if (ask->nonce[0] == 0)
+        return;
+    ask->status = ask->outer;
+    CHECK_OK(ehbp_client_begin(ask->ehbp, bytes_str(ask->nonce)));
+    CHECK_OK(text_base64url_decode(&ask->beside, beside));
+    if (beside.len > 0)
+        CHECK_OK(ehbp_client_open_receipt(ask->ehbp, buf_view(&ask->beside), &ask->receipt));
+}
+
 static void client_head(struct link_stream *stream, unsigned status,
                         const struct link_field *fields, size_t n)
 {
@@ -316,6 +342,7 @@ static void client_head(struct link_stream *stream, unsigned status,
             fields[i].value.len < sizeof ask->media)
             memcpy(ask->media, fields[i].value.at, fields[i].value.len);
     }
+    keep_outer(ask, fields, n);
 }
 
 static bool is_sealed(const struct stage_ask *ask)
@@ -326,7 +353,9 @@ static bool is_sealed(const struct stage_ask *ask)
 
 static void open_more(struct stage_ask *ask, bytes in, bool end)
 {
-    if (!is_sealed(ask))
+    if (ask->nonce[0] != 0)
+        ask->opened = ehbp_client_open(ask->ehbp, in, end, &ask->content);
+    else if (!is_sealed(ask))
         CHECK_OK(buf_add(&ask->clear, in));
     else if (ask->opened.code == ERR_OK)
         ask->opened = ohttp_client_open(ask->ohttp, in, end, &ask->plain, &ask->step);
@@ -368,7 +397,8 @@ static void ask_init(struct stage_ask *ask, enum ohttp_variant variant)
                                .clear = BUF(BIG),
                                .plain = BUF(BIG),
                                .content = BUF(BIG),
-                               .receipt = BUF(65536) };
+                               .receipt = BUF(65536),
+                               .beside = BUF(65536) };
 }
 
 static void write_inner(const struct stage_request *r, struct buf *out)
@@ -418,6 +448,39 @@ static void submit(struct stage *s, struct stage_ask *ask, const struct link_req
     CHECK_OK(link_submit(s->link, request, &ask->stream, ask));
 }
 
+void stage_seal_ehbp(struct stage *s, struct stage_ask *ask, const struct stage_request *request)
+{
+    struct key_config config;
+    size_t n = 0;
+    ask_init(ask, OHTTP_CHUNKED);
+    ask->request = request;
+    CHECK_OK(keylist_read(keys_ehbp_config(s->worker.keys), KEYLIST_BARE, &config, 1, &n));
+    CHECK_OK(ehbp_client_new(&ask->ehbp, &config, NULL));
+    ehbp_client_key(ask->ehbp, ask->key);
+    CHECK_OK(ehbp_client_seal(ask->ehbp, request->body, &ask->sealed));
+}
+
+static void submit_ehbp(struct stage *s, struct stage_ask *ask)
+{
+    const struct stage_request *r = ask->request;
+    struct link_field fields[5] = { { BYTES_LIT(FIELD_EHBP_KEY), bytes_str(ask->key) },
+                                    { BYTES_LIT(FIELD_CONTENT_TYPE), BYTES_LIT(MEDIA_JSON) },
+                                    { BYTES_LIT(FIELD_CALLER), BYTES_LIT("whoever") } };
+    size_t n = 3;
+    if (r->authorization != NULL)
+        fields[n++] =
+            (struct link_field){ BYTES_LIT(FIELD_AUTHORIZATION), bytes_str(r->authorization) };
+    if (r->nonce != NULL)
+        fields[n++] = (struct link_field){ BYTES_LIT(FIELD_RECEIPT_NONCE), bytes_str(r->nonce) };
+    const struct link_request request = { .method = BYTES_LIT("POST"),
+                                          .authority = BYTES_LIT("w1"),
+                                          .path = bytes_str(
+                                              r->path != NULL ? r->path : "/v1/chat/completions"),
+                                          .fields = fields,
+                                          .fields_n = n };
+    submit(s, ask, &request);
+}
+
 void stage_send(struct stage *s, struct stage_ask *ask, size_t from, size_t n, bool end)
 {
     bool chunked = ask->variant == OHTTP_CHUNKED;
@@ -429,7 +492,9 @@ void stage_send(struct stage *s, struct stage_ask *ask, size_t from, size_t n, b
                                           .path = BYTES_LIT(PATH_OHTTP_GATEWAY),
                                           .fields = &field,
                                           .fields_n = 1 };
-    if (ask->stream == NULL)
+    if (ask->stream == NULL && ask->ehbp != NULL)
+        submit_ehbp(s, ask);
+    else if (ask->stream == NULL)
         submit(s, ask, &request);
     CHECK_OK(link_stream_write(ask->stream, bytes_slice(buf_view(&ask->sealed), from, n), end));
 }
@@ -438,6 +503,12 @@ void stage_ask(struct stage *s, struct stage_ask *ask, enum ohttp_variant varian
                const struct stage_request *request)
 {
     stage_seal(s, ask, variant, request);
+    stage_send(s, ask, 0, ask->sealed.len, true);
+}
+
+void stage_ask_ehbp(struct stage *s, struct stage_ask *ask, const struct stage_request *request)
+{
+    stage_seal_ehbp(s, ask, request);
     stage_send(s, ask, 0, ask->sealed.len, true);
 }
 
@@ -460,6 +531,9 @@ void stage_ask_clear(struct stage_ask *ask)
     ask->stream = NULL;
     ohttp_client_free(ask->ohttp);
     ask->ohttp = NULL;
+    ehbp_client_free(ask->ehbp);
+    ask->ehbp = NULL;
+    buf_clear(&ask->beside);
     buf_clear(&ask->sealed);
     buf_clear(&ask->clear);
     buf_clear(&ask->plain);

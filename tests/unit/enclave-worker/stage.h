@@ -6,6 +6,7 @@
 
 #include "enclave-worker/worker.h"
 #include "tests/lib/law.h"
+#include "wire/ehbp.h"
 #include "wire/ohttp.h"
 
 /* The engine's side of one request. */
@@ -62,6 +63,9 @@ struct stage_ask {
     struct link_stream *stream;
     enum ohttp_variant variant;
     struct ohttp_client *ohttp;
+    struct ehbp_client *ehbp; /* of that door, in the place of ohttp */
+    char key[EHBP_HEX_LEN + 1];
+    const struct stage_request *request;
     struct buf sealed; /* the whole request */
     bool holds;        /* takes no more of the answer */
 
@@ -82,6 +86,9 @@ struct stage_ask {
     char receipt_id[64];
     struct buf receipt;
     bool whole; /* Binary HTTP came to its end */
+
+    char nonce[EHBP_HEX_LEN + 1]; /* EHBP: what came beside the body */
+    struct buf beside;
 };
 
 struct stage_request {
@@ -97,11 +104,14 @@ struct stage_request {
 /* Seals a request into ask->sealed. */
 void stage_seal(struct stage *s, struct stage_ask *ask, enum ohttp_variant variant,
                 const struct stage_request *request);
+/* The same for the EHBP door; *request is borrowed until the answer is here. */
+void stage_seal_ehbp(struct stage *s, struct stage_ask *ask, const struct stage_request *request);
 /* Sends ask->sealed from `from` on, up to n bytes; the first call opens the stream. */
 void stage_send(struct stage *s, struct stage_ask *ask, size_t from, size_t n, bool end);
 /* Both, whole. */
 void stage_ask(struct stage *s, struct stage_ask *ask, enum ohttp_variant variant,
                const struct stage_request *request);
+void stage_ask_ehbp(struct stage *s, struct stage_ask *ask, const struct stage_request *request);
 /* Until the answer has ended in some way. */
 void stage_answer(struct stage *s, struct stage_ask *ask);
 void stage_ask_clear(struct stage_ask *ask);
