@@ -118,6 +118,26 @@ static void dates_must_make_sense(void **state)
     scene_close(&s);
 }
 
+static void a_key_of_ehbp_is_named_where_there_is_one(void **state)
+{
+    (void)state;
+    static uint8_t key[STATEMENT_EHBP_KEY_MAX + 1] = { 1 };
+    struct scene s;
+    struct statement back;
+    BUF_AUTO out = BUF(BUNDLE_STATEMENT_MAX);
+    scene_open(&s);
+    struct statement t = s.statement;
+    t.ehbp_key = bytes_of(key, STATEMENT_EHBP_KEY_MAX);
+    CHECK_OK(statement_write(&out, &t, s.identity));
+    CHECK_OK(statement_verify(buf_view(&out), identity_of(&s), &back));
+    CHECK_BYTES(back.ehbp_key, t.ehbp_key);
+    CHECK_BYTES(back.key_list, t.key_list);
+    buf_truncate(&out, 0);
+    t.ehbp_key.len++;
+    CHECK_ERR(statement_write(&out, &t, s.identity), LIMIT);
+    scene_close(&s);
+}
+
 static void refuses_lists_and_names_over_their_limits(void **state)
 {
     (void)state;
@@ -168,6 +188,7 @@ int main(void)
         cmocka_unit_test(a_receipt_is_never_a_statement_nor_the_other_way_round),
         cmocka_unit_test(refuses_every_flipped_bit_and_every_prefix),
         cmocka_unit_test(dates_must_make_sense),
+        cmocka_unit_test(a_key_of_ehbp_is_named_where_there_is_one),
         cmocka_unit_test(refuses_lists_and_names_over_their_limits),
         cmocka_unit_test(is_current_between_its_dates_give_or_take_the_skew),
     };

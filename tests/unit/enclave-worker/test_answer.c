@@ -272,6 +272,89 @@ static void takes_nothing_after_the_end(void **state)
     seen_clear(&seen);
 }
 
+#define BARE_RECEIPT ": receipt dGhlIHJlY2VpcHQ\n\n" /* of "the receipt" */
+
+/* Events, fillers and the receipt, and nothing around them; the head is kept for others. */
+static void run_bare(enum padding_mode padding, size_t step)
+{
+    static const char stream[] = CHUNK("one") CHUNK("zwei") STOP DONE;
+    uint8_t want[TRANSCRIPT_LEN], hash[TRANSCRIPT_LEN], over_all[TRANSCRIPT_LEN];
+    struct padding_strip strip = { 0 };
+    struct answer a;
+    BUF_AUTO plain = BUF(1 << 20);
+    BUF_AUTO stripped = BUF(1 << 20);
+    const struct answer_settings settings = {
+        .chat = true, .bare = true, .padding = padding, .receipt_id = "r1"
+    };
+    answer_init(&a, &settings);
+    CHECK_OK(answer_head(&a, 200, SSE_FIELDS, 1, -1));
+    CHECK(answer_has_output(&a));
+    CHECK_OK(answer_flush(&a, &plain));
+    CHECK(plain.len == 0 && !answer_has_output(&a) && a.outer.head.status == 200);
+    CHECK_BYTES(kept_field(&a.outer, "x-receipt-id"), BYTES_LIT("r1"));
+    for (bytes in = bytes_str(stream); in.len > 0; in = bytes_slice(in, step, in.len)) {
+        CHECK_OK(answer_body(&a, bytes_slice(in, 0, step)));
+        CHECK_OK(answer_flush(&a, &plain));
+        CHECK(padding == PADDING_OFF || plain.len % PADDING_Q_DEFAULT == 0);
+    }
+    answer_hash(&a, hash);
+    CHECK_OK(answer_tail(&a, BYTES_LIT("the receipt"), &plain));
+    CHECK(padding == PADDING_OFF || plain.len % PADDING_Q_DEFAULT == 0);
+    CHECK(bytes_ends(buf_view(&plain), BYTES_LIT("\n" BARE_RECEIPT)));
+    transcript_of(bytes_str(stream), true, want);
+    transcript_of(buf_view(&plain), true, over_all);
+    CHECK_BYTES(BYTES_ARRAY(hash), BYTES_ARRAY(want));
+    CHECK_BYTES(BYTES_ARRAY(over_all), BYTES_ARRAY(want));
+    CHECK_OK(padding_strip_put(&strip, buf_view(&plain), &stripped));
+    CHECK(bytes_starts(buf_view(&stripped), bytes_str(stream)));
+    CHECK(stripped.len == sizeof stream - 1 + sizeof BARE_RECEIPT - 1);
+    answer_clear(&a);
+}
+
+static void a_bare_stream_is_events_and_the_receipt(void **state)
+{
+    (void)state;
+    for (size_t step = 1; step < 300; step += 7) {
+        run_bare(PADDING_SIZE, step);
+        run_bare(PADDING_OFF, step);
+    }
+}
+
+/* Every length that leaves one or two bytes of room included. */
+static void fillers_fit_whatever_the_length(void **state)
+{
+    (void)state;
+    static char text[PADDING_Q_DEFAULT + 1];
+    memset(text, 'x', sizeof text - 1);
+    for (size_t len = 1; len < sizeof text; len++) {
+        struct answer a;
+        BUF_AUTO plain = BUF(1 << 16);
+        const struct answer_settings settings = { .bare = true, .padding = PADDING_SIZE };
+        answer_init(&a, &settings);
+        CHECK_OK(answer_head(&a, 200, SSE_FIELDS, 1, -1));
+        CHECK_OK(answer_add(&a, bytes_of(text, len)));
+        CHECK_OK(answer_flush(&a, &plain));
+        CHECK(plain.len % PADDING_Q_DEFAULT == 0 && plain.len - len < PADDING_Q_DEFAULT + 3);
+        answer_clear(&a);
+    }
+}
+
+static void a_bare_answer_that_is_no_stream_is_its_content(void **state)
+{
+    (void)state;
+    struct answer a;
+    BUF_AUTO plain = BUF(1 << 16);
+    const struct answer_settings settings = { .bare = true, .padding = PADDING_SIZE };
+    answer_init(&a, &settings);
+    CHECK_OK(answer_head(&a, 200, JSON_FIELDS, 1, 2));
+    CHECK_OK(answer_add(&a, BYTES_LIT("{}")));
+    CHECK_OK(answer_end(&a));
+    CHECK_OK(answer_flush(&a, &plain));
+    CHECK_OK(answer_tail(&a, BYTES_LIT("the receipt"), &plain));
+    CHECK_BYTES(buf_view(&plain), BYTES_LIT("{}"));
+    answer_clear(&a);
+}
+
 static void fills_a_whole_answer_up_to_its_bucket(void **state)
 {
     (void)state;
@@ -350,6 +433,9 @@ int main(void)
         cmocka_unit_test(a_responses_stream_needs_its_terminal_event),
         cmocka_unit_test(a_stream_of_messages_needs_its_last_event),
         cmocka_unit_test(takes_nothing_after_the_end),
+        cmocka_unit_test(a_bare_stream_is_events_and_the_receipt),
+        cmocka_unit_test(fillers_fit_whatever_the_length),
+        cmocka_unit_test(a_bare_answer_that_is_no_stream_is_its_content),
         cmocka_unit_test(fills_a_whole_answer_up_to_its_bucket),
         cmocka_unit_test(a_short_body_is_broken_and_a_long_one_refused),
         cmocka_unit_test(survives_every_failing_allocation),

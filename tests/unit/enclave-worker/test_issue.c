@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/yaml.h"
+#include "crypto/hpke.h"
 #include "crypto/init.h"
 #include "crypto/sign.h"
 #include "enclave-worker/issue.h"
@@ -358,6 +359,68 @@ static void keys_rotate_ahead_and_old_ones_still_open(void **state)
     loop_free(loop);
 }
 
+/* Which is the newest, and how many open. */
+static size_t ehbp_keys(struct keys *k, struct buf *newest)
+{
+    const struct hpke_private_key *private[OHTTP_KEYS_MAX];
+    struct key_config config;
+    size_t n = 0, configs = 0;
+    keys_tend(k);
+    n = keys_ehbp(k, private);
+    CHECK(n > 0);
+    CHECK_OK(keylist_read(keys_ehbp_config(k), KEYLIST_BARE, &config, 1, &configs));
+    CHECK_BYTES(config.public_key, hpke_key_public(private[0]));
+    buf_truncate(newest, 0);
+    CHECK_OK(buf_add(newest, config.public_key));
+    return n;
+}
+
+static bool opens_still(struct keys *k, bytes public_key)
+{
+    const struct hpke_private_key *private[OHTTP_KEYS_MAX];
+    keys_tend(k);
+    for (size_t n = keys_ehbp(k, private); n > 0; n--) {
+        if (bytes_equal(hpke_key_public(private[n - 1]), public_key))
+            return true;
+    }
+    return false;
+}
+
+static void the_key_of_ehbp_rotates_along_and_is_in_the_statement(void **state)
+{
+    (void)state;
+    struct loop *loop;
+    struct keys *k;
+    struct statement st;
+    BUF_AUTO first = BUF(64);
+    BUF_AUTO second = BUF(64);
+    const struct keys_settings settings = {
+        .worker_name = "w", .life_s = 100, .ahead_s = 10, .grace_s = 20, .ehbp = true
+    };
+    CHECK_OK(crypto_init());
+    CHECK_OK(loop_new(&loop));
+    CHECK_OK(keys_new(&k, loop, &settings));
+    CHECK(ehbp_keys(k, &first) == 1);
+    CHECK(keys_span_s(&settings) >= 130);
+
+    clock_shift_wall_s(95);
+    CHECK(ehbp_keys(k, &second) == 2);
+    CHECK(!bytes_equal(buf_view(&first), buf_view(&second)));
+    CHECK_OK(statement_verify(keys_statement(k), bytes_of(signing_key_public(keys_identity(k)), 32),
+                              &st));
+    CHECK_BYTES(st.ehbp_key, keys_ehbp_config(k));
+    clock_shift_wall_s(115);
+    CHECK(opens_still(k, buf_view(&first)));
+    clock_shift_wall_s(125);
+    CHECK(!opens_still(k, buf_view(&first)) && opens_still(k, buf_view(&second)));
+
+    clock_shift_wall_s(60); /* set back: nothing from before opens any more */
+    CHECK(!opens_still(k, buf_view(&second)));
+    clock_shift_wall_s(0);
+    keys_free(k);
+    loop_free(loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -368,6 +431,7 @@ int main(void)
         cmocka_unit_test(a_bundle_for_a_nonce_is_accepted_for_that_nonce_only),
         cmocka_unit_test(too_many_questions_are_turned_away_of_one_asker_and_of_all),
         cmocka_unit_test(keys_rotate_ahead_and_old_ones_still_open),
+        cmocka_unit_test(the_key_of_ehbp_rotates_along_and_is_in_the_statement),
     };
     return cmocka_run_group_tests_name("enclave-worker/issue", tests, NULL, NULL);
 }

@@ -52,6 +52,30 @@ static void publishes_its_keys_in_both_forms(void **state)
     stage_close(&s);
 }
 
+/* Each door has its key only while it is open; the one for EHBP is another than all others. */
+static void shows_the_keys_of_open_doors_only(void **state)
+{
+    (void)state;
+    static const char *const turned[] = { "--door-ehbp", "--no-door-discovery", NULL };
+    struct stage s;
+    struct key_config ehbp, ohttp;
+    size_t n;
+    stage_open(&s, NULL);
+    check_refusal(&s, "GET", PATH_HPKE_KEYS, (bytes){ 0 }, 404, "unknown_url");
+    CHECK(keys_ehbp_config(s.worker.keys).len == 0);
+    stage_close(&s);
+    stage_open(&s, turned);
+    check_refusal(&s, "GET", PATH_OHTTP_GATEWAY, (bytes){ 0 }, 404, "unknown_url");
+    check_page(&s, PATH_HPKE_KEYS, 200, MEDIA_OHTTP_KEYS, keys_ehbp_config(s.worker.keys));
+    check_refusal(&s, "GET", PATH_HPKE_KEYS "?x", (bytes){ 0 }, 404, "unknown_url");
+    CHECK(keys_ehbp_config(s.worker.keys).len == 41);
+    CHECK_OK(keylist_read(keys_ehbp_config(s.worker.keys), KEYLIST_BARE, &ehbp, 1, &n));
+    CHECK(ehbp.id == 0 && ehbp.suites_n == 1);
+    CHECK_OK(keylist_read(keys_list(s.worker.keys), KEYLIST_PREFIXED, &ohttp, 1, &n));
+    CHECK(!bytes_equal(ehbp.public_key, ohttp.public_key));
+    stage_close(&s);
+}
+
 static void says_whether_it_lives_and_takes_requests(void **state)
 {
     (void)state;
@@ -214,6 +238,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(publishes_its_keys_in_both_forms),
+        cmocka_unit_test(shows_the_keys_of_open_doors_only),
         cmocka_unit_test(says_whether_it_lives_and_takes_requests),
         cmocka_unit_test(gives_the_document_by_its_digest_only),
         cmocka_unit_test(names_the_document_that_receipts_refer_to),

@@ -58,6 +58,56 @@ static void refuses_other_media_at_the_door(void **state)
     stage_close(&s);
 }
 
+static void ask_at(struct stage *s, enum ohttp_variant variant, const char *media, bool opens)
+{
+    struct stage_ask ask;
+    size_t want = s->starts + opens;
+    stage_seal(s, &ask, variant, &PLAIN);
+    submit(s, &ask, PATH_OHTTP_GATEWAY, media);
+    if (opens)
+        stage_until(s, was_asked, &want);
+    else
+        stage_answer(s, &ask);
+    CHECK(s->starts == want && (opens || (ask.outer == 415 && ask.ended)));
+    stage_ask_clear(&ask);
+}
+
+static void each_door_can_be_shut(void **state)
+{
+    (void)state;
+    static const char *const flags[][3] = { { "--no-door-plain", NULL },
+                                            { "--no-door-chunked", NULL },
+                                            { "--no-door-plain", "--no-door-chunked", NULL } };
+    for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
+        struct stage s;
+        stage_open(&s, flags[i]);
+        ask_at(&s, OHTTP_CHUNKED, MEDIA_OHTTP_CHUNKED_REQ, i == 0);
+        ask_at(&s, OHTTP_PLAIN, MEDIA_OHTTP_REQ, i == 1);
+        stage_close(&s);
+    }
+}
+
+/* What brings a key for a door that is shut is no more sealed than anything else. */
+static void a_key_opens_no_door_that_is_shut(void **state)
+{
+    (void)state;
+    struct stage s;
+    struct stage_ask ask;
+    const struct link_field field = { BYTES_LIT(FIELD_EHBP_KEY), BYTES_LIT("00") };
+    const struct link_request request = { .method = BYTES_LIT("POST"),
+                                          .path = BYTES_LIT("/v1/chat/completions"),
+                                          .fields = &field,
+                                          .fields_n = 1 };
+    stage_open(&s, NULL);
+    stage_seal(&s, &ask, OHTTP_CHUNKED, &PLAIN);
+    CHECK_OK(link_submit(s.link, &request, &ask.stream, &ask));
+    CHECK_OK(link_stream_write(ask.stream, BYTES_LIT("{}"), true));
+    stage_answer(&s, &ask);
+    CHECK(ask.outer == 403 && s.starts == 0);
+    stage_ask_clear(&ask);
+    stage_close(&s);
+}
+
 static void refuse_at_the_door(struct stage *s)
 {
     struct stage_ask ask;
@@ -130,6 +180,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(opens_both_doors),
         cmocka_unit_test(refuses_other_media_at_the_door),
+        cmocka_unit_test(each_door_can_be_shut),
+        cmocka_unit_test(a_key_opens_no_door_that_is_shut),
         cmocka_unit_test(turns_away_what_is_over_the_limit),
         cmocka_unit_test(turns_all_away_when_it_is_leaving),
         cmocka_unit_test(lets_go_of_all_when_it_is_closed),
