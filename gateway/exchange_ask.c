@@ -135,6 +135,16 @@ static bytes kept_id(const struct exchange *x)
     return match.id;
 }
 
+/* The model that is asked for; *name is for one in the path. Empty: none, or any. */
+static bytes model_of(const struct exchange *x, struct buf *name)
+{
+    struct route_match match;
+    if (x->guest.route != ROUTE_MODEL)
+        return peek_model(&x->peek);
+    route_find(x->request.head.method, x->request.head.path, &match);
+    return route_decode_id(name, match.id).code == ERR_OK ? buf_view(name) : (bytes){ 0 };
+}
+
 /* The worker that keeps what the request is about, and no other while that one is there; else any:
  * it will say that it has no such thing. */
 static struct pool_worker *choose(const struct exchange *x, size_t avoid)
@@ -147,7 +157,11 @@ static struct pool_worker *choose(const struct exchange *x, size_t avoid)
         if (w != NULL)
             return pool_worker_usable(w) ? w : NULL;
     }
-    return pool_choose(pool, avoid);
+    BUF_AUTO name = BUF(ROUTE_ID_MAX);
+    const struct pool_want want = { .avoid = avoid,
+                                    .model = model_of(x, &name),
+                                    .all_models = x->guest.route == ROUTE_MODELS };
+    return pool_choose(pool, &want);
 }
 
 void exchange_do_send(struct exchange *x)

@@ -12,6 +12,7 @@
 #include "crypto/tls.h"
 #include "gateway/account.h"
 #include "gateway/keeper.h"
+#include "gateway/probe.h"
 #include "gateway/relay.h"
 #include "gateway/setup.h"
 #include "gateway/shard.h"
@@ -40,6 +41,7 @@ struct program {
     struct shard_common common;
     struct worker_set *workers;
     struct supply *supply;
+    struct probe *probe;
     struct trust *trust;
     struct trust_view *view; /* the latest */
     struct loop_timer age;
@@ -161,6 +163,27 @@ static void on_published(void *owner, struct trust_view *view)
     count_workers(p, view);
     for (size_t i = 0; i < p->shards_n; i++)
         shard_post_view(p->shards[i], view);
+    probe_update(p->probe, view);
+    metrics_gauge_set(p->block, p->metering.sick, 0, 0, (int64_t)probe_sick(p->probe));
+}
+
+static void on_found(void *owner, struct findings *findings)
+{
+    struct program *p = owner;
+    metrics_gauge_set(p->block, p->metering.sick, 0, 0, (int64_t)probe_sick(p->probe));
+    for (size_t i = 0; i < p->shards_n; i++)
+        shard_post_findings(p->shards[i], findings);
+}
+
+static err open_probe(struct program *p)
+{
+    const struct probe_settings settings = { .every_ms = p->settings.worker_probe,
+                                             .tls = p->worker_tls,
+                                             .authorization = buf_view(&p->worker_authorization),
+                                             .log = p->log,
+                                             .found = on_found,
+                                             .owner = p };
+    return probe_new(&p->probe, p->loop, &settings);
 }
 
 static void on_policy(void *owner, const struct policy *policy)
@@ -332,6 +355,7 @@ static err open_all(struct program *p, struct buf *message)
     TRY(open_shards(p, message));
     TRY(open_supply(p, message));
     TRY(setup_workers(&p->workers, &p->settings));
+    TRY(open_probe(p));
     return open_trust(p);
 }
 
@@ -371,6 +395,7 @@ static void close_all(struct program *p)
 {
     trust_free(p->trust);
     p->trust = NULL;
+    probe_free(p->probe);
     worker_set_unref(p->workers);
     supply_close(p->supply);
     trust_view_unref(p->view);

@@ -42,6 +42,7 @@ struct metering {
     struct metric age;           /* of the oldest verdict in use; set by the control thread */
     struct metric trusted;       /* workers in use; set by the control thread */
     struct metric quarantined;   /* the others, by reason; likewise */
+    struct metric sick;          /* workers that do not answer probes; by the control thread */
     struct metric connections;   /* to workers, by enum balance_state; these two by shards */
     struct metric outs;          /* workers taken out, by enum balance_state */
     struct metric spans_dropped; /* set by the control thread */

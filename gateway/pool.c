@@ -21,6 +21,7 @@ struct pool {
     struct link_events events;
     struct balance balance; /* of seats */
     struct trust_view *view;
+    struct findings *findings;              /* NULL: none yet */
     size_t n;                               /* seats, from the first to the last that was taken */
     struct pool_worker *seats[WORKERS_MAX]; /* NULL: free */
 };
@@ -104,6 +105,7 @@ void pool_free(struct pool *p)
             release(p->seats[i]);
     }
     trust_view_unref(p->view);
+    findings_unref(p->findings);
     mem_free(p);
 }
 
@@ -217,11 +219,35 @@ static void update_place(struct pool *p, size_t i)
     update_worker(w, p->view->workers[i], (p->view->is_false >> i & 1) != 0);
 }
 
+static const struct worker_finding *finding_of(const struct pool *p, const struct pool_worker *w)
+{
+    return w->trusted != NULL ? findings_of(p->findings, w->trusted->identity) : NULL;
+}
+
+static void update_sick(struct pool *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        const struct worker_finding *f = p->seats[i] != NULL ? finding_of(p, p->seats[i]) : NULL;
+        balance_set_sick(&p->balance, i, f != NULL && f->sick, now_ms(p));
+    }
+}
+
 static void update_all(struct pool *p)
 {
     part_with_who_left(p);
     for (size_t i = 0; i < p->view->set->n; i++)
         update_place(p, i);
+    update_sick(p);
+}
+
+void pool_use_findings(struct pool *p, struct findings *findings)
+{
+    findings_ref(findings);
+    findings_unref(p->findings);
+    p->findings = findings;
+    update_sick(p);
+    tell(p);
+    p->settings.ready(p->settings.owner);
 }
 
 void pool_update(struct pool *p, struct trust_view *view)
@@ -292,10 +318,55 @@ static uint64_t seat_of(const struct pool *p, size_t place)
     return w != NULL ? bit(w->seat) : 0;
 }
 
-struct pool_worker *pool_choose(struct pool *p, size_t avoid)
+static const struct model_list *list_of(const struct pool *p, const struct pool_worker *w)
 {
-    uint64_t usable = usable_seats(p);
-    uint64_t avoided = seat_of(p, avoid);
+    const struct worker_finding *f = w != NULL ? finding_of(p, w) : NULL;
+    return f != NULL && f->models.known ? &f->models : NULL;
+}
+
+/* Of these seats, those that may have the model. */
+static uint64_t seats_with(const struct pool *p, uint64_t seats, bytes model)
+{
+    uint64_t having = 0;
+    uint64_t unknown = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        const struct model_list *list = list_of(p, p->seats[i]);
+        if (list == NULL)
+            unknown |= bit(i);
+        else if (model_list_has(list, model))
+            having |= bit(i);
+    }
+    if (having == 0)
+        return seats;
+    return (seats & having) != 0 ? seats & having : seats & unknown;
+}
+
+static uint64_t seats_with_most(const struct pool *p, uint64_t seats)
+{
+    uint64_t having = 0;
+    size_t most = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        const struct model_list *list = (seats & bit(i)) != 0 ? list_of(p, p->seats[i]) : NULL;
+        if (list == NULL || list->n < most)
+            continue;
+        having = list->n > most ? bit(i) : having | bit(i);
+        most = list->n;
+    }
+    return having != 0 ? having : seats;
+}
+
+static uint64_t wanted_seats(const struct pool *p, const struct pool_want *want)
+{
+    uint64_t seats = usable_seats(p);
+    if (want->model.len > 0)
+        return seats_with(p, seats, want->model);
+    return want->all_models ? seats_with_most(p, seats) : seats;
+}
+
+struct pool_worker *pool_choose(struct pool *p, const struct pool_want *wanted)
+{
+    uint64_t usable = wanted_seats(p, wanted);
+    uint64_t avoided = seat_of(p, wanted->avoid);
     if ((usable & ~avoided) != 0)
         usable &= ~avoided;
     const struct balance_want want = { .usable = first_seats(p, usable), .avoid = avoided };

@@ -8,6 +8,7 @@
 
 #include "base/loop.h"
 #include "gateway/balance.h"
+#include "gateway/findings.h"
 #include "gateway/trusted.h"
 #include "wire/link.h"
 
@@ -40,12 +41,26 @@ void pool_free(struct pool *p);
 void pool_update(struct pool *p, struct trust_view *view);
 const struct trust_view *pool_view(const struct pool *p); /* NULL before the first */
 
-/* A worker that is trusted, whose keys have not expired, and whose connection takes a request; of the
- * well ones among these the best of those that come first by their priority. Not the one at `avoid` if
- * there is another (SIZE_MAX: no matter). NULL: none. */
+/* What probes found out. Keeps a reference. */
+void pool_use_findings(struct pool *p, struct findings *findings);
+
+struct pool_want {
+    size_t avoid;    /* the place that is not wanted, if there is another; SIZE_MAX: none */
+    bytes model;     /* that is asked for; empty: no matter which */
+    bool all_models; /* who lists the most models */
+};
+
+/*
+ * A worker that is trusted, whose keys have not expired, and whose connection takes a request; of the
+ * well ones among these the best of those that come first by their priority. NULL: none.
+ *
+ * Where some worker lists the model, one that does, or of which no list is known; NULL when no such can
+ * be used now. Where none lists it, any: lists may be old, and engines may have models that they do not
+ * list, so the one that is asked says what there is.
+ */
 struct pool_worker;
-struct pool_worker *pool_choose(struct pool *p, size_t avoid);
-/* Whether there would be one. */
+struct pool_worker *pool_choose(struct pool *p, const struct pool_want *want);
+/* Whether there would be one for somebody. */
 bool pool_has_room(const struct pool *p);
 
 /* The worker that gave ids with this tag, whether or not it can be used now; NULL: none that is

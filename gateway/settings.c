@@ -100,6 +100,10 @@ static const struct config_row ROWS[] = {
     { ROW(worker_ping), .type = CONFIG_MILLIS, .fallback = "5s", .min = 100, .max = 600000,
       .help = "Silence after which a worker is asked for a sign. Without one for as long again its "
               "connection counts as lost." },
+    { ROW(worker_probe), .type = CONFIG_MILLIS, .fallback = "10s", .max = 3600000,
+      .help =
+          "How often each of several workers is asked for its models, which also tells whether it "
+          "does its work; 0: never." },
 
     { .group = "Collateral",
       ROW(collateral),

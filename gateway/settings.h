@@ -31,6 +31,7 @@ struct gateway_settings {
     uint64_t worker_out_max;
     uint64_t worker_slow_start;
     uint64_t worker_ping;
+    uint64_t worker_probe;
 
     const char *collateral;
     const char *intel_pcs;

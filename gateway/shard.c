@@ -34,6 +34,12 @@ struct view_mail {
     struct trust_view *view;
 };
 
+struct findings_mail {
+    struct loop_mail mail;
+    struct shard *shard;
+    struct findings *findings;
+};
+
 struct admit_mail {
     struct loop_mail mail;
     struct shard *shard;
@@ -207,10 +213,9 @@ static bool is_out(enum balance_state state)
     return state == BALANCE_OPEN || state == BALANCE_EJECTED || state == BALANCE_SICK;
 }
 
-static const struct word OUT_WORDS[BALANCE_STATES] = { [BALANCE_OPEN] = WORD_INIT("failures"),
-                                                       [BALANCE_EJECTED] =
-                                                           WORD_INIT("worse than others"),
-                                                       [BALANCE_SICK] = WORD_INIT("probe") };
+static const struct word OUT_WORDS[BALANCE_STATES] = {
+    [BALANCE_OPEN] = WORD_INIT("failures"), [BALANCE_EJECTED] = WORD_INIT("worse than others")
+};
 
 static void on_worker_changed(void *owner, const struct balance_change *c)
 {
@@ -220,8 +225,12 @@ static void on_worker_changed(void *owner, const struct balance_change *c)
         metrics_gauge_add(s->block, m->connections, c->from, 0, -1);
     if (c->to != BALANCE_GONE)
         metrics_gauge_add(s->block, m->connections, c->to, 0, 1);
-    if (is_out(c->to)) {
+    if (is_out(c->to))
         metrics_add(s->block, m->outs, c->to, 0, 1);
+    /* What a probe found is told where it was found. */
+    if (c->to == BALANCE_SICK || c->from == BALANCE_SICK)
+        return;
+    if (is_out(c->to)) {
         LOG_WARN(s->common->log, "worker taken out", F_U64("worker", c->place),
                  F_WORD_OF("for", OUT_WORDS[c->to]));
     } else if (c->to == BALANCE_IN_USE && c->from != BALANCE_GONE) {
@@ -353,6 +362,25 @@ void shard_post_view(struct shard *s, struct trust_view *view)
     m->mail.deliver = on_view;
     m->shard = s;
     m->view = trust_view_ref(view);
+    loop_post(s->loop, &m->mail);
+}
+
+static void on_findings(struct loop_mail *mail)
+{
+    struct findings_mail *m = CONTAINER_OF(mail, struct findings_mail, mail);
+    pool_use_findings(m->shard->pool, m->findings);
+    findings_unref(m->findings);
+    mem_free(m);
+}
+
+void shard_post_findings(struct shard *s, struct findings *findings)
+{
+    struct findings_mail *m;
+    if (mem_new(&m).code != ERR_OK)
+        return;
+    m->mail.deliver = on_findings;
+    m->shard = s;
+    m->findings = findings_ref(findings);
     loop_post(s->loop, &m->mail);
 }
 

@@ -58,6 +58,8 @@ err shard_new(struct shard **out, const struct shard_common *common);
 err shard_start(struct shard *s);
 /* Any thread: a new view; keeps a reference. No effect when out of memory: the next one will do. */
 void shard_post_view(struct shard *s, struct trust_view *view);
+/* Any thread: what probes found out; keeps a reference. No effect when out of memory. */
+void shard_post_findings(struct shard *s, struct findings *findings);
 /* Any thread: who may ask from now on; keeps a reference. ERR_NOMEM: those of before stay. */
 err shard_post_admit(struct shard *s, struct admit *admit);
 /* Any thread: finish what runs, at most drain_timeout, then end. A second call ends at once. */

@@ -3,27 +3,44 @@ import contextlib
 import signal
 
 from client import chat, wait_for
-from engine import Engine, WORDS, error
+from engine import Engine, WORDS, error, model_object
 from stack import Stack, free_port
 from suite import test
 
 TEXT = "".join(WORDS)
 
 
+class OwnEngine(Engine):
+    """One with a list of models of its own, which may be ill."""
+    def __init__(self, models=None):
+        super().__init__()
+        self.models, self.ill, self.listed = models, False, 0
+
+    async def answer(self, call):
+        if call.path != "/v1/models":
+            await super().answer(call)
+            return
+        self.listed += 1
+        if self.ill:
+            error(call, 503, "Loading model", "unavailable")
+        elif self.models is None:
+            await super().answer(call)
+        else:
+            call.whole(200, {"object": "list", "data": [model_object(m) for m in self.models]})
+
+
 @contextlib.contextmanager
 def fleet(n=3, gateway=None, models=None):
     """n workers with an engine each, and a gateway with one shard in front of them."""
-    engines = [Engine() for _ in range(n)]
+    engines = [OwnEngine(models[i] if models else None) for i in range(n)]
     try:
         with Stack(workers=0, start_gateway=False) as s:
             s.engines = engines
             for i, e in enumerate(engines):
-                if models:
-                    e.models = models[i]
                 s.ports.append(free_port())
                 s.workers.append(s.start_worker(i, engine=e.url))
             s.gateway_settings["workers"] = [f"127.0.0.1:{p}" for p in s.ports]
-            s.gateway_settings.update({"shards": "1", **(gateway or {})})
+            s.gateway_settings.update({"shards": "1", "worker_slow_start": "0", **(gateway or {})})
             s.start_gateway()
             all_in_use(s, n)
             yield s
@@ -107,12 +124,12 @@ def _():
 
 @test("a worker that was killed costs nothing that was not under way, and gets its share again")
 def _():
-    with fleet(gateway={"worker_slow_start": "0", "worker_out": "100ms"}) as s:
+    with fleet(gateway={"worker_out": "100ms"}) as s:
         good(some(s, 20))
         s.workers[1].kill()
         good(some(s, 30))
         s.workers[1] = s.start_worker(1, engine=s.engines[1].url)
-        all_in_use(s, 3)
+        wait_for(lambda: chat(s.port, "gpt-test").status == 200 and in_use(s) == 3, 20)
         before = share(s)[1]
         good(some(s, 60))
         assert share(s)[1] >= before + 5, (before, share(s))
@@ -121,7 +138,7 @@ def _():
 @test("a frozen worker is found out, and works again when it thaws", 60)
 def _():
     import concurrent.futures
-    with fleet(gateway={"worker_ping": "300ms", "worker_slow_start": "0"}) as s:
+    with fleet(gateway={"worker_ping": "300ms"}) as s:
         s.workers[1].signal(signal.SIGSTOP)
         try:
             with concurrent.futures.ThreadPoolExecutor(12) as pool:
@@ -135,7 +152,8 @@ def _():
             good(some(s, 30))
         finally:
             s.workers[1].signal(signal.SIGCONT)
-        all_in_use(s, 3)
+        # One that is back is tried by a request, if it had failed some.
+        wait_for(lambda: chat(s.port, "gpt-test").status == 200 and in_use(s) == 3, 30)
         good(some(s, 30))
 
 
@@ -156,3 +174,64 @@ def _():
         wait_for(lambda: s.metric("sealgate_workers_trusted") == 2, 20)
         assert s.metric("sealgate_workers_quarantined", reason="worker") == 0
         assert s.gateway.log.count('"worker refused"') == 1, s.gateway.log
+
+
+def wait_for_lists(s):
+    """Until what was listed first is surely known."""
+    for e in s.engines:
+        seen = e.listed
+        wait_for(lambda e=e, seen=seen: e.listed >= seen + 3, 20)
+
+
+@test("a model is asked of a worker that has it, and the list of models of who has the most")
+def _():
+    lists = [["gpt-test"], ["words-3-1", "words-2-1"], ["gpt-test", "echo", "plain-a"]]
+    with fleet(gateway={"worker_probe": "100ms"}, models=lists) as s:
+        wait_for_lists(s)
+        good(some(s, 30))
+        good(some(s, 10, "words-3-1"))
+        assert share(s, "gpt-test")[1] == 0 and min(share(s)[0], share(s)[2]) > 0, share(s)
+        assert share(s, "words-3-1") == [0, 10, 0], share(s, "words-3-1")
+        for _ in range(5):
+            a = s.http("GET", "/v1/models")
+            assert [m["id"] for m in a.json["data"]] == lists[2] and a.header("x-receipt-id")
+        # A model that nobody lists: whoever is asked says it himself, with a receipt.
+        a = chat(s.port, "nobody-has-this")
+        assert a.status == 404 and a.error["code"] == "model_not_found" and a.header("x-receipt-id")
+
+
+@test("a model whose only worker is away is waited for, and not said to be unknown")
+def _():
+    lists = [["gpt-test"], ["words-3-1"]]
+    with fleet(2, gateway={"worker_probe": "100ms", "worker_timeout": "400ms"}, models=lists) as s:
+        wait_for_lists(s)
+        s.workers[1].kill()
+        wait_for(lambda: in_use(s) == 1)
+        a = chat(s.port, "words-3-1")
+        assert a.status == 503 and a.header("retry-after"), (a.status, a.body)
+        good(some(s, 5))
+        assert share(s, "words-3-1") == [0, 0]
+        s.workers[1] = s.start_worker(1, engine=s.engines[1].url)
+        all_in_use(s, 2)
+        wait_for(lambda: chat(s.port, "words-3-1").status == 200)
+
+
+@test("a probe finds an engine that does no work before any client does, and that it works again")
+def _():
+    with fleet(gateway={"worker_probe": "100ms"}) as s:
+        s.engines[1].ill = True
+        wait_for(lambda: s.metric("sealgate_workers_sick") == 1 and in_use(s) == 2, 20)
+        good(some(s, 30))
+        assert share(s)[1] == 0 and s.gateway.log.count("does not do its work") == 1
+        s.engines[1].ill = False
+        all_in_use(s, 3)
+        assert s.metric("sealgate_workers_sick") == 0
+        good(some(s, 60))
+        assert share(s)[1] >= 5, share(s)
+
+
+@test("a worker that is alone is asked nothing but what clients ask")
+def _():
+    with fleet(1, gateway={"worker_probe": "50ms"}) as s:
+        good(some(s, 20))
+        assert s.engines[0].listed == 0

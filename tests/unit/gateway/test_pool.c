@@ -174,6 +174,12 @@ static void trust_and_connect(struct fixture *f, const int64_t *life_s)
     until(f, ups_came);
 }
 
+static struct pool_worker *choose(struct fixture *f, size_t avoid)
+{
+    const struct pool_want want = { .avoid = avoid };
+    return pool_choose(f->pool, &want);
+}
+
 static size_t place_of(struct pool_worker *w)
 {
     return pool_worker_trusted(w)->place;
@@ -184,14 +190,14 @@ static void there_is_nobody_before_somebody_is_trusted(void **state)
     (void)state;
     struct fixture f;
     set_up(&f, 10);
-    CHECK(pool_choose(f.pool, SIZE_MAX) == NULL && !pool_is_ready(f.pool));
+    CHECK(choose(&f, SIZE_MAX) == NULL && !pool_is_ready(f.pool));
     CHECK(pool_view(f.pool) == NULL && !pool_is_full(f.pool));
     trust(&f, (const int64_t[]){ 0, 100, 0 });
-    CHECK(pool_choose(f.pool, SIZE_MAX) == NULL && !pool_is_ready(f.pool)); /* not connected yet */
+    CHECK(choose(&f, SIZE_MAX) == NULL && !pool_is_ready(f.pool)); /* not connected yet */
     CHECK(!pool_is_full(f.pool));
     f.want = f.ready + 1;
     until(&f, ups_came);
-    CHECK(place_of(pool_choose(f.pool, SIZE_MAX)) == 1 && pool_is_ready(f.pool));
+    CHECK(place_of(choose(&f, SIZE_MAX)) == 1 && pool_is_ready(f.pool));
     tear_down(&f);
 }
 
@@ -203,7 +209,7 @@ static void requests_are_spread_over_all(void **state)
     set_up(&f, 1000);
     trust_and_connect(&f, (const int64_t[]){ 100, 100, 100 });
     for (int i = 0; i < 300; i++) {
-        struct pool_worker *w = pool_choose(f.pool, SIZE_MAX);
+        struct pool_worker *w = choose(&f, SIZE_MAX);
         pool_worker_add(w, 1);
         counts[place_of(w)]++;
     }
@@ -234,10 +240,10 @@ static void one_that_fails_is_left_alone_and_that_is_told(void **state)
     struct pool_worker *w = second(&f);
     take_second_out(&f);
     for (int i = 0; i < 100; i++)
-        CHECK(place_of(pool_choose(f.pool, SIZE_MAX)) != 1);
+        CHECK(place_of(choose(&f, SIZE_MAX)) != 1);
     CHECK(pool_worker_usable(w)); /* for those who want nobody else */
     trust(&f, (const int64_t[]){ 0, 100, 0 });
-    CHECK(pool_choose(f.pool, SIZE_MAX) == w); /* there is nobody else */
+    CHECK(choose(&f, SIZE_MAX) == w); /* there is nobody else */
     tear_down(&f);
 }
 
@@ -266,12 +272,77 @@ static void those_of_a_later_priority_wait_until_the_first_are_not_well(void **s
     f.set->at[2].wish.priority = 30;
     trust_and_connect(&f, (const int64_t[]){ 100, 100, 100 });
     for (int i = 0; i < 100; i++)
-        CHECK(place_of(pool_choose(f.pool, SIZE_MAX)) == 1);
-    CHECK(place_of(pool_choose(f.pool, 1)) == 0);
+        CHECK(place_of(choose(&f, SIZE_MAX)) == 1);
+    CHECK(place_of(choose(&f, 1)) == 0);
     take_second_out(&f);
     for (int i = 0; i < 100; i++)
-        CHECK(place_of(pool_choose(f.pool, SIZE_MAX)) == 0);
-    CHECK(place_of(pool_choose(f.pool, 0)) == 2);
+        CHECK(place_of(choose(&f, SIZE_MAX)) == 0);
+    CHECK(place_of(choose(&f, 0)) == 2);
+    tear_down(&f);
+}
+
+/* What a probe found out about the worker at that place; NULL: it has no list. */
+static void find_out(struct findings *f, size_t place, bool sick, const char *models)
+{
+    struct worker_finding finding = { .identity = { 7, (uint8_t)place }, .sick = sick };
+    if (models != NULL)
+        CHECK_OK(model_list_read(&finding.models, bytes_str(models)));
+    CHECK_OK(findings_add(f, &finding));
+    model_list_clear(&finding.models);
+}
+
+static struct pool_worker *choose_for(struct fixture *f, const char *model)
+{
+    const struct pool_want want = { .avoid = SIZE_MAX, .model = bytes_str(model) };
+    return pool_choose(f->pool, &want);
+}
+
+static void a_model_is_asked_of_who_has_it(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct findings *found;
+    const struct pool_want all = { .avoid = SIZE_MAX, .all_models = true };
+    size_t seen = 0;
+    set_up(&f, 1000);
+    trust_and_connect(&f, (const int64_t[]){ 100, 100, 100 });
+    CHECK_OK(findings_new(&found));
+    find_out(found, 0, false, "{\"data\":[{\"id\":\"a\"}]}");
+    find_out(found, 1, false, "{\"data\":[{\"id\":\"b\"},{\"id\":\"c\"}]}");
+    find_out(found, 2, false, NULL);
+    pool_use_findings(f.pool, found);
+    findings_unref(found);
+    for (int i = 0; i < 100; i++) {
+        CHECK(place_of(choose_for(&f, "a")) == 0 && place_of(choose_for(&f, "c")) == 1);
+        CHECK(place_of(pool_choose(f.pool, &all)) == 1);
+        seen |=
+            (size_t)1 << place_of(choose_for(&f, "d")); /* nobody lists it: anybody may have it */
+    }
+    CHECK(seen == 7);
+    trust(&f, (const int64_t[]){ 100, -1, 100 });
+    CHECK(place_of(choose_for(&f, "b")) == 2); /* who has it cannot be used; this one may have it */
+    trust(&f, (const int64_t[]){ 100, -1, 0 });
+    CHECK(choose_for(&f, "b") == NULL && place_of(choose_for(&f, "d")) == 0);
+    tear_down(&f);
+}
+
+static void one_that_is_sick_by_a_probes_word_gets_nothing(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct findings *found;
+    set_up(&f, 1000);
+    trust_and_connect(&f, (const int64_t[]){ 100, 100, 0 });
+    CHECK_OK(findings_new(&found));
+    find_out(found, 1, true, NULL);
+    pool_use_findings(f.pool, found);
+    findings_unref(found);
+    CHECK(f.states[1] == BALANCE_SICK && f.states[0] == BALANCE_IN_USE);
+    for (int i = 0; i < 100; i++)
+        CHECK(place_of(choose(&f, SIZE_MAX)) == 0);
+    f.salt = 9; /* another process at the same place */
+    trust(&f, (const int64_t[]){ 100, 100, 0 });
+    CHECK(f.states[1] == BALANCE_IN_USE);
     tear_down(&f);
 }
 
@@ -305,10 +376,10 @@ static void the_one_to_avoid_is_the_last_resort(void **state)
     struct fixture f;
     set_up(&f, 100);
     trust_and_connect(&f, (const int64_t[]){ 100, 100, 0 });
-    CHECK(place_of(pool_choose(f.pool, 0)) == 1);
-    CHECK(place_of(pool_choose(f.pool, 1)) == 0);
+    CHECK(place_of(choose(&f, 0)) == 1);
+    CHECK(place_of(choose(&f, 1)) == 0);
     trust(&f, (const int64_t[]){ 100, 0, 0 });
-    CHECK(place_of(pool_choose(f.pool, 0)) == 0);
+    CHECK(place_of(choose(&f, 0)) == 0);
     tear_down(&f);
 }
 
@@ -320,13 +391,13 @@ static void who_is_trusted_no_more_is_cut_off(void **state)
     const struct link_request request = { .method = BYTES_LIT("POST"), .path = BYTES_LIT("/") };
     set_up(&f, 100);
     trust_and_connect(&f, (const int64_t[]){ 100, 0, 0 });
-    struct pool_worker *w = pool_choose(f.pool, SIZE_MAX);
+    struct pool_worker *w = choose(&f, SIZE_MAX);
     CHECK_OK(link_submit(pool_worker_link(w), &request, &stream, &f));
     turns(&f);
     CHECK(f.accepted == 1 && f.lost == 0);
     trust(&f, (const int64_t[]){ 0, 0, 0 });
     turns(&f);
-    CHECK(f.lost == 1 && pool_choose(f.pool, SIZE_MAX) == NULL && !pool_is_ready(f.pool));
+    CHECK(f.lost == 1 && choose(&f, SIZE_MAX) == NULL && !pool_is_ready(f.pool));
     tear_down(&f);
 }
 
@@ -343,9 +414,9 @@ static void nothing_goes_to_who_was_withdrawn_before_the_next_view(void **state)
     set_up(&f, 100);
     trust_and_connect(&f, (const int64_t[]){ 100, 100, 0 });
     withdraw(&f, 0);
-    CHECK(place_of(pool_choose(f.pool, SIZE_MAX)) == 1 && place_of(pool_choose(f.pool, 1)) == 1);
+    CHECK(place_of(choose(&f, SIZE_MAX)) == 1 && place_of(choose(&f, 1)) == 1);
     withdraw(&f, 1);
-    CHECK(pool_choose(f.pool, SIZE_MAX) == NULL && !pool_is_ready(f.pool));
+    CHECK(choose(&f, SIZE_MAX) == NULL && !pool_is_ready(f.pool));
     CHECK(!pool_is_full(f.pool) && !pool_has_expired(f.pool, &place));
     tear_down(&f);
 }
@@ -358,7 +429,7 @@ static void what_is_under_way_at_one_that_was_withdrawn_may_finish(void **state)
     const struct link_request request = { .method = BYTES_LIT("POST"), .path = BYTES_LIT("/") };
     set_up(&f, 100);
     trust_and_connect(&f, (const int64_t[]){ 100, 0, 0 });
-    struct pool_worker *w = pool_choose(f.pool, SIZE_MAX);
+    struct pool_worker *w = choose(&f, SIZE_MAX);
     pool_worker_add(w, 1);
     CHECK_OK(link_submit(pool_worker_link(w), &request, &stream, &f));
     turns(&f);
@@ -367,7 +438,7 @@ static void what_is_under_way_at_one_that_was_withdrawn_may_finish(void **state)
     trust(&f, (const int64_t[]){ 0, 0, 0 });
     turns(&f);
     CHECK(f.lost == 0 && link_is_up(pool_worker_link(w)));
-    CHECK(pool_choose(f.pool, SIZE_MAX) == NULL && !pool_is_ready(f.pool));
+    CHECK(choose(&f, SIZE_MAX) == NULL && !pool_is_ready(f.pool));
     pool_worker_add(w, -1);
     turns(&f);
     CHECK(pool_worker_link(w) == NULL && f.lost == 1);
@@ -383,7 +454,7 @@ static void what_is_under_way_is_cut_off_when_the_evidence_turns_out_to_be_false
     const struct link_request request = { .method = BYTES_LIT("POST"), .path = BYTES_LIT("/") };
     set_up(&f, 100);
     trust_and_connect(&f, (const int64_t[]){ 100, 0, 0 });
-    struct pool_worker *w = pool_choose(f.pool, SIZE_MAX);
+    struct pool_worker *w = choose(&f, SIZE_MAX);
     pool_worker_add(w, 1);
     CHECK_OK(link_submit(pool_worker_link(w), &request, &stream, &f));
     turns(&f);
@@ -414,16 +485,16 @@ static void one_that_was_withdrawn_and_is_trusted_again_keeps_its_connection(voi
     struct fixture f;
     set_up(&f, 100);
     trust_and_connect(&f, (const int64_t[]){ 100, 0, 0 });
-    struct pool_worker *w = pool_choose(f.pool, SIZE_MAX);
+    struct pool_worker *w = choose(&f, SIZE_MAX);
     struct link *link = pool_worker_link(w);
     pool_worker_add(w, 1);
     withdraw(&f, 0);
     trust(&f, (const int64_t[]){ 0, 0, 0 });
     trust(&f, (const int64_t[]){ 100, 0, 0 });
-    CHECK(pool_choose(f.pool, SIZE_MAX) == w && pool_worker_link(w) == link);
+    CHECK(choose(&f, SIZE_MAX) == w && pool_worker_link(w) == link);
     pool_worker_add(w, -1);
     turns(&f);
-    CHECK(pool_choose(f.pool, SIZE_MAX) == w && pool_worker_link(w) == link);
+    CHECK(choose(&f, SIZE_MAX) == w && pool_worker_link(w) == link);
     tear_down(&f);
 }
 
@@ -443,7 +514,7 @@ static void who_left_finishes_and_gets_nothing_new(void **state)
     const struct link_request request = { .method = BYTES_LIT("POST"), .path = BYTES_LIT("/") };
     set_up(&f, 100);
     trust_and_connect(&f, (const int64_t[]){ 100, 100, 0 });
-    struct pool_worker *w = pool_choose(f.pool, 1);
+    struct pool_worker *w = choose(&f, 1);
     CHECK(place_of(w) == 0);
     pool_worker_add(w, 1);
     CHECK_OK(link_submit(pool_worker_link(w), &request, &stream, &f));
@@ -453,7 +524,7 @@ static void who_left_finishes_and_gets_nothing_new(void **state)
         trust(&f, (const int64_t[]){ 100 });
         turns(&f);
         CHECK(f.lost == 0 && link_is_up(pool_worker_link(w)));
-        CHECK(place_of(pool_choose(f.pool, 1)) == 1); /* the last resort: there is no other */
+        CHECK(place_of(choose(&f, 1)) == 1); /* the last resort: there is no other */
         CHECK(pool_find(f.pool, BYTES_LIT("07000000")) != w);
     }
     pool_worker_add(w, -1);
@@ -478,7 +549,7 @@ static void who_left_idle_is_gone_at_once_and_who_comes_back_is_somebody_else(vo
     trust(&f, (const int64_t[]){ 100, 0, 100 });
     f.want = f.ready + 1;
     until(&f, ups_came);
-    CHECK(place_of(pool_choose(f.pool, 0)) == 4 && f.set->at[2].place == 4);
+    CHECK(place_of(choose(&f, 0)) == 4 && f.set->at[2].place == 4);
     CHECK(link_listener_links(f.servers[1]) == 0 && link_listener_links(f.servers[2]) == 1);
     tear_down(&f);
 }
@@ -489,11 +560,11 @@ static void a_pool_ends_with_somebody_still_leaving(void **state)
     struct fixture f;
     set_up(&f, 100);
     trust_and_connect(&f, (const int64_t[]){ 100, 100, 100 });
-    pool_worker_add(pool_choose(f.pool, SIZE_MAX), 1);
-    pool_worker_add(pool_choose(f.pool, SIZE_MAX), 1);
+    pool_worker_add(choose(&f, SIZE_MAX), 1);
+    pool_worker_add(choose(&f, SIZE_MAX), 1);
     use(&f, NULL, 0);
     trust(&f, NULL);
-    CHECK(pool_choose(f.pool, SIZE_MAX) == NULL && !pool_is_ready(f.pool) && !pool_is_full(f.pool));
+    CHECK(choose(&f, SIZE_MAX) == NULL && !pool_is_ready(f.pool) && !pool_is_full(f.pool));
     tear_down(&f);
 }
 
@@ -503,10 +574,10 @@ static void new_keys_leave_the_connection_alone(void **state)
     struct fixture f;
     set_up(&f, 100);
     trust_and_connect(&f, (const int64_t[]){ 100, 0, 0 });
-    struct pool_worker *w = pool_choose(f.pool, SIZE_MAX);
+    struct pool_worker *w = choose(&f, SIZE_MAX);
     struct trusted *before = trusted_ref(pool_worker_trusted(w));
     trust(&f, (const int64_t[]){ 200, 0, 0 });
-    CHECK(pool_choose(f.pool, SIZE_MAX) == w && pool_worker_trusted(w) != before);
+    CHECK(choose(&f, SIZE_MAX) == w && pool_worker_trusted(w) != before);
     trusted_unref(before);
     tear_down(&f);
 }
@@ -521,9 +592,9 @@ static void expired_keys_are_not_used_and_told(void **state)
     CHECK(!pool_has_expired(f.pool, &place) && place == 99);
     trust(&f, (const int64_t[]){ 100, -1, 0 });
     CHECK(pool_has_expired(f.pool, &place) && place == 1);
-    CHECK(place_of(pool_choose(f.pool, SIZE_MAX)) == 0 && pool_is_ready(f.pool));
+    CHECK(place_of(choose(&f, SIZE_MAX)) == 0 && pool_is_ready(f.pool));
     trust(&f, (const int64_t[]){ -1, -1, 0 });
-    CHECK(pool_choose(f.pool, SIZE_MAX) == NULL && !pool_is_ready(f.pool));
+    CHECK(choose(&f, SIZE_MAX) == NULL && !pool_is_ready(f.pool));
     tear_down(&f);
 }
 
@@ -536,11 +607,11 @@ static void full_is_something_else_than_absent(void **state)
     set_up(&f, 1);
     trust_and_connect(&f, (const int64_t[]){ 100, 0, 0 });
     CHECK(!pool_is_full(f.pool));
-    struct pool_worker *w = pool_choose(f.pool, SIZE_MAX);
+    struct pool_worker *w = choose(&f, SIZE_MAX);
     CHECK_OK(link_submit(pool_worker_link(w), &request, &stream, &f));
-    CHECK(pool_choose(f.pool, SIZE_MAX) == NULL && pool_is_full(f.pool));
+    CHECK(choose(&f, SIZE_MAX) == NULL && pool_is_full(f.pool));
     link_stream_reset(stream, LINK_CANCEL);
-    CHECK(pool_choose(f.pool, SIZE_MAX) == w && !pool_is_full(f.pool));
+    CHECK(choose(&f, SIZE_MAX) == w && !pool_is_full(f.pool));
     tear_down(&f);
 }
 
@@ -551,6 +622,8 @@ int main(void)
         cmocka_unit_test(requests_are_spread_over_all),
         cmocka_unit_test(one_that_fails_is_left_alone_and_that_is_told),
         cmocka_unit_test(another_process_at_the_same_place_starts_afresh),
+        cmocka_unit_test(a_model_is_asked_of_who_has_it),
+        cmocka_unit_test(one_that_is_sick_by_a_probes_word_gets_nothing),
         cmocka_unit_test(those_of_a_later_priority_wait_until_the_first_are_not_well),
         cmocka_unit_test(the_one_that_gave_an_id_is_found_by_its_tag),
         cmocka_unit_test(the_one_to_avoid_is_the_last_resort),
