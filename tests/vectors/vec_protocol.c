@@ -556,6 +556,9 @@ static const struct kind {
     { "gpu-evidence", run_gpu_evidence },
     { "collateral-entry", run_collateral_entry },
     { "sealed-secret", run_sealed_secret },
+    { "ehbp-key", run_ehbp_key },
+    { "ehbp-exchange", run_ehbp_exchange },
+    { "ehbp-stream", run_ehbp_stream },
 };
 
 /* Goes on with the hex of the line before; it was joined by read_block(). */

@@ -29,3 +29,8 @@ void run_tdx_collateral(struct block *b);
 void run_gpu_evidence(struct block *b);
 void run_collateral_entry(struct block *b);
 void run_sealed_secret(struct block *b);
+
+/* vec_protocol_ehbp.c */
+void run_ehbp_key(struct block *b);
+void run_ehbp_exchange(struct block *b);
+void run_ehbp_stream(struct block *b);

@@ -344,6 +344,58 @@ def sealed_secret():
             "sealed": nonce + prim.aes_gcm_seal(key, nonce, name, secret)}
 
 
+def framed(sealed):
+    return len(sealed).to_bytes(4, "big") + sealed
+
+
+def xored(base, i):
+    return bytes(a ^ b for a, b in zip(base, i.to_bytes(12, "big")))
+
+
+def ehbp_key():
+    key = prim.x25519(bytes([0x33]) * 32)
+    config = bytes([0]) + bytes.fromhex("0020") + key + bytes.fromhex("000400010002")
+    s = {"worker": "worker-1", "key_list": key_list()["key_list"], "not_before": NOW - 60,
+         "not_after": NOW + 3600, "generation": 1, "ehbp_key": config}
+    made = sign1(SEED, {1: -8, 3: "application/vnd.sealgate.key-statement+cbor"}, cbor(s))
+    return {"seed": SEED, **s, "key_statement": made}
+
+
+def ehbp_exchange():
+    ephemeral, nonce, paper = bytes([0x44]) * 32, bytes(range(0x80, 0xA0)), b"a receipt"
+    asks, answers = [b"a ", b"request"], [b"an", b"swer"]
+    enc, key, base, exporter, suite = exchange(
+        ephemeral, bytes.fromhex("00002000010002"), b"ehbp request")
+    request = b"".join(framed(prim.aes_gcm_seal(key, xored(base, i), b"", plain))
+                       for i, plain in enumerate(asks))
+    secret = prim.hkdf_expand(exporter, b"\0\x20" + labeled(suite, b"sec", b"ehbp response"), 32)
+    prk = prim.hkdf_extract(enc + nonce, secret)
+    key, base = prim.hkdf_expand(prk, b"key", 32), prim.hkdf_expand(prk, b"nonce", 12)
+    answer = b"".join(framed(prim.aes_gcm_seal(key, xored(base, i), b"", plain))
+                      for i, plain in enumerate(answers))
+    beside = prim.aes_gcm_seal(prim.hkdf_expand(prk, b"sealgate receipt key", 32),
+                               prim.hkdf_expand(prk, b"sealgate receipt nonce", 12), b"", paper)
+    return {"key": bytes([0x33]) * 32, "ephemeral": ephemeral, "ehbp-encapsulated-key": enc.hex(),
+            "request": [p.decode() for p in asks], "sealed_request": request,
+            "ehbp-response-nonce": nonce.hex(), "response": [p.decode() for p in answers],
+            "sealed_response": answer, "receipt": paper.decode(),
+            "x-sealed-receipt": base64.urlsafe_b64encode(beside).decode().rstrip("=")}
+
+
+def filler(n):
+    """A comment that fills n bytes up to a multiple of 512, of three bytes at least."""
+    room = -n % 512
+    room += 512 * (0 < room < 3)
+    return b":~" + b"." * (room - 3) + b"\n" if room else b""
+
+
+def ehbp_stream():
+    event, paper = b'data: {"id":"chatcmpl-1"}\n\n', bytes(range(16))
+    comment = b": receipt " + base64.urlsafe_b64encode(paper).rstrip(b"=") + b"\n\n"
+    return {"event": event.decode(), "receipt": paper, "first": event + filler(len(event)),
+            "tail": filler(len(comment)) + comment}
+
+
 BLOCKS = {"claims": claims, "binding": binding, "simulated-registers": registers,
           "simulated-evidence": evidence, "key-list": key_list, "key-statement": statement,
           "bundle": bundle, "bucket": buckets, "inner-request": inner_request,
@@ -351,7 +403,8 @@ BLOCKS = {"claims": claims, "binding": binding, "simulated-registers": registers
           "receipt": receipt, "policy-bundle": policy_bundle,
           "snp-table": snp_table, "azure-evidence": azure_evidence,
           "tdx-collateral": tdx_collateral, "gpu-evidence": gpu_evidence,
-          "collateral-entry": collateral_entry, "sealed-secret": sealed_secret}
+          "collateral-entry": collateral_entry, "sealed-secret": sealed_secret,
+          "ehbp-key": ehbp_key, "ehbp-exchange": ehbp_exchange, "ehbp-stream": ehbp_stream}
 
 
 # --- into the document
