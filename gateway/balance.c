@@ -129,7 +129,8 @@ static bool is_busier(const struct balance *b, size_t one, size_t two, uint64_t 
 {
     const struct balance_worker *x = &b->workers[one];
     const struct balance_worker *y = &b->workers[two];
-    return (x->load + 1) * steps_of(b, y, now_ms) > (y->load + 1) * steps_of(b, x, now_ms);
+    return ((uint64_t)x->load + 1) * steps_of(b, y, now_ms) >
+           ((uint64_t)y->load + 1) * steps_of(b, x, now_ms);
 }
 
 static size_t count(uint64_t places)
@@ -244,6 +245,11 @@ void balance_end(struct balance *b, size_t place)
     struct balance_worker *w = worker_at(b, place);
     if (w->load > 0)
         w->load--;
+}
+
+void balance_set_load(struct balance *b, size_t place, size_t load)
+{
+    worker_at(b, place)->load = load < UINT32_MAX ? (uint32_t)load : UINT32_MAX;
 }
 
 /* ---- outcomes ---- */

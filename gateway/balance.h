@@ -102,6 +102,8 @@ size_t balance_choose(struct balance *b, const struct balance_want *want, uint64
 void balance_begin(struct balance *b, size_t place, uint64_t now_ms);
 /* It is over, however it ended. */
 void balance_end(struct balance *b, size_t place);
+/* So many are under way there, instead of the two above: by who counts himself. */
+void balance_set_load(struct balance *b, size_t place, size_t load);
 /* How it went, as soon as that is known; again if it goes wrong behind that. */
 void balance_note(struct balance *b, size_t place, enum balance_outcome outcome, uint64_t now_ms);
 

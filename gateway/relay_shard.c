@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "crypto/init.h"
+#include "crypto/secret.h"
 #include "gateway/relay_h1.h"
 #include "gateway/relay_h2.h"
 #include "gateway/setup.h"
@@ -363,7 +364,11 @@ static err open_listeners(struct relay_shard *s)
 
 static err open_workers(struct relay_shard *s)
 {
-    TRY(relay_workers_new(&s->host.workers, s->loop, s->common->worker_tls));
+    struct relay_workers_settings settings = { .tls = s->common->worker_tls,
+                                               .balance = setup_balance(s->common->settings),
+                                               .ping_ms = s->common->settings->worker_ping };
+    TRY(crypto_random(&settings.seed, sizeof settings.seed));
+    TRY(relay_workers_new(&s->host.workers, s->loop, &settings));
     relay_workers_use(s->host.workers, s->common->workers);
     return OK;
 }

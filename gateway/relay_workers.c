@@ -31,7 +31,8 @@ struct relay_workers {
     struct loop_timer timer;
     struct loop_timer hurry;
     struct loop_timer leave; /* while somebody leaves */
-    struct tls_context *tls;
+    struct relay_workers_settings settings;
+    struct balance balance;                  /* of seats */
     struct worker_set *set;                  /* NULL: none yet */
     size_t n;                                /* seats, from the first to the last that is taken */
     struct worker *seats[RELAY_WORKERS_MAX]; /* NULL: free */
@@ -128,6 +129,7 @@ static void read_lists(struct relay_workers *all)
 static void give_up_reader(struct worker *w)
 {
     if (w->reader.stream != NULL && w->reader_is_old) {
+        balance_note(&w->all->balance, w->seat, BALANCE_FAILED, loop_now_ms(w->all->loop));
         link_stream_reset(w->reader.stream, LINK_CANCEL);
         w->reader.stream = NULL;
     }
@@ -161,10 +163,17 @@ static void hurry(struct relay_workers *all)
 
 /* ---- the links ---- */
 
+static uint64_t now_ms(const struct relay_workers *all)
+{
+    return loop_now_ms(all->loop);
+}
+
 static void on_up(struct link *k, void *owner)
 {
+    struct worker *w = owner;
     (void)k;
-    read_list(owner);
+    balance_join(&w->all->balance, w->seat, now_ms(w->all));
+    read_list(w);
 }
 
 static void on_down(struct link *k, void *owner, err why)
@@ -172,13 +181,20 @@ static void on_down(struct link *k, void *owner, err why)
     struct worker *w = owner;
     (void)k;
     (void)why;
+    balance_leave(&w->all->balance, w->seat);
     w->keys_n = 0;
+}
+
+static void note(struct worker *w, enum balance_outcome outcome)
+{
+    balance_note(&w->all->balance, w->seat, outcome, now_ms(w->all));
 }
 
 static void on_head(struct link_stream *s, unsigned status, const struct link_field *fields,
                     size_t n)
 {
     struct relay_up *u = link_stream_owner(s);
+    note(u->worker, status >= 500 ? BALANCE_FAILED : BALANCE_WELL);
     u->ops->head(u, status, fields, n);
 }
 
@@ -204,6 +220,8 @@ static void on_closed(struct link_stream *s, enum link_close why)
 {
     struct relay_up *u = link_stream_owner(s);
     u->stream = NULL;
+    if (why == LINK_LOST || why == LINK_RESET)
+        note(u->worker, BALANCE_FAILED);
     u->ops->closed(u, why);
 }
 
@@ -229,14 +247,16 @@ static void close_worker(struct worker *w)
 static err open_worker(struct worker **out, struct relay_workers *all,
                        const struct worker_entry *at)
 {
-    struct link_settings link = { .redial_max_ms = REDIAL_MAX_MS };
+    struct link_settings link = { .redial_max_ms = REDIAL_MAX_MS,
+                                  .ping_ms = all->settings.ping_ms,
+                                  .ping_timeout_ms = all->settings.ping_ms };
     struct worker *w;
     TRY(mem_new(&w));
     w->all = all;
     w->at = *at;
     w->reader.ops = &LIST_OPS;
     w->list = BUF(KEYLIST_MAX);
-    worker_link(&w->at, all->tls, &link);
+    worker_link(&w->at, all->settings.tls, &link);
     err e = link_open(&w->link, all->loop, &link, &EVENTS, w);
     if (e.code != ERR_OK) {
         close_worker(w);
@@ -302,6 +322,7 @@ static bool part_with_who_is_done(struct relay_workers *all)
         if (link_streams(w->link) == 0) {
             close_worker(w);
             all->seats[i] = NULL;
+            balance_forget(&all->balance, i);
         } else {
             gone = false;
         }
@@ -331,12 +352,14 @@ void relay_workers_use(struct relay_workers *all, struct worker_set *set)
 
 /* ---- the whole ---- */
 
-err relay_workers_new(struct relay_workers **out, struct loop *loop, struct tls_context *tls)
+err relay_workers_new(struct relay_workers **out, struct loop *loop,
+                      const struct relay_workers_settings *settings)
 {
     struct relay_workers *all;
     TRY(mem_new(&all));
     all->loop = loop;
-    all->tls = tls;
+    all->settings = *settings;
+    balance_init(&all->balance, &settings->balance, settings->seed);
     loop_timer_start(loop, &all->timer, RELAY_KEYS_MS, on_timer);
     *out = all;
     return OK;
@@ -386,35 +409,71 @@ static enum fit fit_of(const struct worker *w, const struct relay_want *want)
     return best;
 }
 
-static bool is_freer(const struct relay_workers *all, size_t a, size_t b)
+static uint64_t bit(size_t seat)
 {
-    return link_streams(all->seats[a]->link) < link_streams(all->seats[b]->link);
+    return (uint64_t)1 << seat;
+}
+
+/* The seats that fit best. */
+static uint64_t fitting(const struct relay_workers *all, const struct relay_want *want,
+                        enum fit *best)
+{
+    uint64_t seats = 0;
+    *best = FIT_ANY;
+    for (size_t i = 0; i < all->n; i++) {
+        const struct worker *w = all->seats[i];
+        if ((want->avoid & bit(i)) != 0 || !is_there(w) || link_room(w->link) == 0)
+            continue;
+        enum fit fit = fit_of(w, want);
+        if (fit > *best)
+            seats = 0;
+        if (fit >= *best)
+            seats |= bit(i);
+        *best = fit > *best ? fit : *best;
+    }
+    return seats;
+}
+
+/* The first one from there on, of those that are well; of all, when none is. */
+static size_t choose_near(const struct relay_workers *all, uint64_t seats, uint64_t near)
+{
+    size_t last = SIZE_MAX;
+    for (size_t n = 0; n < all->n; n++) {
+        size_t i = (size_t)((near + n) % all->n);
+        if ((seats & bit(i)) == 0)
+            continue;
+        if (balance_is_well(&all->balance, i, now_ms(all)))
+            return i;
+        last = last == SIZE_MAX ? i : last;
+    }
+    return last;
+}
+
+static size_t choose_best(struct relay_workers *all, uint64_t seats, uint64_t avoid)
+{
+    const struct balance_want want = { .usable = seats, .avoid = avoid };
+    for (size_t i = 0; i < all->n; i++) {
+        if ((seats & bit(i)) != 0)
+            balance_set_load(&all->balance, i, link_streams(all->seats[i]->link));
+    }
+    return balance_choose(&all->balance, &want, now_ms(all));
 }
 
 size_t relay_workers_choose(struct relay_workers *all, const struct relay_want *want)
 {
-    size_t best = SIZE_MAX;
-    enum fit best_fit = FIT_ANY;
-    for (size_t n = 0; n < all->n; n++) {
-        size_t i = want->sticky ? (size_t)((want->near + n) % all->n) : n;
-        const struct worker *w = all->seats[i];
-        if ((want->avoid >> i & 1) != 0 || !is_there(w) || link_room(w->link) == 0)
-            continue;
-        enum fit fit = fit_of(w, want);
-        if (best == SIZE_MAX || fit > best_fit ||
-            (fit == best_fit && !want->sticky && is_freer(all, i, best))) {
-            best = i;
-            best_fit = fit;
-        }
-    }
-    if (best_fit == FIT_ANY && (want->hint.len > 0 || want->key_id >= 0))
+    enum fit best;
+    uint64_t seats = fitting(all, want, &best);
+    if (best == FIT_ANY && (want->hint.len > 0 || want->key_id >= 0))
         hurry(all);
-    return best;
+    return want->sticky ? choose_near(all, seats, want->near)
+                        : choose_best(all, seats, want->avoid);
 }
 
 err relay_workers_ask(struct relay_workers *all, size_t seat, const struct link_request *request,
                       struct relay_up *u)
 {
     ENSURE(seat < all->n && all->seats[seat] != NULL, UNAVAILABLE);
+    u->worker = all->seats[seat];
+    balance_begin(&all->balance, seat, now_ms(all));
     return link_submit(all->seats[seat]->link, request, &u->stream, u);
 }

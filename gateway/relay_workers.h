@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/loop.h"
+#include "gateway/balance.h"
 #include "gateway/workers.h"
 #include "wire/link.h"
 
@@ -28,13 +29,23 @@ struct relay_up_ops {
     void (*writable)(struct relay_up *u);
     void (*closed)(struct relay_up *u, enum link_close why); /* stream is NULL by then */
 };
+struct worker;
 struct relay_up {
     const struct relay_up_ops *ops;
+    struct worker *worker;      /* private */
     struct link_stream *stream; /* NULL: none, or over */
 };
 
-/* Nobody at first. tls: for tls:// workers; borrowed. */
-err relay_workers_new(struct relay_workers **out, struct loop *loop, struct tls_context *tls);
+struct relay_workers_settings {
+    struct tls_context *tls; /* for tls:// workers; borrowed */
+    struct balance_settings balance;
+    uint64_t seed;    /* of the choices; not a secret */
+    uint64_t ping_ms; /* silence after which a worker is asked for a sign, for as long again */
+};
+
+/* Nobody at first. Settings are copied. */
+err relay_workers_new(struct relay_workers **out, struct loop *loop,
+                      const struct relay_workers_settings *settings);
 
 /* Another set of workers, counted. One that left gets no more requests; those it has may finish, then
  * its connection is closed. One that joined may have to wait for the room of those. */
@@ -48,7 +59,9 @@ size_t relay_workers_count(const struct relay_workers *w);
 size_t relay_workers_up(const struct relay_workers *w);
 
 /* Which worker: of a key hint (the x-ohttp-key field), else of a key id; else, with `sticky`, the
- * same one for the same `near` as long as it is connected; else the one with the fewest streams. */
+ * same one for the same `near` as long as it is connected and well; else as gateway/balance.h has it, by
+ * the streams there are, and by what became of those before: of key lists, too, which are asked for all
+ * the time. */
 struct relay_want {
     bytes hint; /* empty: not said */
     int key_id; /* -1: not said */

@@ -15,7 +15,7 @@
 #include "wire/keylist.h"
 #include "wire/names.h"
 
-enum { STAGE_GUARD_MS = 30000, STAGE_WORKERS = 3 };
+enum { STAGE_GUARD_MS = 30000, STAGE_WORKERS = 3, STAGE_FAILURES = 3 };
 
 struct stage_worker {
     struct stage *stage;
@@ -194,7 +194,10 @@ static inline void stage_up(struct stage *s)
         s->addresses[i] = s->texts[i];
         stage_listen(s, i);
     }
-    CHECK_OK(relay_workers_new(&s->all, s->loop, NULL));
+    const struct relay_workers_settings settings = {
+        .balance = { .failures = STAGE_FAILURES, .out_ms = 3600000, .out_max_ms = 3600000 }
+    };
+    CHECK_OK(relay_workers_new(&s->all, s->loop, &settings));
     stage_use(s, s->addresses, STAGE_WORKERS);
     stage_until(s, stage_all_up);
     stage_turns(s);

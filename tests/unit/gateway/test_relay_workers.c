@@ -149,6 +149,42 @@ static void one_that_comes_back_while_it_leaves_gets_another_seat(void **state)
     stage_down(&s);
 }
 
+static bool stream_is_over(struct stage *s)
+{
+    const struct relay_up *up = s->more;
+    return up->stream == NULL;
+}
+
+static void one_that_fails_is_left_to_those_who_name_its_key(void **state)
+{
+    (void)state;
+    struct stage s;
+    const struct relay_up_ops ops = { .closed = on_up_closed };
+    struct relay_up up = { .ops = &ops };
+    const struct link_request request = { .method = BYTES_LIT("POST"), .path = BYTES_LIT("/") };
+    const struct relay_want any = { .key_id = -1 };
+    const struct relay_want near = { .key_id = -1, .sticky = true, .near = 1 };
+    size_t got[STAGE_WORKERS] = { 0 };
+    stage_up(&s);
+    s.more = &up;
+    for (int i = 0; i < 300; i++)
+        got[relay_workers_choose(s.all, &any)]++;
+    CHECK(got[0] > 50 && got[1] > 50 && got[2] > 50);
+    CHECK(relay_workers_choose(s.all, &near) == 1);
+    for (int i = 0; i < STAGE_FAILURES; i++) {
+        s.workers[1].requests = 0;
+        CHECK_OK(relay_workers_ask(s.all, 1, &request, &up));
+        stage_until(&s, request_came);
+        link_stream_reset(s.workers[1].stream, LINK_INTERNAL);
+        stage_until(&s, stream_is_over);
+    }
+    for (int i = 0; i < 300; i++)
+        CHECK(relay_workers_choose(s.all, &any) != 1);
+    CHECK(relay_workers_choose(s.all, &near) == 2);
+    CHECK(choose_id(&s, 11) == 1);
+    stage_down(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +192,7 @@ int main(void)
         cmocka_unit_test(a_key_nobody_published_makes_lists_be_read_anew),
         cmocka_unit_test(the_same_is_chosen_for_the_same_connection),
         cmocka_unit_test(one_that_is_gone_is_not_chosen_and_found_when_it_is_back),
+        cmocka_unit_test(one_that_fails_is_left_to_those_who_name_its_key),
         cmocka_unit_test(one_that_left_finishes_and_gets_nothing_new),
         cmocka_unit_test(one_that_comes_back_while_it_leaves_gets_another_seat),
     };
