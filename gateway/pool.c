@@ -294,13 +294,15 @@ static uint64_t usable_seats(const struct pool *p)
     return seats;
 }
 
-/* Of these, the well ones that come first (RFC 2782); all, when none is well. */
+/* Of these, the well ones that come first (RFC 2782), and do not owe a sign of life; all, when there is
+ * no such. */
 static uint64_t first_seats(const struct pool *p, uint64_t seats)
 {
     uint64_t first = 0;
     unsigned best = UINT32_MAX;
     for (size_t i = 0; i < p->n; i++) {
-        if ((seats & bit(i)) == 0 || !balance_is_well(&p->balance, i, now_ms(p)))
+        if ((seats & bit(i)) == 0 || !balance_is_well(&p->balance, i, now_ms(p)) ||
+            link_is_silent(p->seats[i]->link))
             continue;
         unsigned priority = p->seats[i]->at.wish.priority;
         if (priority < best)

@@ -599,6 +599,11 @@ bool conn_reached(const struct conn *c)
     return c->reached;
 }
 
+bool conn_is_silent(const struct conn *c)
+{
+    return c->pinged;
+}
+
 uint64_t conn_open_since_ms(const struct conn *c)
 {
     return c->open_ms;

@@ -61,3 +61,5 @@ struct link *conn_link(const struct conn *c);
 /* The socket could be connected to its peer. */
 bool conn_reached(const struct conn *c);
 uint64_t conn_open_since_ms(const struct conn *c);
+/* The peer was asked for a sign, and has given none yet. */
+bool conn_is_silent(const struct conn *c);

@@ -431,6 +431,11 @@ bool link_is_up(const struct link *k)
     return k->up && !k->draining && !k->closed;
 }
 
+bool link_is_silent(const struct link *k)
+{
+    return k->now != NULL && conn_is_silent(k->now);
+}
+
 err link_why(const struct link *k)
 {
     return k->why;

@@ -91,6 +91,8 @@ void link_close(struct link *k);
 void link_drain(struct link *k);
 
 bool link_is_up(const struct link *k);
+/* The peer was asked for a sign after ping_ms, and has given none yet. */
+bool link_is_silent(const struct link *k);
 /* Why the latest dial failed or connection ended; OK when none has. For logs. */
 err link_why(const struct link *k);
 /* A server's: who connected; family AF_UNSPEC when that is not known. */

@@ -887,6 +887,32 @@ static void a_peer_that_falls_silent_is_given_up(void **state)
     dismiss(&f);
 }
 
+static bool is_silent(struct fixture *f)
+{
+    return link_is_silent(f->link);
+}
+
+static void a_peer_that_owes_a_sign_is_known(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct mute m;
+    make(&f);
+    open_mute(&f, &m, "\0\0\0\4\0\0\0\0\0", 9);
+    dial_with(&f, (struct link_settings){ .ping_ms = 5, .ping_timeout_ms = 3600000 });
+    CHECK(!is_silent(&f));
+    run_until(&f, is_up);
+    CHECK(!is_silent(&f));
+    run_until(&f, is_silent);
+    CHECK(is_up(&f) && f.downs == 0);
+    CHECK(write(m.fd, "\0\0\0\4\1\0\0\0\0", 9) == 9); /* any sign */
+    f.want = link_counts(f.link)->receives + 1;
+    run_until(&f, has_received);
+    CHECK(!is_silent(&f));
+    close_mute(&f, &m);
+    dismiss(&f);
+}
+
 static void a_peer_that_never_greets_is_given_up(void **state)
 {
     (void)state;
@@ -1191,6 +1217,7 @@ int main(void)
         cmocka_unit_test(a_stream_may_reset_others_inside_its_callback),
         cmocka_unit_test(many_clients_leaving_at_once_do_not_hurt_the_link),
         cmocka_unit_test(a_peer_that_falls_silent_is_given_up),
+        cmocka_unit_test(a_peer_that_owes_a_sign_is_known),
         cmocka_unit_test(a_peer_that_never_greets_is_given_up),
         cmocka_unit_test(a_peer_that_speaks_something_else_is_given_up),
         cmocka_unit_test(pings_keep_a_quiet_link_alive),
