@@ -60,6 +60,7 @@ static void give_up_worker(struct relay_pass *p)
 static void fail(struct relay_pass *p, unsigned status, const char *title)
 {
     give_up_worker(p);
+    buf_clear(&p->early);
     if (p->answered)
         return;
     if (p->status == 0)
@@ -89,6 +90,8 @@ static void on_idle(struct loop_timer *t)
 /* ---- to the worker ---- */
 
 static const struct relay_up_ops UP_OPS;
+
+static void allow_more(struct relay_pass *p);
 
 static err keep(struct relay_pass *p, bytes part, bytes *kept)
 {
@@ -140,15 +143,15 @@ static bytes hint_of(const struct relay_pass *p)
     return link_field(p->fields, p->request.fields_n, FIELD_OHTTP_KEY);
 }
 
-static void ask_worker(struct relay_pass *p, int key_id)
+static void ask_worker(struct relay_pass *p)
 {
     const struct relay_want want = { .hint = hint_of(p),
-                                     .key_id = key_id,
+                                     .key_id = p->key_id,
                                      .sticky = p->kind != RELAY_SEALED,
                                      .near = p->near,
                                      .avoid = p->tried };
-    p->asked = true;
-    p->request.end = p->body_ended; /* a second worker is asked when the first has heard all */
+    /* A second worker is asked when the first has heard all. */
+    p->request.end = p->body_ended && p->early.len == 0;
     p->seat = relay_workers_choose(p->host->workers, &want);
     p->up.ops = &UP_OPS;
     if (p->seat == SIZE_MAX ||
@@ -158,25 +161,57 @@ static void ask_worker(struct relay_pass *p, int key_id)
         p->tried |= (uint64_t)1 << p->seat;
 }
 
+static void on_turn_over(struct loop_task *t)
+{
+    struct relay_pass *p = CONTAINER_OF(t, struct relay_pass, turn);
+    if (p->answered)
+        return;
+    p->asked = true;
+    ask_worker(p);
+    if (p->early.len > 0 && p->up.stream != NULL &&
+        link_stream_take(p->up.stream, &p->early, p->body_ended).code != ERR_OK)
+        fail(p, 503, "out of memory");
+    allow_more(p);
+}
+
+/* Behind all that was received in this turn: whoever takes requests back at once, thousands of them,
+ * costs the worker's connection nothing. key_id: -1 when there is no need to look for it. */
+static void ask_soon(struct relay_pass *p, int key_id)
+{
+    p->key_id = key_id;
+    p->chosen = true;
+    loop_defer(p->host->loop, &p->turn, on_turn_over);
+}
+
 void relay_pass_start(struct relay_pass *p, const struct link_request *request)
 {
     moved(p);
     loop_timer_start(p->host->loop, &p->timer, p->host->idle_ms, on_idle);
     p->body_ended = request->end;
+    p->key_id = -1;
+    p->early = BUF(LINK_QUEUE_MAX);
     if (keep_head(p, request).code != ERR_OK)
         fail(p, 503, "out of memory, or the request's head is too large");
     else if (p->kind != RELAY_SEALED || hint_of(p).len > 0 || request->end)
-        ask_worker(p, -1);
+        ask_soon(p, -1);
 }
 
 /* The client may send more once the worker's queue has room. */
 static void allow_more(struct relay_pass *p)
 {
     size_t n = p->owed_down;
-    if (n == 0 || (p->up.stream != NULL && link_stream_queued(p->up.stream) > RELAY_HELD_MAX))
+    if (n == 0 || p->early.len > 0 ||
+        (p->up.stream != NULL && link_stream_queued(p->up.stream) > RELAY_HELD_MAX))
         return;
     p->owed_down = 0;
     p->client->taken(p, n);
+}
+
+static err pass_body(struct relay_pass *p, bytes piece)
+{
+    if (p->up.stream != NULL)
+        return link_stream_write(p->up.stream, piece, false);
+    return p->asked || p->answered ? OK : buf_add(&p->early, piece);
 }
 
 void relay_pass_body(struct relay_pass *p, bytes piece)
@@ -186,9 +221,9 @@ void relay_pass_body(struct relay_pass *p, bytes piece)
     p->owed_down += piece.len;
     if (p->in > p->host->body_max && !p->answered)
         fail(p, 413, "the request is too large");
-    if (!p->asked && !p->answered && piece.len > 0)
-        ask_worker(p, piece.at[0]);
-    if (p->up.stream != NULL && link_stream_write(p->up.stream, piece, false).code != ERR_OK)
+    if (!p->chosen && !p->answered && piece.len > 0)
+        ask_soon(p, piece.at[0]);
+    if (pass_body(p, piece).code != ERR_OK)
         fail(p, 503, "out of memory");
     allow_more(p);
 }
@@ -198,8 +233,8 @@ void relay_pass_body_end(struct relay_pass *p)
     if (p->body_ended)
         return;
     p->body_ended = true;
-    if (!p->asked && !p->answered)
-        ask_worker(p, -1);
+    if (!p->chosen && !p->answered)
+        ask_soon(p, -1);
     else if (p->up.stream != NULL &&
              link_stream_write(p->up.stream, (bytes){ 0 }, true).code != ERR_OK)
         fail(p, 503, "out of memory");
@@ -229,7 +264,7 @@ static bool asks_another(struct relay_pass *p, unsigned status)
         relay_workers_choose(p->host->workers, &want) == SIZE_MAX)
         return false;
     give_up_worker(p);
-    ask_worker(p, -1);
+    ask_worker(p);
     return true;
 }
 
@@ -301,10 +336,12 @@ void relay_pass_writable(struct relay_pass *p)
 void relay_pass_gone(struct relay_pass *p, bool complete)
 {
     give_up_worker(p);
+    loop_defer_cancel(&p->turn);
     loop_timer_stop(&p->timer);
     if (p->end == RELAY_UNDER_WAY)
         p->end = complete ? RELAY_COMPLETE : RELAY_LEFT;
     p->host->settled(p->host->owner, p);
     buf_clear(&p->head);
+    buf_clear(&p->early);
     p->client->free(p);
 }

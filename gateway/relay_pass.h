@@ -3,9 +3,10 @@
  * back, each way as fast as the slower side takes them.
  *
  * Knows neither HTTP/1.1 nor sockets: the client's end is a small table of functions
- * (gateway/relay_h1.h, gateway/relay_h2.h), the worker's end a stream. Bodies are passed on as they
- * come, never kept, never looked into; of a sealed request only its first byte, the key id, is read
- * when no field names the key (RFC 9458 section 4.3).
+ * (gateway/relay_h1.h, gateway/relay_h2.h), the worker's end a stream. A worker is asked at the end of
+ * the turn in which a request began. From then on bodies are passed on as they come, never kept; none is
+ * looked into: of a sealed request only its first byte, the key id, is read when no field names the key
+ * (RFC 9458 section 4.3).
  *
  * What breaks on one side is broken on the other, never ended: an answer that was cut cannot look
  * finished.
@@ -65,6 +66,7 @@ struct relay_pass {
     uint64_t in, out; /* bytes of the two bodies */
 
     struct relay_up up;
+    bool chosen;     /* it is known how to choose a worker */
     bool asked;      /* a worker has been */
     bool body_ended; /* the client has said all */
     bool answered;   /* the answer is complete */
@@ -74,7 +76,10 @@ struct relay_pass {
     size_t owed_down;
     uint64_t moved_ms;
     struct loop_timer timer;
-    struct buf head; /* what the following borrow from */
+    struct loop_task turn; /* until then no worker is asked */
+    struct buf early;      /* of the body, before that */
+    int key_id;            /* or -1 */
+    struct buf head;       /* what the following borrow from */
     struct link_request request;
     struct link_field fields[RELAY_FIELDS_MAX];
 };

@@ -180,6 +180,24 @@ static bool worker1_lost(struct stage *s)
     return s->workers[1].lost;
 }
 
+static void requests_taken_back_at_once_cost_the_worker_nothing(void **state)
+{
+    (void)state;
+    struct stage s;
+    struct client c;
+    stage_up(&s);
+    for (size_t i = 0; i < 100; i++) {
+        client_init(&c, &s, i % 2 == 0 ? RELAY_SEALED : RELAY_ASK);
+        relay_pass_start(&c.pass, &SEALED);
+        relay_pass_body(&c.pass, BYTES_LIT("\x0b body"));
+        CHECK(c.pass.up.stream == NULL);
+        client_done(&c, false, RELAY_LEFT);
+    }
+    stage_turns(&s);
+    CHECK(s.workers[0].requests == 0 && s.workers[1].requests == 0);
+    stage_down(&s);
+}
+
 static void a_client_that_leaves_frees_the_worker(void **state)
 {
     (void)state;
@@ -313,7 +331,8 @@ static void without_a_worker_it_is_a_503(void **state)
     client_init(&c, &s, RELAY_SEALED);
     relay_pass_start(&c.pass, &SEALED);
     relay_pass_body(&c.pass, BYTES_LIT("\x0b"));
-    CHECK(c.status == 503 && c.ended && c.fields_n == 3);
+    stage_until(&s, answered);
+    CHECK(c.status == 503 && c.ended && c.fields_n == 3 && c.taken == 1);
     client_done(&c, true, RELAY_COMPLETE);
     stage_down(&s);
 }
@@ -338,6 +357,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_goes_to_the_worker_of_its_key_and_the_answer_back),
         cmocka_unit_test(an_answer_that_breaks_is_broken_and_one_that_never_came_is_a_502),
+        cmocka_unit_test(requests_taken_back_at_once_cost_the_worker_nothing),
         cmocka_unit_test(a_client_that_leaves_frees_the_worker),
         cmocka_unit_test(a_client_that_does_not_read_slows_the_worker_down),
         cmocka_unit_test(a_worker_that_does_not_read_slows_the_client_down),
