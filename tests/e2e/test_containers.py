@@ -133,6 +133,77 @@ def built(p):
         assert code == 0, text[-3000:]
 
 
+SYSTEM = """FROM {base}
+RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+    --no-install-recommends systemd systemd-sysv dbus curl > /dev/null
+COPY packages /packages
+RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+    --no-install-recommends /packages/*.deb > /dev/null
+CMD ["/sbin/init"]
+"""
+TRIAL = "[Service]\nEnvironment=SEALGATE_WORKER_PLATFORM=simulated SEALGATE_WORKER_ENGINE=demo\n"
+SERVICES = ["sealgate-worker", "sealgate-relay", "sealgate-gateway"]
+
+
+class System:
+    """A Debian that has booted, with our packages installed."""
+
+    def __init__(self, p):
+        self.p = p
+        (p.at / "Containerfile").write_text(SYSTEM.format(base=BASE))
+        p.must("build", "-q", "--isolation=chroot", "--network=host", "--layers", "-t",
+               "sealgate-system", "-f", str(p.at / "Containerfile"), str(p.at))
+        code, text = p.within("podman", "run", "-d", "--name=system", "--privileged",
+                              "--systemd=always", "--network=none", "sealgate-system")
+        if code != 0:
+            raise Skip(f"no system boots in a container here: {text[-300:]}")
+        wait_for(lambda: self.run("systemctl", "is-system-running")[1].strip() in
+                 ("running", "degraded"), 60 * Options.patience)
+
+    def run(self, *command):
+        return self.p.within("podman", "exec", "system", *command)
+
+    def must(self, *command):
+        code, text = self.run(*command)
+        assert code == 0, f"{command}: {text}\n{self.run('journalctl', '--no-pager', '-n', '40')[1]}"
+        return text.strip()
+
+    def write(self, path, text):
+        (self.p.at / "file").write_text(text)
+        self.must("mkdir", "-p", str(pathlib.PurePath(path).parent))
+        self.p.must("cp", str(self.p.at / "file"), f"system:{path}")
+
+    def pids(self):
+        return [self.must("systemctl", "show", "-p", "MainPID", "--value", s) for s in SERVICES]
+
+    def answers(self):
+        return self.run("curl", "-sf", "-m", "5", "http://127.0.0.1:8080/readyz")[0] == 0
+
+
+@test("systemd starts the packages' services, reloads them, and restarts them when they are upgraded", 300)
+def _():
+    p = podman()
+    system = System(p)
+    assert system.run("systemctl", "is-enabled", "sealgate-gateway")[1].strip() == "disabled"
+    system.write("/etc/systemd/system/sealgate-worker.service.d/trial.conf", TRIAL)
+    system.write("/etc/sealgate/policy.yaml", "platforms: [simulated]\nmeasurements: any\n")
+    system.must("sed", "-i", "s/8443/8086/", "/etc/sealgate/gateway.yaml")
+    system.must("systemctl", "daemon-reload")
+    system.must("systemctl", "enable", "--now", *SERVICES)
+    wait_for(system.answers, 30 * Options.patience)
+    assert "receipt: " in system.must("sealgate", "chat", "hello")
+    before = system.pids()
+    system.must("systemctl", "reload", "sealgate-gateway")
+    wait_for(lambda: "policy unchanged" in system.must("journalctl", "-u", "sealgate-gateway"))
+    system.must("sh", "-c", "dpkg -i /packages/*.deb")
+    after = system.pids()
+    assert "0" not in after and not set(before) & set(after), (before, after)
+    wait_for(system.answers, 30 * Options.patience)
+    system.must("systemctl", "stop", *SERVICES)
+    for s in SERVICES:
+        assert system.must("systemctl", "show", "-p", "Result", "--value", s) == "success"
+
+
 def files_of(p, target):
     at = p.must("image", "mount", f"sealgate-{target}:0.1.0").strip()
     return pathlib.Path(at), [f for f in pathlib.Path(at).rglob("*") if f.is_file()]
