@@ -114,7 +114,8 @@ static err open_link(struct pool_worker *w)
     uint64_t ping_ms = w->pool->settings.ping_ms > 0 ? w->pool->settings.ping_ms : PING_MS;
     struct link_settings settings = { .redial_max_ms = POOL_REDIAL_MAX_MS,
                                       .ping_ms = ping_ms,
-                                      .ping_timeout_ms = ping_ms };
+                                      .ping_timeout_ms = ping_ms,
+                                      .streams_max = w->pool->settings.streams_max };
     worker_link(&w->at, w->pool->settings.tls, &settings);
     return link_open(&w->link, w->pool->loop, &settings, &w->pool->events, w);
 }

@@ -22,7 +22,8 @@ struct pool_settings {
     /* The callbacks for streams; up, down and request are the pool's own and stay NULL here. */
     const struct link_events *streams;
     struct balance_settings balance;
-    uint64_t seed; /* of the choices; not a secret */
+    uint64_t seed;        /* of the choices; not a secret */
+    uint32_t streams_max; /* requests at a time to each worker; 0: LINK_STREAMS_DEFAULT */
     /* Silence after which a worker is asked for a sign, for as long again; 0: 5000. */
     uint64_t ping_ms;
     /* A worker can be used now that could not before. */

@@ -240,6 +240,13 @@ static void on_worker_changed(void *owner, const struct balance_change *c)
 
 /* ---- making one ---- */
 
+/* One connection to a worker is enough for all clients that a shard may have. */
+static uint32_t streams_of(const struct gateway_settings *set)
+{
+    return set->connections_max > LINK_STREAMS_DEFAULT ? (uint32_t)set->connections_max
+                                                       : LINK_STREAMS_DEFAULT;
+}
+
 static err open_pool(struct shard *s)
 {
     const struct gateway_settings *set = s->common->settings;
@@ -248,6 +255,7 @@ static err open_pool(struct shard *s)
         .streams = &exchange_link_events,
         .balance = setup_balance(set),
         .ping_ms = set->worker_ping,
+        .streams_max = streams_of(set),
         .ready = on_worker_ready,
         .changed = on_worker_changed,
         .owner = s,
