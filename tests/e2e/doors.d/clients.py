@@ -1,5 +1,6 @@
 """The clients: how each is had, and how its program here is started."""
 import hashlib
+import json
 import pathlib
 import re
 import shutil
@@ -7,7 +8,7 @@ import shutil
 import installs
 
 HERE = pathlib.Path(__file__).resolve().parent
-OHTTP = "OHTTP"
+OHTTP, EHBP = "OHTTP", "EHBP"
 
 
 def built(name, command, seconds):
@@ -18,8 +19,11 @@ def built(name, command, seconds):
     def install(to):
         for p in files:
             shutil.copy2(p, to / p.name)
-        return shutil.which(command[0]) is not None and installs.attempt(command, to, seconds)
-    return installs.installed(f"doors {name} {digest[:12]}", install, float("inf"))
+        return installs.attempt(command, to, seconds)
+    where = f"doors {name} {digest[:12]}"
+    if not installs.is_there(where) and shutil.which(command[0]) is None:
+        raise installs.Missing(f"there is no {command[0]}")
+    return installs.installed(where, install, float("inf"))
 
 
 def rust():
@@ -35,6 +39,23 @@ def go():
     return [str(folder / "door")], version
 
 
+def npm(way):
+    folder = installs.npm_packages("ehbp", "openai@7")
+    command = [installs.node(), str(HERE / "ehbp.mjs"), str(folder), way]
+    return command, ", ".join(npm_version(folder, p) for p in ("ehbp", "openai")[:1 + (way == "openai")])
+
+
+def npm_version(folder, package):
+    return json.loads((folder / "node_modules" / package / "package.json").read_text())["version"]
+
+
+def python(way):
+    python = installs.python_with("tinfoil-ehbp", "openai")
+    command = [str(python), "-B", str(HERE / "ehbp_python.py"), way]
+    return command, ", ".join(installs.version_of(python, p)
+                              for p in ("tinfoil-ehbp", "openai")[:1 + (way == "openai")])
+
+
 def ohttp_ts():
     """Not in the registry so far."""
     installs.npm_packages("ohttp-ts")
@@ -44,5 +65,9 @@ def ohttp_ts():
 CLIENTS = {  # name: (title, door, what gives command and version)
     "rust": ("Rust crates ohttp, bhttp", OHTTP, rust),
     "go": ("Go openpcc/ohttp", OHTTP, go),
+    "ehbp": ("npm ehbp", EHBP, lambda: npm("alone")),
+    "ehbp-openai": ("npm openai over ehbp", EHBP, lambda: npm("openai")),
+    "tinfoil": ("PyPI tinfoil-ehbp", EHBP, lambda: python("alone")),
+    "tinfoil-openai": ("PyPI openai over tinfoil-ehbp", EHBP, lambda: python("openai")),
     "ohttp-ts": ("npm ohttp-ts", OHTTP, ohttp_ts),
 }
