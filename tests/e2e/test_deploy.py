@@ -283,3 +283,50 @@ def _():
         s.start_gateway()
         s.wait_ready()
         assert chat(s.port, "words-20-5", True).complete
+
+
+@test("a policy in a ConfigMap, which changes by a link, is taken without a restart")
+def _():
+    with Stack(start_gateway=False) as s:
+        folder = pathlib.Path(s.folder) / "policy"
+        for name, text in (("..one", "platforms: [simulated]\nmeasurements: any\n"),
+                           ("..two", (MANIFESTS.parent / "debian/policy.yaml").read_text())):
+            (folder / name).mkdir(parents=True)
+            (folder / name / "policy.yaml").write_text(text)
+        (folder / "..data").symlink_to("..one")
+        (folder / "policy.yaml").symlink_to("..data/policy.yaml")
+        s.gateway_settings["policy"] = str(folder / "policy.yaml")
+        s.start_gateway()
+        s.wait_ready()
+        (folder / "..new").symlink_to("..two")
+        (folder / "..new").rename(folder / "..data")
+        wait_for(lambda: s.http("GET", "/readyz").status == 503, 20 * Options.patience)
+
+
+def readme_settings():
+    """What deploy/README.md does to settings: (file, text) after each of its commands."""
+    text = (ROOT / "deploy/README.md").read_text()
+    for edit, name in re.findall(r"^    sed -i ('.*') /etc/sealgate/(\w+\.yaml)$", text, re.M):
+        yield name, must("sh", "-c", f"sed {edit} {ROOT}/deploy/debian/{name}")
+    for name, body in re.findall(r"^    cat > (?:/etc/sealgate/)?(\w+\.yaml) <<TEXT\n(.*?)^    TEXT$",
+                                 text, re.M | re.S):
+        yield name, re.sub("^    ", "", body, flags=re.M).replace("DIGEST", "1f" * 32)
+    for line in re.findall(r"^    (nvidia: .*)$", text, re.M):
+        yield "policy.yaml", f"platforms: [tdx]\nmeasurements: {{mrtd: [{'1f' * 48}]}}\n{line}\n"
+
+
+@test("the settings and policies that deploy/README.md makes are taken by the programs")
+def _():
+    with tempfile.TemporaryDirectory() as folder:
+        seen = []
+        for name, text in readme_settings():
+            path = pathlib.Path(folder) / name
+            path.write_text(text)
+            if name == "policy.yaml":
+                must(str(Options.build / "sealgate"), "policy", "check", str(path))
+            else:
+                program = "sealgate-worker" if name == "worker.yaml" else "sealgate-gateway"
+                must(str(Options.build / program), "--config", str(path), "--print-config")
+            seen.append(name)
+        assert sorted(seen) == ["gateway.yaml", "policy.yaml", "policy.yaml", "relay.yaml",
+                                "worker.yaml"], seen

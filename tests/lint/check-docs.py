@@ -64,7 +64,7 @@ def check_names(root, doc):
 
 def main(root):
     faults = [*check_tree(root), *check_settings(root)]
-    for doc in (*root.glob("*.md"), *(root / f / "README.md" for f in FOLDERS)):
+    for doc in (*root.glob("*.md"), *(root / f / "README.md" for f in (*FOLDERS, "deploy"))):
         if not doc.exists():
             continue
         faults += check_names(root, doc)
