@@ -47,6 +47,10 @@ static const struct row rows[ERROR_CAUSES] = {
     [ERROR_UNSUPPORTED_PARAMETER] = { 400, RETRY_AS_USUAL, false, INVALID,
                                       WORD_INIT("unsupported_parameter"),
                                       "Unsupported parameter: # @ cannot be honoured here." },
+    [ERROR_BACKGROUND] = { 400, RETRY_AS_USUAL, false, INVALID, WORD_INIT("unsupported_parameter"),
+                           "Unsupported parameter: # cannot be true for a key that has limits of "
+                           "tokens or of requests at a time; what is made in the background could "
+                           "not be counted here." },
     [ERROR_CONTEXT_LENGTH] = { 400, RETRY_AS_USUAL, false, INVALID,
                                WORD_INIT("context_length_exceeded"),
                                "The input is longer than the model's context." },

@@ -35,6 +35,7 @@ enum error_cause {
     ERROR_INVALID_TYPE,          /* 400 param */
     ERROR_INVALID_VALUE,         /* 400 param */
     ERROR_UNSUPPORTED_PARAMETER, /* 400 param */
+    ERROR_BACKGROUND,            /* 400 what is made in the background cannot be charged */
     ERROR_CONTEXT_LENGTH,        /* 400 */
     ERROR_STALE_DATE,            /* 400 the sealed request's date is outside the window */
     ERROR_NO_API_KEY,            /* 401 */

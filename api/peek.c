@@ -100,10 +100,12 @@ static bool take_member(struct scan *s, struct peek *out, struct findings *f)
     bool stream = scan_text_is(s, BYTES_LIT("stream"));
     bool options = scan_text_is(s, BYTES_LIT("stream_options"));
     bool previous = scan_text_is(s, BYTES_LIT("previous_response_id"));
+    bool background = scan_text_is(s, BYTES_LIT("background"));
     bool input = scan_text_is(s, BYTES_LIT("input"));
     enum scan_token t = scan_next(s);
     if (previous)
         take_previous(s, t, out);
+    out->background |= background && t == SCAN_TRUE;
     if (input && t == SCAN_ARRAY)
         return take_items(s, out);
     if (model)

@@ -42,6 +42,7 @@ struct peek {
     enum peek_verdict verdict;
     size_t offset; /* of the first byte that cannot be */
     bool stream;
+    bool background; /* "background" is true, wherever it stands */
     bool include_usage;
     size_t model_len;
     uint8_t model[PEEK_MODEL_MAX];

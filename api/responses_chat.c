@@ -111,6 +111,7 @@ static err on_event(void *owner, const struct sse_event *event)
     if (event->flags & SSE_DONE)
         return responses_reply_end(c->reply, c->now);
     ENSURE(!(event->flags & SSE_NOT_JSON), MALFORMED);
+    usage_see(&c->usage, event->answer, event->answer->choices != 0);
     TRY(json_read(&root, event->data, JSON_DEPTH_MAX));
     size_t whole = c->reply->out.len;
     uint64_t sequence = c->reply->sequence;
@@ -154,7 +155,10 @@ err responses_chat_end(struct responses_chat *c)
 err responses_chat_whole(struct responses_chat *c, bytes body)
 {
     struct json *root = NULL;
+    struct peek_answer seen;
     err e = json_read(&root, body, JSON_DEPTH_MAX);
+    peek_answer(body, &seen);
+    usage_see(&c->usage, &seen, false);
     size_t whole = c->reply->out.len;
     uint64_t sequence = c->reply->sequence;
     if (e.code == ERR_OK)

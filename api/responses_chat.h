@@ -10,11 +10,13 @@
 
 #include "api/responses_reply.h"
 #include "api/sse.h"
+#include "api/usage.h"
 
 struct responses_chat {
     struct responses_reply *reply; /* borrowed */
     int64_t now;                   /* Unix seconds; to be set before each call */
     struct sse events;
+    struct usage usage; /* what the engine said of it, or what was counted */
 };
 
 /* Both stay where they are from now on. */

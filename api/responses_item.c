@@ -34,6 +34,12 @@ void responses_item_free(struct responses_item *item)
     mem_free(item);
 }
 
+size_t responses_item_size(const struct responses_item *item)
+{
+    return sizeof *item + item->call_id.cap + item->chat_name.cap + item->text.cap +
+           item->input.cap + item->logprobs.cap + item->parts.cap + item->json.cap;
+}
+
 /* ---- events ---- */
 
 err responses_event_begin(struct responses_reply *r, struct json_out *j, const char *name)

@@ -10,6 +10,7 @@ struct json_out;
 
 err responses_item_new(struct responses_item **out, enum responses_kind kind, size_t index);
 void responses_item_free(struct responses_item *item);
+size_t responses_item_size(const struct responses_item *item); /* bytes of memory */
 
 /* The item is there now. */
 err responses_item_announce(struct responses_reply *r, struct responses_item *item);

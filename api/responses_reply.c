@@ -32,6 +32,14 @@ void responses_reply_clear(struct responses_reply *r)
     buf_clear(&r->out);
 }
 
+size_t responses_reply_size(const struct responses_reply *r)
+{
+    size_t size = r->out.cap + r->usage.cap;
+    for (size_t i = 0; i < r->items_n; i++)
+        size += responses_item_size(r->items[i]);
+    return size;
+}
+
 /* ---- the object ---- */
 
 static const char *const STATUS_WORDS[] = { "in_progress", "queued", "completed",

@@ -134,5 +134,8 @@ err responses_reply_write(const struct responses_reply *r, struct buf *out);
  * it. The [DONE] has no number and is behind every one. */
 size_t responses_reply_skip(bytes events, uint64_t number);
 
+/* Bytes of memory that it holds. */
+size_t responses_reply_size(const struct responses_reply *r);
+
 /* Appends the output items that are complete, JSON with commas between them. */
 err responses_reply_output(const struct responses_reply *r, struct buf *out);

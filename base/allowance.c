@@ -81,6 +81,11 @@ struct allowance_limits allowance_limits_of(const struct allowance *q)
                                       .concurrency = load(&q->concurrency) };
 }
 
+bool allowance_limits_running(const struct allowance *q)
+{
+    return load(&q->tokens.limit) > 0 || load(&q->concurrency) > 0;
+}
+
 void allowance_set(struct allowance *q, const struct allowance_limits *limits)
 {
     store(&q->requests.limit, limits->requests_per_minute);

@@ -38,6 +38,9 @@ void allowance_unref(struct allowance *q);            /* NULL is allowed */
 const char *allowance_name(const struct allowance *q);
 struct allowance_limits allowance_limits_of(const struct allowance *q);
 
+/* Whether a limit is of what is not over yet: tokens, or requests at a time. */
+bool allowance_limits_running(const struct allowance *q);
+
 /* From now on; what was used so far stays used. */
 void allowance_set(struct allowance *q, const struct allowance_limits *limits);
 

@@ -25,6 +25,7 @@ enum { ENGINE_FIELDS_MAX = 64 };
 
 struct engine;
 struct engine_call;
+struct tab;
 
 /* Names are in lower case on the way up. */
 struct engine_field {
@@ -43,6 +44,9 @@ struct engine_request {
     bytes owner;     /* a digest of the credentials that it came with, for those who keep something;
                         empty: none came */
     bytes caller;    /* whose key it came with: not for the engine's eyes; empty: nobody's */
+    bool background; /* asks for an answer that is made when this one has ended */
+    struct tab *tab; /* what it owes, in place until end() or cancel(); whoever goes on behind those
+                        takes it (enclave-worker/tab). NULL: nothing */
 };
 
 struct engine_events {

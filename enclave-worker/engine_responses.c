@@ -23,6 +23,8 @@ struct call {
     struct loop_task again; /* ask for a chat completion instead */
     struct kept request;    /* its fields */
     bytes body;
+    struct tab *tab;
+    bool asks_only; /* the inner engine is asked what it knows, with a request that says nothing */
     uint8_t owner[STORE_OWNER_LEN];
     struct call *next, **prev;
 };
@@ -112,9 +114,11 @@ static err start_job(struct call *c, struct responses_ask *ask, struct buf *chat
     struct engine_field fields[ENGINE_FIELDS_MAX];
     struct responses_job *job;
     struct engine_responses *e = front_of(c);
-    struct job_settings settings = {
-        .engine = e->inner, .chat_known = &e->chat_known, .fields = fields, .context = context
-    };
+    struct job_settings settings = { .engine = e->inner,
+                                     .chat_known = &e->chat_known,
+                                     .fields = fields,
+                                     .context = context,
+                                     .tab = c->tab };
     settings.fields_n = fields_of(&c->request, fields);
     memcpy(settings.owner, c->owner, sizeof settings.owner);
     TRY(name_answer(e, settings.id));
@@ -168,6 +172,13 @@ static err bridge(struct call *c)
 
 /* ---- probing ---- */
 
+/* What an engine makes in the background, nobody here can see and count. */
+static err refuse_background(struct call *c)
+{
+    const struct api_error error = { .cause = ERROR_BACKGROUND, .param = BYTES_LIT("background") };
+    return handout_error(&c->h, &error);
+}
+
 static void on_again(struct loop_task *t)
 {
     struct call *c = CONTAINER_OF(t, struct call, again);
@@ -185,6 +196,13 @@ static void on_probe_head(void *owner, unsigned status, const struct engine_fiel
         engine_cancel(c->inner);
         c->inner = NULL;
         loop_defer(e->loop, &c->again, on_again);
+        return;
+    }
+    if (c->asks_only) {
+        engine_cancel(c->inner);
+        c->inner = NULL;
+        if (refuse_background(c).code != ERR_OK)
+            handout_end(&c->h, err_raise(ERR_NOMEM, __FILE__, __func__, __LINE__));
         return;
     }
     if (status >= 200 && status < 300 && e->mode == RESPONSES_AUTO)
@@ -229,17 +247,36 @@ static err keep_request(struct call *c, const struct engine_request *request)
         fields[head.fields_n] = (struct bhttp_field){ request->fields[head.fields_n].name,
                                                       request->fields[head.fields_n].value };
     c->body = request->body;
+    c->tab = request->tab;
     if (request->owner.len == sizeof c->owner)
         memcpy(c->owner, request->owner.at, sizeof c->owner);
     return kept_head(&c->request, &head);
 }
 
+/* An engine that may know responses by itself is not told to go on with one that its key cannot pay
+ * for. */
+static bool is_unpayable(const struct engine_request *request)
+{
+    return request->background && request->tab != NULL && tab_is_limited(request->tab);
+}
+
+static err ask_what_it_knows(struct call *c, const struct engine_request *request)
+{
+    struct engine_request nothing = *request;
+    nothing.body = BYTES_LIT("{}");
+    nothing.background = false;
+    c->asks_only = true;
+    return engine_start(front_of(c)->inner, &nothing, &PROBE_EVENTS, c, &c->inner);
+}
+
 static err begin_answer(struct call *c, const struct engine_request *request)
 {
     const struct engine_responses *e = front_of(c);
-    return e->mode == RESPONSES_BRIDGE
-               ? bridge(c)
-               : engine_start(e->inner, request, &PROBE_EVENTS, c, &c->inner);
+    if (e->mode == RESPONSES_BRIDGE)
+        return bridge(c);
+    if (is_unpayable(request))
+        return e->mode == RESPONSES_NATIVE ? refuse_background(c) : ask_what_it_knows(c, request);
+    return engine_start(e->inner, request, &PROBE_EVENTS, c, &c->inner);
 }
 
 static err begin_followup(struct call *c, const struct engine_request *request)
@@ -283,7 +320,8 @@ static err start(struct engine *base, const struct engine_request *request,
     bool found = route.verdict == ROUTE_FOUND;
     if (e->mode == RESPONSES_AUTO && e->chat_known)
         e->mode = RESPONSES_BRIDGE;
-    if (found && route.kind == ROUTE_RESPONSES && e->mode != RESPONSES_NATIVE)
+    if (found && route.kind == ROUTE_RESPONSES &&
+        (e->mode != RESPONSES_NATIVE || is_unpayable(request)))
         return start_call(e, request, events, owner, out, begin_answer);
     if (found && route.kind == ROUTE_RESPONSE &&
         (e->mode == RESPONSES_BRIDGE || responses_jobs_named(e->jobs, route.id)))

@@ -8,6 +8,8 @@
 #include "crypto/secret.h"
 #include "wire/names.h"
 
+enum { FOLLOW_MAX = 256 * 1024 }; /* bytes of events that a follower is given at a time */
+
 struct responses_job {
     struct responses_jobs *jobs;
     struct engine *engine;
@@ -19,7 +21,9 @@ struct responses_job {
     struct buf context; /* the items that came before */
     char id[RESPONSES_ID_MAX + 1];
     uint8_t owner[STORE_OWNER_LEN];
-    uint64_t held;  /* what it counts against the jobs' budget */
+    uint64_t held;     /* what it counts against the jobs' budget */
+    uint64_t reserved; /* and against the store's */
+    struct tab tab;
     bool forgotten; /* deleted: not to be kept, nor found */
     bool kept;
     bool busy; /* serving its followers */
@@ -36,10 +40,24 @@ static bool is_over(const struct responses_job *job)
     return job->work.state >= WORK_REFUSED;
 }
 
+/* Once it is over: nothing where the engine was not reached, or refused. */
+static void pay(struct responses_job *job)
+{
+    const struct responses_work *w = &job->work;
+    struct allowance_use use = { 0 };
+    bool failed = w->state == WORK_BROKEN || w->reply.status == RESPONSES_FAILED;
+    if (!w->refused && (w->status != 0 || !failed))
+        use = usage_sum(&w->chat.usage, w->request.len);
+    tab_settle(&job->tab, w->status, &use);
+}
+
 static void free_job(struct responses_job *job)
 {
     for (struct responses_follower *f = job->followers; f != NULL; f = f->next)
         f->job = NULL;
+    pay(job);
+    if (job->reserved > 0)
+        (void)responses_store_reserve(job->jobs->store, &job->reserved, 0);
     work_clear(&job->work);
     *job->prev = job->next;
     if (job->next != NULL)
@@ -48,12 +66,6 @@ static void free_job(struct responses_job *job)
     buf_clear(&job->input);
     buf_clear(&job->context);
     mem_free(job);
-}
-
-static void settle(struct responses_job *job)
-{
-    if (!job->busy && job->followers == NULL && (!is_background(job) || is_over(job)))
-        free_job(job);
 }
 
 /* ---- keeping ---- */
@@ -65,7 +77,7 @@ static err add_items(struct buf *out, bytes items)
     return buf_add(out, items);
 }
 
-static err keep(struct responses_job *job)
+static err keep(struct responses_job *job, bytes events)
 {
     const struct responses_reply *r = &job->work.reply;
     BUF_AUTO object = BUF(RESPONSES_OUT_MAX);
@@ -80,22 +92,75 @@ static err keep(struct responses_job *job)
         [STORE_OBJECT] = buf_view(&object),
         [STORE_INPUT] = buf_view(&job->input),
         [STORE_CONTEXT] = buf_view(&context),
-        [STORE_EVENTS] = is_background(job) ? buf_view(&r->out) : (bytes){ 0 },
+        [STORE_EVENTS] = events,
     };
     return responses_store_put(job->jobs->store, bytes_str(job->id), job->owner, parts,
                                loop_now_ms(job->jobs->loop));
 }
 
-/* What does not fit is gone, as the oldest are when there is no room: a follow-up says so. */
+static bool is_to_be_kept(const struct responses_job *job)
+{
+    return job->work.state == WORK_OVER && job->work.ask.store && !job->forgotten && !job->kept;
+}
+
+/* What does not fit beside the job is tried again when that goes. */
 static void keep_if_asked(struct responses_job *job)
 {
-    if (job->work.state != WORK_OVER || !job->work.ask.store || job->forgotten || job->kept)
+    bytes events = is_background(job) ? buf_view(&job->work.reply.out) : (bytes){ 0 };
+    if (is_to_be_kept(job))
+        job->kept = keep(job, events).code == ERR_OK;
+}
+
+/* The last try: in the place of what the job had reserved, and then without its events. What does not
+ * fit either is gone, as the oldest are when there is no room: a follow-up says so. */
+static void keep_at_last(struct responses_job *job)
+{
+    if (!is_background(job) || !is_to_be_kept(job))
         return;
-    job->kept = true;
-    (void)keep(job);
+    (void)responses_store_reserve(job->jobs->store, &job->reserved, 0);
+    keep_if_asked(job);
+    if (!job->kept)
+        (void)keep(job, (bytes){ 0 });
+}
+
+/* In the background: what has come of it needs room in the store. */
+static void reserve(struct responses_job *job)
+{
+    struct responses_work *w = &job->work;
+    if (!is_background(job) || is_over(job) ||
+        responses_store_reserve(job->jobs->store, &job->reserved,
+                                responses_reply_size(&w->reply) + w->body.cap)
+                .code == ERR_OK)
+        return;
+    (void)work_fail(w, "The response needs more room than responses may take here.");
+}
+
+static void settle(struct responses_job *job)
+{
+    if (job->busy || job->followers != NULL || (is_background(job) && !is_over(job)))
+        return;
+    keep_at_last(job);
+    free_job(job);
 }
 
 /* ---- followers ---- */
+
+/* Of events that stay where they are as much as is taken now. */
+static err take_some(struct responses_follower *f, bytes events)
+{
+    if (f->to->paused || f->to->out.len > 0)
+        return OK;
+    if (f->skips)
+        f->at = responses_reply_skip(events, f->after);
+    f->skips = f->skips && f->at == events.len;
+    bytes some = bytes_slice(events, f->at, FOLLOW_MAX);
+    TRY(buf_add(&f->to->out, some));
+    f->at += some.len;
+    f->to->done = f->job->work.state == WORK_OVER && f->at == events.len;
+    if (f->at < events.len)
+        work_tell(&f->job->work);
+    return OK;
+}
 
 /* All that has come since the last time; in the foreground the events are the one follower's. */
 static err take_events(struct responses_follower *f)
@@ -103,17 +168,11 @@ static err take_events(struct responses_follower *f)
     struct responses_job *job = f->job;
     struct buf *events = &job->work.reply.out;
     handout_stream(f->to);
+    if (is_background(job))
+        return take_some(f, buf_view(events));
     f->to->done = job->work.state == WORK_OVER;
-    if (!is_background(job)) {
-        TRY(buf_add(&f->to->out, buf_view(events)));
-        buf_truncate(events, 0);
-        return OK;
-    }
-    if (f->skips)
-        f->at = responses_reply_skip(buf_view(events), f->after);
-    f->skips = f->skips && f->at == events->len;
-    TRY(buf_add(&f->to->out, bytes_slice(buf_view(events), f->at, events->len)));
-    f->at = events->len;
+    TRY(buf_add(&f->to->out, buf_view(events)));
+    buf_truncate(events, 0);
     return OK;
 }
 
@@ -174,7 +233,10 @@ static void on_work(void *owner, struct responses_work *w)
     struct responses_follower *next;
     if (w->status != 0 && w->status != 404 && w->status != 405 && w->status != 501)
         *job->chat_known = true;
+    reserve(job);
     keep_if_asked(job);
+    if (is_over(job))
+        pay(job);
     job->busy = true;
     for (struct responses_follower *f = job->followers; f != NULL; f = next) {
         next = f->next;
@@ -212,8 +274,11 @@ void responses_job_leave(struct responses_follower *follower)
 
 void responses_job_pause(const struct responses_follower *follower, bool pause)
 {
-    if (follower->job != NULL && !is_background(follower->job))
-        work_pause(&follower->job->work, pause);
+    struct responses_job *job = follower->job;
+    if (job != NULL && !is_background(job))
+        work_pause(&job->work, pause);
+    else if (job != NULL && !pause)
+        work_tell(&job->work);
 }
 
 /* ---- jobs ---- */
@@ -270,6 +335,8 @@ err responses_job_start(struct responses_jobs *jobs, const struct job_settings *
         free_job(job);
         return e;
     }
+    if (is_background(job) && settings->tab != NULL)
+        job->tab = tab_take(settings->tab);
     if (follower != NULL)
         responses_job_follow(job, follower);
     *out = job;

@@ -3,13 +3,16 @@
  * them, and their end in the store.
  *
  * A job in the foreground has one follower and ends with it. One in the background goes on without,
- * may have several, and keeps all of its events, so that each can begin where it wants.
+ * may have several, and keeps all of its events, so that each can begin where it wants. What it holds
+ * counts against the store's budget while it is made, and it fails when there is no room; it owes
+ * what its request did, its place and its tokens, until it is over.
  */
 #pragma once
 
 #include "enclave-worker/responses_handout.h"
 #include "enclave-worker/responses_store.h"
 #include "enclave-worker/responses_work.h"
+#include "enclave-worker/tab.h"
 
 struct responses_job;
 
@@ -63,7 +66,8 @@ struct job_settings {
     size_t fields_n;
     char id[RESPONSES_ID_MAX + 1];
     uint8_t owner[STORE_OWNER_LEN];
-    bytes context; /* the items that came before, commas between them; copied */
+    bytes context;   /* the items that came before, commas between them; copied */
+    struct tab *tab; /* what the request owes; a job in the background takes it. NULL: nothing */
 };
 
 /*
@@ -87,7 +91,7 @@ void responses_job_follow(struct responses_job *job, struct responses_follower *
 /* Of one that follows nothing, too. Ends a job in the foreground. */
 void responses_job_leave(struct responses_follower *follower);
 
-/* Holds the engine of a job in the foreground back. */
+/* Holds the engine of a job in the foreground back; of one in the background only this follower. */
 void responses_job_pause(const struct responses_follower *follower, bool pause);
 
 /* Calls it off; with `forget` it is not kept either. */

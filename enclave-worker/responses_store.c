@@ -20,7 +20,8 @@ struct responses_store {
     struct responses_store_settings settings;
     uint8_t *key; /* AEAD_KEY_MAX bytes of locked memory */
     uint64_t sealed_n;
-    uint64_t size;
+    uint64_t size;     /* of all records */
+    uint64_t reserved; /* of what is in the making; with size never over settings.size_max */
     size_t count;
     struct record *oldest, *newest;
     struct record *buckets[BUCKETS];
@@ -188,6 +189,32 @@ static err fill(struct responses_store *s, struct record *r, bytes id,
     return OK;
 }
 
+/* ---- room ---- */
+
+/* False when n bytes do not fit even with all records gone, which then stay. */
+static bool make_room(struct responses_store *s, uint64_t n)
+{
+    uint64_t left = s->settings.size_max - s->reserved;
+    if (n > left)
+        return false;
+    while (s->size > left - n)
+        take_out(s, s->oldest);
+    return true;
+}
+
+err responses_store_reserve(struct responses_store *s, uint64_t *reserved, uint64_t size)
+{
+    uint64_t before = *reserved;
+    s->reserved -= before;
+    if (!make_room(s, size)) {
+        s->reserved += before;
+        FAIL(LIMIT);
+    }
+    s->reserved += size;
+    *reserved = size;
+    return OK;
+}
+
 /* ---- the four operations ---- */
 
 static size_t total_of(const bytes parts[static STORE_PARTS])
@@ -216,8 +243,10 @@ err responses_store_put(struct responses_store *s, bytes id,
     struct record *before = find(s, id, owner, now_ms);
     if (before != NULL)
         take_out(s, before);
-    while (s->size + cost_of(r) > s->settings.size_max)
-        take_out(s, s->oldest);
+    if (!make_room(s, cost_of(r))) {
+        record_free(r);
+        FAIL(LIMIT);
+    }
     r->until_ms = now_ms + s->settings.life_ms;
     put_in(s, r);
     return OK;
@@ -250,7 +279,7 @@ err responses_store_drop(struct responses_store *s, bytes id,
 
 uint64_t responses_store_size(const struct responses_store *s)
 {
-    return s->size;
+    return s->size + s->reserved;
 }
 
 size_t responses_store_count(const struct responses_store *s)

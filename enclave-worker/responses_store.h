@@ -47,6 +47,10 @@ err responses_store_new(struct responses_store **out,
                         const struct responses_store_settings *settings);
 void responses_store_free(struct responses_store *s);
 
+/* What is in the making is to count as well: *reserved, zero at first, becomes `size`. The oldest
+ * records go where there is no room. ERR_LIMIT, with *reserved as it was, when that does not do. */
+err responses_store_reserve(struct responses_store *s, uint64_t *reserved, uint64_t size);
+
 /* now_ms: a steady clock. An id that is there already is replaced. ERR_LIMIT when it can never fit. */
 err responses_store_put(struct responses_store *s, bytes id,
                         const uint8_t owner[static STORE_OWNER_LEN],
@@ -64,6 +68,6 @@ err responses_store_drop(struct responses_store *s, bytes id,
 /* Wipes what has outlived its time; done by all of the above, too. */
 void responses_store_expire(struct responses_store *s, uint64_t now_ms);
 
-/* Bytes in use, and records. */
+/* Bytes in use, those that are reserved included, and records. */
 uint64_t responses_store_size(const struct responses_store *s);
 size_t responses_store_count(const struct responses_store *s);

@@ -170,11 +170,21 @@ void work_pause(struct responses_work *w, bool pause)
         engine_resume(w->call);
 }
 
-err work_cancel(struct responses_work *w)
+static err call_off(struct responses_work *w, err ended)
 {
     engine_cancel(w->call);
     w->call = NULL;
-    err e = responses_reply_cancel(&w->reply, clock_wall_s());
-    note(w, e);
-    return e;
+    note(w, ended);
+    return ended;
+}
+
+err work_fail(struct responses_work *w, const char *message)
+{
+    return call_off(
+        w, responses_reply_fail(&w->reply, "server_error", bytes_str(message), clock_wall_s()));
+}
+
+err work_cancel(struct responses_work *w)
+{
+    return call_off(w, responses_reply_cancel(&w->reply, clock_wall_s()));
 }

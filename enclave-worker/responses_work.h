@@ -73,5 +73,8 @@ void work_tell(struct responses_work *w);
 /* Holds the engine back. */
 void work_pause(struct responses_work *w, bool pause);
 
+/* Calls it off: the reply fails with this message. */
+err work_fail(struct responses_work *w, const char *message);
+
 /* Calls it off: the reply ends as cancelled. */
 err work_cancel(struct responses_work *w);

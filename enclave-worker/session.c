@@ -19,6 +19,7 @@
 #include "enclave-worker/answer.h"
 #include "enclave-worker/inner.h"
 #include "enclave-worker/refusal.h"
+#include "enclave-worker/tab.h"
 #include "wire/names.h"
 
 enum {
@@ -38,7 +39,7 @@ struct session {
     struct route_match route;
     struct peek peek;
     const struct token *key; /* that it came with; NULL: none was needed */
-    bool counted;            /* the key's allowance let it in */
+    struct tab tab;          /* what it owes, until that is settled or taken over */
     bool asked;              /* the engine was */
     struct allowance_view allowance;
 
@@ -75,20 +76,6 @@ static const struct word OUTCOMES[WORKER_OUTCOMES] = { WORD_INIT("answered"), WO
                                                        WORD_INIT("engine_failed"),
                                                        WORD_INIT("client_gone") };
 
-static void log_use(const struct session *s, const struct allowance_use *use)
-{
-    const struct worker *w = worker_of(s);
-    struct log_id id = { 0 };
-    struct log_id key = { 0 };
-    (void)log_id_set(&id, kept_field(&s->door->request, FIELD_REQUEST_ID));
-    if (s->key != NULL)
-        (void)log_id_set(&key, bytes_str(allowance_name(s->key->allowance)));
-    LOG_INFO(w->usage, "usage", F_ID("key", &key), F_ID("request", &id),
-             F_WORD_OF("route", s->route.word), F_U64("status", s->engine_status),
-             F_U64("input_tokens", use->prompt_tokens), F_U64("output_tokens", use->answer_tokens),
-             F_BOOL("estimated", use->estimated), F_U64("ms", loop_now_ms(w->loop) - s->opened_ms));
-}
-
 /* The key pays for what it came to, once all is said: nothing where the engine was not asked, or
  * refused. */
 static void use_up(struct session *s)
@@ -96,14 +83,7 @@ static void use_up(struct session *s)
     struct allowance_use use = { 0 };
     if (s->asked && s->engine_status < 400)
         use = usage_sum(&s->answer.usage, s->door->content.len);
-    if (s->asked && s->door->content.len > 0 && worker_of(s)->usage != NULL)
-        log_use(s, &use);
-    s->asked = false;
-    if (!s->counted)
-        return;
-    s->counted = false;
-    allowance_leave(s->key->allowance);
-    allowance_charge(s->key->allowance, clock_steady_us(), &use);
+    tab_settle(&s->tab, s->engine_status, &use);
 }
 
 static void settle(struct session *s)
@@ -638,6 +618,23 @@ static bytes owner_of(const struct session *s, uint8_t digest[static SHA256_LEN]
     return bytes_of(digest, SHA256_LEN);
 }
 
+/* What we cannot read, an engine that is less strict may. */
+static bool may_ask_for_background(const struct peek *p)
+{
+    return p->background || p->verdict < PEEK_NOT_OBJECT;
+}
+
+/* From here on it has a line in the log of usage. */
+static void open_tab(struct session *s)
+{
+    const struct worker *w = worker_of(s);
+    s->tab.route = s->route.word;
+    s->tab.since_us = clock_steady_us() - (loop_now_ms(w->loop) - s->opened_ms) * 1000;
+    (void)log_id_set(&s->tab.request, kept_field(&s->door->request, FIELD_REQUEST_ID));
+    if (s->door->content.len > 0)
+        s->tab.log = w->usage;
+}
+
 static err ask_engine(struct session *s)
 {
     struct worker *w = worker_of(s);
@@ -658,7 +655,10 @@ static err ask_engine(struct session *s)
         .owner = owner_of(s, owner),
         .caller = caller_of(s),
         .counts = s->key != NULL && s->peek.stream && s->answer.settings.chat,
+        .background = s->route.kind == ROUTE_RESPONSES && may_ask_for_background(&s->peek),
+        .tab = &s->tab,
     };
+    open_tab(s);
     s->asked = true;
     return engine_start(w->engine, &request, &ENGINE_EVENTS, s, &s->call);
 }
@@ -737,8 +737,7 @@ static bool may_ask(struct session *s)
         refuse_sealed(s, ERROR_MODEL_NOT_ALLOWED, peek_model(&s->peek));
         return false;
     }
-    s->counted = allowance_enter(s->key->allowance, clock_steady_us(), &s->allowance);
-    if (s->counted)
+    if (tab_enter(&s->tab, s->key->allowance, clock_steady_us(), &s->allowance))
         return true;
     const struct api_error error = limits_error(&s->allowance);
     s->outcome = WORKER_REFUSED;

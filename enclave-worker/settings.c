@@ -97,7 +97,8 @@ static const struct config_row ROWS[] = {
     { ROW(responses_store), .type = CONFIG_SIZE, .fallback = "256MiB", .max = 1UL << 40,
       .help = "Bridge only: how much memory the responses may take that are kept for "
               "previous_response_id, GET and background mode, sealed under a key that only this "
-              "process has. When it is full the oldest go. 0: none is kept." },
+              "process has, and those that are being made in the background. When it is full the "
+              "oldest go. 0: none is kept." },
     { ROW(responses_life), .type = CONFIG_MILLIS, .fallback = "1h", .min = 1000,
       .help = "How long a response is kept." },
 

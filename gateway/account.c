@@ -76,7 +76,7 @@ void account_note(struct log *usage, const struct metering *m, struct metrics_bl
              F_U64("status", f->gone ? 499 : f->status), F_BOOL("broken_off", f->cut),
              F_U64("input_tokens", f->use.prompt_tokens),
              F_U64("output_tokens", f->use.answer_tokens), F_BOOL("estimated", f->use.estimated),
-             F_U64("us", f->us));
+             F_BOOL("background", f->background), F_U64("us", f->us));
 }
 
 static void add_text(struct otlp_span *s, const char *key, const char *text)

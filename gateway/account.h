@@ -43,6 +43,7 @@ struct account_facts {
     unsigned status;   /* that the client saw; 0: none */
     bool gone;         /* the client left before the end */
     bool cut;          /* we broke off */
+    bool background;   /* what was made in the background is not in `use` */
     uint64_t us;       /* from the request's head to the end */
     uint64_t first_us; /* to the first byte of content; 0: none came */
     struct allowance_use use;

@@ -80,6 +80,12 @@ void exchange_pay(struct exchange *x)
     payer_leave(&x->guest.payer, &x->use);
 }
 
+/* Its answer goes on being made when the client has been answered. */
+static bool is_background(const struct exchange *x)
+{
+    return x->guest.route == ROUTE_RESPONSES && x->peek.background;
+}
+
 static void note(struct exchange *x, bool gone)
 {
     const struct guest *g = &x->guest;
@@ -90,6 +96,7 @@ static void note(struct exchange *x, bool gone)
         .status = g->status,
         .gone = gone && !x->cut,
         .cut = x->cut,
+        .background = is_background(x),
         .us = clock_steady_us() - g->began_us,
         .first_us = x->first_us,
         .use = x->use,
@@ -281,6 +288,7 @@ static void on_body_end(struct guest *g)
     }
     struct api_error error;
     if (payer_may_delete(&g->payer, deleted_model(x), &error) &&
+        payer_may_background(&g->payer, is_background(x), &error) &&
         (x->body.len == 0 || payer_enter(&g->payer, peek_model(&x->peek), &error)))
         exchange_fire(x, ON_BODY);
     else

@@ -13,6 +13,12 @@ bool payer_may_delete(const struct payer *p, bytes id, struct api_error *error)
     return token_allows(p->key, buf_view(&model));
 }
 
+bool payer_may_background(const struct payer *p, bool background, struct api_error *error)
+{
+    *error = (struct api_error){ .cause = ERROR_BACKGROUND, .param = BYTES_LIT("background") };
+    return !background || p->key == NULL || !allowance_limits_running(p->key->allowance);
+}
+
 bool payer_enter(struct payer *p, bytes model, struct api_error *error)
 {
     struct allowance_view view;

@@ -17,6 +17,10 @@ struct payer {
  * Else *error says why not, and borrows the id. */
 bool payer_may_delete(const struct payer *p, bytes id, struct api_error *error);
 
+/* Whether it may ask for an answer that is made in the background, which nobody here sees: not where
+ * tokens or requests at a time are limited. Else *error says why not. */
+bool payer_may_background(const struct payer *p, bool background, struct api_error *error);
+
 /* True when the request may go on; else *error says why not, and borrows the model. */
 bool payer_enter(struct payer *p, bytes model, struct api_error *error);
 

@@ -410,6 +410,80 @@ def _():
             assert '"few"' not in text and '"free"' not in text
 
 
+# ---- in the background ----
+
+def lines_of(s):
+    path = pathlib.Path(s.folder) / "usage.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def in_background(s, model, key):
+    return http(s.port, "POST", "/v1/responses", {"model": model, "input": "hi", "background": True},
+                bearer(key))
+
+
+def queued(s, model, key):
+    a = in_background(s, model, key)
+    assert a.status == 200 and a.json["status"] == "queued", a.body
+    return "/v1/responses/" + a.json["id"]
+
+
+def is_free(s, key):
+    return chat(s.port, "gpt-test", headers=bearer(key)).status == 200
+
+
+@test("at a worker, what a key has made in the background holds its place and is paid for at its end")
+def _():
+    with with_keys("worker", KEYS, usage_log="usage.jsonl") as s:
+        path = queued(s, "gate-behind", "one")
+        for _ in range(3):
+            assert not is_free(s, "one") and is_free(s, "free")
+            assert http(s.port, "GET", path, headers=bearer("one")).json["status"] != "completed"
+        assert in_background(s, "gpt-test", "one").status == 429
+        s.engine.release["behind"] = True
+        wait_for(lambda: is_free(s, "one"), 10)
+        behind = [x for x in lines_of(s) if x["background"]]
+        assert [(x["key"], x["route"], x["status"], x["input_tokens"] > 0, x["output_tokens"] > 0)
+                for x in behind] == [("one", "responses", 200, True, True)], behind
+        # Called off or deleted: the same, with what was counted until then.
+        for n, (method, what) in enumerate([("POST", "/cancel"), ("DELETE", "")]):
+            path = queued(s, "endless", "one")
+            assert not is_free(s, "one")
+            assert http(s.port, method, path + what, headers=bearer("one")).status == 200
+            wait_for(lambda: is_free(s, "one"), 10)
+            behind = [x for x in lines_of(s) if x["background"]]
+            assert len(behind) == n + 2 and behind[-1]["estimated"], behind
+        # 17 tokens each; a stream that is left is made to its end.
+        with s.conn() as c:
+            a = c.ask("POST", "/v1/responses", {"model": "gate-left", "input": "hi", "stream": True,
+                                                "background": True}, bearer("tokens"))
+            c.chunk(a)
+        s.engine.release["left"] = True
+        wait_for(lambda: [x for x in lines_of(s) if x["key"] == "tokens"], 10)
+        queued(s, "gpt-test", "tokens")
+        wait_for(lambda: len([x for x in lines_of(s) if x["key"] == "tokens"]) == 2, 10)
+        a = chat(s.port, "gpt-test", headers=bearer("tokens"))
+        assert a.status == 429 and a.header(LIMITS[4]) == "0", (a.status, a.headers)
+
+
+@test("what could not be counted in the background is refused to limited keys, and nothing is asked")
+def _():
+    def check(s):
+        for key in ("one", "tokens"):
+            asked = len(s.engine.calls)
+            a = in_background(s, "gpt-test", key)
+            assert a.status == 400 and a.error["code"] == "unsupported_parameter", a.body
+            assert a.error["param"] == "background" and len(s.engine.calls) == asked
+            assert is_free(s, key)
+    with with_keys("gateway", KEYS, usage_log="usage.jsonl") as s:
+        check(s)
+        queued(s, "gpt-test", "few")
+        assert [(x["key"], x["status"]) for x in lines_of(s) if x["background"]] \
+            == [("one", 400), ("tokens", 400), ("few", 200)], lines_of(s)
+    with with_keys("worker", KEYS, responses="native") as s:
+        check(s)
+
+
 # ---- traces ----
 
 @test("a collector gets a span for each request, between the client's and the engine's")

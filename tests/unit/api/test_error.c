@@ -74,6 +74,7 @@ static void says_the_statuses_and_codes_that_clients_know(void **state)
     } rows[] = {
         { ERROR_INVALID_TYPE, 400, "invalid_request_error", "invalid_type" },
         { ERROR_UNSUPPORTED_PARAMETER, 400, "invalid_request_error", "unsupported_parameter" },
+        { ERROR_BACKGROUND, 400, "invalid_request_error", "unsupported_parameter" },
         { ERROR_CONTEXT_LENGTH, 400, "invalid_request_error", "context_length_exceeded" },
         { ERROR_BAD_API_KEY, 401, "invalid_request_error", "invalid_api_key" },
         { ERROR_MODEL_NOT_ALLOWED, 403, "permission_error", "model_not_allowed" },

@@ -123,6 +123,18 @@ static void takes_model_names_up_to_the_limit(void **state)
     }
 }
 
+/* Whichever of several a reader takes. */
+static void sees_that_the_background_is_asked_for(void **state)
+{
+    (void)state;
+    CHECK(look("{\"model\":\"m\",\"background\":true}").background);
+    CHECK(look("{\"b\\u0061ckground\":true,\"background\":false}").background);
+    CHECK(look("{\"background\":null,\"background\" : true}").background);
+    CHECK(!look("{\"model\":\"m\",\"background\":false}").background);
+    CHECK(!look("{\"background\":\"true\",\"x\":{\"background\":true}}").background);
+    CHECK(!look("{\"background\":true").background);
+}
+
 static void takes_the_response_that_comes_before(void **state)
 {
     (void)state;
@@ -278,6 +290,7 @@ int main(void)
         cmocka_unit_test(reads_as_much_of_an_answer_as_is_there),
         cmocka_unit_test(leaves_out_ids_over_the_limit),
         cmocka_unit_test(tells_json_from_other_text),
+        cmocka_unit_test(sees_that_the_background_is_asked_for),
         cmocka_unit_test(takes_the_response_that_comes_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -547,6 +547,33 @@ static void reads_whole_answers_too(void **state)
     check_whole("{'error':{'message':'no'}}", "'message':'no'");
 }
 
+static struct allowance_use use_of(const char *stream, const char *whole)
+{
+    struct scene s;
+    BUF_AUTO json = BUF(CASE_MAX);
+    open_scene(&s, plain(true));
+    if (stream != NULL)
+        CHECK_OK(responses_chat_put(&s.chat, quoted(&json, stream)));
+    else
+        CHECK_OK(responses_chat_whole(&s.chat, quoted(&json, whole)));
+    struct allowance_use use = usage_sum(&s.chat.usage, 40);
+    close_scene(&s);
+    return use;
+}
+
+static void counts_what_it_came_to(void **state)
+{
+    (void)state;
+    struct allowance_use use = use_of(CHUNK("{'content':'a'}") USAGE, NULL);
+    CHECK(use.prompt_tokens == 3 && use.answer_tokens == 4 && !use.estimated);
+    use = use_of(CHUNK("{'content':'a'}") CHUNK("{'content':'b'}"), NULL);
+    CHECK(use.prompt_tokens == 10 && use.answer_tokens == 2 && use.estimated);
+    use = use_of(NULL,
+                 "{'choices':[{'message':{'content':'a'},'finish_reason':'stop'}],'usage':"
+                 "{'prompt_tokens':5,'completion_tokens':6}}");
+    CHECK(use.prompt_tokens == 5 && use.answer_tokens == 6 && !use.estimated);
+}
+
 static void says_a_whole_answer_as_events_if_need_be(void **state)
 {
     (void)state;
@@ -616,6 +643,7 @@ int main(void)
         cmocka_unit_test(says_errors_flat_and_nested),
         cmocka_unit_test(hands_on_logprobs_when_asked),
         cmocka_unit_test(reads_whole_answers_too),
+        cmocka_unit_test(counts_what_it_came_to),
         cmocka_unit_test(says_a_whole_answer_as_events_if_need_be),
         cmocka_unit_test(survives_every_allocation_that_fails),
     };

@@ -106,6 +106,36 @@ static void lets_the_oldest_go_when_there_is_no_room(void **state)
     responses_store_free(s);
 }
 
+/* What is in the making counts, and the oldest go for it. */
+static void reserves_room_for_what_is_in_the_making(void **state)
+{
+    (void)state;
+    struct responses_store *s = open_store(SIZE);
+    uint64_t one = 0;
+    uint64_t two = 0;
+    put(s, "a", ALICE, "old", 0);
+    put(s, "b", ALICE, "new", 0);
+    uint64_t each = responses_store_size(s) / 2;
+    CHECK_OK(responses_store_reserve(s, &one, 1000));
+    CHECK_OK(responses_store_reserve(s, &two, SIZE - 1000 - 2 * each));
+    CHECK(one == 1000 && responses_store_size(s) == SIZE && responses_store_count(s) == 2);
+    CHECK_OK(responses_store_reserve(s, &one, 1001));
+    check(s, "a", ALICE, 1, "NOT_FOUND");
+    check(s, "b", ALICE, 1, "new");
+    /* More than there is changes nothing, and takes no record away. */
+    CHECK_ERR(responses_store_reserve(s, &one, SIZE - two + 1), LIMIT);
+    CHECK(one == 1001);
+    check(s, "b", ALICE, 1, "new");
+    CHECK_OK(responses_store_reserve(s, &one, SIZE - two));
+    CHECK(responses_store_count(s) == 0 && responses_store_size(s) == SIZE);
+    CHECK_ERR(responses_store_put(s, BYTES_LIT("c"), ALICE, parts_of("x"), 1), LIMIT);
+    CHECK_OK(responses_store_reserve(s, &one, 0));
+    put(s, "c", ALICE, "x", 1);
+    CHECK_OK(responses_store_reserve(s, &two, 0));
+    CHECK(responses_store_size(s) < 2 * each);
+    responses_store_free(s);
+}
+
 static void takes_what_just_fits_and_nothing_more(void **state)
 {
     (void)state;
@@ -172,6 +202,7 @@ int main(void)
         cmocka_unit_test(tells_strangers_the_same_as_of_nothing),
         cmocka_unit_test(forgets_after_its_time),
         cmocka_unit_test(lets_the_oldest_go_when_there_is_no_room),
+        cmocka_unit_test(reserves_room_for_what_is_in_the_making),
         cmocka_unit_test(takes_what_just_fits_and_nothing_more),
         cmocka_unit_test(wipes_what_is_deleted),
         cmocka_unit_test(survives_every_allocation_that_fails),

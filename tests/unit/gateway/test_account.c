@@ -81,6 +81,7 @@ static void adds_a_line_for_each_request(void **state)
     for (int i = 0; i < 2; i++) {
         CHECK_OK(account_log_open(&log, &fd, path));
         struct account_facts f = FACTS;
+        f.background = i == 0;
         f.key = i == 0 ? "alice" : NULL;
         account_note(log, &m, NULL, &f);
         log_close(log);
@@ -90,7 +91,7 @@ static void adds_a_line_for_each_request(void **state)
     CHECK(has(&text,
               "\"event\":\"usage\",\"key\":\"alice\",\"request\":\"req_1\",\"operation\":\"chat\","
               "\"status\":200,\"broken_off\":false,\"input_tokens\":3,\"output_tokens\":70,"
-              "\"estimated\":true,\"us\":30000}\n"));
+              "\"estimated\":true,\"background\":true,\"us\":30000}\n"));
     CHECK(has(&text, "\"key\":null"));
     CHECK_ERR(account_log_open(&log, &fd, "/nonexistent/usage"), SYSTEM);
     metering_clear(&m);

@@ -67,6 +67,27 @@ static void a_key_deletes_its_own_models_only(void **state)
     token_set_clear(&set);
 }
 
+/* Whoever's tokens or requests at a time are limited: they could not be counted. */
+static void limited_keys_have_nothing_made_in_the_background(void **state)
+{
+    (void)state;
+    struct token_set set = { 0 };
+    struct api_error error;
+    const struct payer nobody = { 0 };
+    read_key(&set);
+    const struct payer p = { .key = &set.at[0] };
+    CHECK(payer_may_background(&nobody, true, &error));
+    CHECK(payer_may_background(&p, false, &error));
+    CHECK(!payer_may_background(&p, true, &error));
+    CHECK(error.cause == ERROR_BACKGROUND);
+    CHECK_BYTES(error.param, BYTES_LIT("background"));
+    allowance_set(p.key->allowance, &(struct allowance_limits){ .concurrency = 1 });
+    CHECK(!payer_may_background(&p, true, &error));
+    allowance_set(p.key->allowance, &(struct allowance_limits){ .requests_per_minute = 1 });
+    CHECK(payer_may_background(&p, true, &error));
+    token_set_clear(&set);
+}
+
 static void what_was_used_is_shown(void **state)
 {
     (void)state;
@@ -90,6 +111,7 @@ int main(void)
         cmocka_unit_test(nobody_may_ask_for_all),
         cmocka_unit_test(a_key_keeps_to_its_rules),
         cmocka_unit_test(a_key_deletes_its_own_models_only),
+        cmocka_unit_test(limited_keys_have_nothing_made_in_the_background),
         cmocka_unit_test(what_was_used_is_shown),
     };
     return cmocka_run_group_tests_name("gateway/payer", tests, NULL, NULL);
