@@ -4,7 +4,8 @@
     tests/e2e/load.py --to HOST:PORT... [--requests N [--until FILE]] [--seconds N] [--clients N] [--events A-B]
                       [--gap A-B] [--patience SECONDS] [--token FILE] [--name WORD] --out FILE
 
-FILE gets a line of JSON for each request: its id, when it began and ended (steady clock), the address
+On SIGTERM no more is asked, and what is under way ends. FILE gets a line of JSON for each request: its
+id, when it began and ended (steady clock), the address
 asked, the id of its receipt, and its outcome:
 
     ok       complete: every word, the receipt's comment, [DONE], the receipt's trailer, the framing's end
@@ -19,6 +20,7 @@ import base64
 import json
 import os
 import random
+import signal
 import sys
 import time
 
@@ -133,11 +135,13 @@ class Load:
         self.asked = asked
         self.began = time.monotonic()
         self.n = 0
+        self.over = False
         self.out = open(asked.out, "w", encoding="utf-8", buffering=1)
         self.random = random.Random(asked.name)
 
     def another(self):
         late = self.asked.seconds and time.monotonic() - self.began >= self.asked.seconds
+        late = late or self.over
         waits = self.asked.until and not os.path.exists(self.asked.until)
         if late or (self.asked.requests and self.n >= self.asked.requests and not waits):
             return None
@@ -193,7 +197,11 @@ class Load:
         if conn is not None:
             conn.transport.abort()
 
+    def finish(self):
+        self.over = True
+
     async def run(self):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.finish)
         await asyncio.gather(*(self.client(i) for i in range(self.asked.clients)))
 
 

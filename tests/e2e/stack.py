@@ -54,14 +54,15 @@ class Program:
     """A process and its log."""
     living = []
 
-    def __init__(self, binary, arguments, folder, env=None):
+    def __init__(self, binary, arguments, folder, env=None, inside=()):
+        """inside: a command that runs the program, such as one that enters a namespace first."""
         self.name = binary
         self.log_path = pathlib.Path(folder) / f"{binary}-{len(os.listdir(folder))}.log"
         path = Options.build / binary
         if not path.exists():
             path = Options.build / "tests" / "e2e" / binary
         with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen([str(path), *arguments], stdin=subprocess.DEVNULL,
+            self.process = subprocess.Popen([*inside, str(path), *arguments], stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, cwd=folder,
                                             env={**os.environ, **(env or {})})
         self.pid = self.process.pid
