@@ -76,3 +76,36 @@ err file_write(const char *path, bytes content)
     }
     return OK;
 }
+
+static void get_stamp(const char *path, struct file_stamp *out)
+{
+    struct stat s;
+    *out = (struct file_stamp){ 0 };
+    if (stat(path, &s) != 0)
+        return;
+    out->inode = s.st_ino;
+    out->size = s.st_size;
+    out->mtime_s = s.st_mtim.tv_sec;
+    out->mtime_ns = s.st_mtim.tv_nsec;
+}
+
+static bool same_stamp(const struct file_stamp *a, const struct file_stamp *b)
+{
+    return a->inode == b->inode && a->size == b->size && a->mtime_s == b->mtime_s &&
+           a->mtime_ns == b->mtime_ns;
+}
+
+void file_watch_read(struct file_watch *w)
+{
+    get_stamp(w->path, &w->read);
+    w->seen = w->read;
+}
+
+bool file_watch_changed(struct file_watch *w)
+{
+    struct file_stamp now;
+    get_stamp(w->path, &now);
+    bool still = same_stamp(&now, &w->seen);
+    w->seen = now;
+    return still && !same_stamp(&now, &w->read);
+}

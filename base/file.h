@@ -1,6 +1,8 @@
 /* base/file.h - small files, read whole. For settings and keys at start, never on a request's path. */
 #pragma once
 
+#include <sys/types.h>
+
 #include "base/buf.h"
 
 /* Appends the whole file. NOT_FOUND, DENIED or SYSTEM; LIMIT when it does not fit the buf. */
@@ -12,3 +14,24 @@ err file_read_line(struct buf *out, const char *path);
 /* Replaces the file by these bytes, for the owner only, in one step: others see the old one or the
  * new one. SYSTEM when that fails. */
 err file_write(const char *path, bytes content);
+
+/* Which file it is; another one when any of it differs. All zero: there is none. */
+struct file_stamp {
+    ino_t inode;
+    off_t size;
+    int64_t mtime_s;
+    int64_t mtime_ns;
+};
+
+/* A file that is followed, however it is replaced. Zeroed at first but for its path, which is borrowed. */
+struct file_watch {
+    const char *path;
+    struct file_stamp read; /* the file that was read */
+    struct file_stamp seen; /* the file at the latest look */
+};
+
+/* What is read from here on is the file as it is now. */
+void file_watch_read(struct file_watch *w);
+/* One look: true when the file is another than the one read, and was so at the look before, too: so no
+ * half of a file that is being written is taken for one, if looks are far enough apart. */
+bool file_watch_changed(struct file_watch *w);

@@ -1,7 +1,6 @@
 #include "gateway/keeper.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/attr.h"
 #include "base/clock.h"
@@ -22,14 +21,6 @@ static const struct word OUTCOMES[POLICY_OUTCOMES] = {
 #undef X
 };
 
-/* Which file it was; a change of any of it is a change of the file. */
-struct stamp {
-    ino_t inode;
-    off_t size;
-    int64_t mtime_s;
-    int64_t mtime_ns;
-};
-
 /* The highest version that was in force. */
 struct memory {
     uint64_t version; /* 0: none */
@@ -45,8 +36,7 @@ struct keeper {
     struct policy_facts facts;
     int64_t loaded_at;
     enum policy_outcome latest; /* of the latest reading */
-    struct stamp read;          /* the file that was read */
-    struct stamp seen;          /* the file at the latest look */
+    struct file_watch watch;
     uint64_t looked_ms;
     struct loop_timer timer;
 };
@@ -206,29 +196,10 @@ static bool is_same(const struct keeper *k, const struct policy_facts *facts)
            bytes_equal(BYTES_ARRAY(facts->digest), BYTES_ARRAY(k->facts.digest));
 }
 
-static void get_stamp(const struct keeper *k, struct stamp *out)
-{
-    struct stat s;
-    *out = (struct stamp){ 0 };
-    if (is_simulated(k) || stat(k->settings.path, &s) != 0)
-        return;
-    out->inode = s.st_ino;
-    out->size = s.st_size;
-    out->mtime_s = s.st_mtim.tv_sec;
-    out->mtime_ns = s.st_mtim.tv_nsec;
-}
-
-static bool same_stamp(const struct stamp *a, const struct stamp *b)
-{
-    return a->inode == b->inode && a->size == b->size && a->mtime_s == b->mtime_s &&
-           a->mtime_ns == b->mtime_ns;
-}
-
 void keeper_reload(struct keeper *k)
 {
     struct policy_opened new;
-    get_stamp(k, &k->read);
-    k->seen = k->read;
+    file_watch_read(&k->watch);
     obtain(k, &new, NULL);
     metrics_add(k->settings.block, k->settings.metering->policy_loads, k->latest, 0, 1);
     if (k->latest != POLICY_ACCEPTED) {
@@ -260,14 +231,10 @@ static void end_policy(struct keeper *k)
 
 static void look_at_file(struct keeper *k)
 {
-    struct stamp now;
-    if (loop_now_ms(k->loop) - k->looked_ms < KEEPER_LOOK_MS)
+    if (is_simulated(k) || loop_now_ms(k->loop) - k->looked_ms < KEEPER_LOOK_MS)
         return;
     k->looked_ms = loop_now_ms(k->loop);
-    get_stamp(k, &now);
-    bool still = same_stamp(&now, &k->seen);
-    k->seen = now;
-    if (still && !same_stamp(&now, &k->read))
+    if (file_watch_changed(&k->watch))
         keeper_reload(k);
 }
 
@@ -306,8 +273,7 @@ static err begin(struct keeper *k, struct buf *message)
         say(message, "policy_state", "is not what a gateway has written there");
         FAIL(CONFIG);
     }
-    get_stamp(k, &k->read);
-    k->seen = k->read;
+    file_watch_read(&k->watch);
     k->looked_ms = loop_now_ms(k->loop);
     obtain(k, &new, message);
     ENSURE(k->latest == POLICY_ACCEPTED, CONFIG);
@@ -324,6 +290,7 @@ err keeper_open(struct keeper **out, struct loop *loop, const struct keeper_sett
     TRY(mem_new(&k));
     k->loop = loop;
     k->settings = *settings;
+    k->watch.path = settings->path;
     err e = begin(k, message);
     if (e.code == ERR_OK)
         *out = k;

@@ -39,7 +39,7 @@ struct program {
     struct tls_context *worker_tls;
     struct buf worker_authorization;
     struct shard_common common;
-    struct worker_set *workers;
+    struct discover *discover;
     struct supply *supply;
     struct probe *probe;
     struct trust *trust;
@@ -149,7 +149,11 @@ static void count_workers(struct program *p, const struct trust_view *view)
         trusted += view->workers[i] != NULL;
         reasons[view->quarantine[i]]++;
     }
+    metrics_gauge_set(p->block, p->metering.workers, 0, 0, (int64_t)view->set->n);
     metrics_gauge_set(p->block, p->metering.trusted, 0, 0, trusted);
+    for (unsigned i = 0; i < DISCOVER_STATES; i++)
+        metrics_gauge_set(p->block, p->metering.sources, i, 0,
+                          (int64_t)discover_count(p->discover, i));
     for (unsigned i = QUARANTINE_NONE + 1; i < QUARANTINE_REASONS; i++)
         metrics_gauge_set(p->block, p->metering.quarantined, i, 0, reasons[i]);
 }
@@ -202,6 +206,7 @@ static void describe_policy(void *owner, struct json_out *j)
 {
     struct program *p = owner;
     keeper_write(p->keeper, j);
+    discover_write(p->discover, j);
 }
 
 static err open_keeper(struct program *p, struct buf *message)
@@ -267,6 +272,7 @@ static void on_reload(void *owner, int signum)
     (void)signum;
     reload_tokens(p);
     keeper_reload(p->keeper);
+    discover_reload(p->discover);
 }
 
 static void on_signal(void *owner, int signum)
@@ -315,10 +321,32 @@ static err open_shards(struct program *p, struct buf *message)
     return OK;
 }
 
+static void on_workers(void *owner)
+{
+    struct program *p = owner;
+    trust_use_workers(p->trust, discover_set(p->discover));
+}
+
+/* Sources that are read at the start come before there is anything to show. */
+static void on_sources_noted(void *owner)
+{
+    struct program *p = owner;
+    if (p->trust != NULL)
+        trust_publish(p->trust);
+}
+
+static err open_discover(struct program *p, struct buf *message)
+{
+    struct discover_settings settings = {
+        .log = p->log, .changed = on_workers, .noted = on_sources_noted, .owner = p
+    };
+    return setup_discover(&p->discover, p->loop, &p->settings, &settings, message);
+}
+
 static err open_trust(struct program *p)
 {
     const struct trust_settings settings = {
-        .workers = p->workers,
+        .workers = discover_set(p->discover),
         .tls = p->worker_tls,
         .policy = keeper_policy(p->keeper),
         .refresh_s = p->settings.refresh,
@@ -354,7 +382,7 @@ static err open_all(struct program *p, struct buf *message)
     TRY(open_tracer(p));
     TRY(open_shards(p, message));
     TRY(open_supply(p, message));
-    TRY(setup_workers(&p->workers, &p->settings));
+    TRY(open_discover(p, message));
     TRY(open_probe(p));
     return open_trust(p);
 }
@@ -396,7 +424,7 @@ static void close_all(struct program *p)
     trust_free(p->trust);
     p->trust = NULL;
     probe_free(p->probe);
-    worker_set_unref(p->workers);
+    discover_free(p->discover);
     supply_close(p->supply);
     trust_view_unref(p->view);
     loop_timer_stop(&p->age);

@@ -4,6 +4,7 @@
 #include "base/attr.h"
 #include "gateway/account.h"
 #include "gateway/balance.h"
+#include "gateway/discover.h"
 #include "gateway/quarantine.h"
 
 static const char *const ROUTE_WORDS[ROUTE_KINDS] = {
@@ -105,6 +106,15 @@ static const struct row ROWS[] = {
     { AT(age),
       { .name = "sealgate_attestation_age_seconds",
         .help = "Age of the oldest verdict in use.",
+        .kind = METRIC_GAUGE } },
+    { AT(workers),
+      { .name = "sealgate_workers",
+        .help = "Workers that the setting names now, or that what it names does.",
+        .kind = METRIC_GAUGE } },
+    { AT(sources),
+      { .name = "sealgate_worker_sources",
+        .help = "What the setting names, by what became of the latest look at it.",
+        .labels = { { "state", discover_state_words, DISCOVER_STATES } },
         .kind = METRIC_GAUGE } },
     { AT(trusted),
       { .name = "sealgate_workers_trusted",

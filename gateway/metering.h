@@ -38,8 +38,10 @@ struct metering {
     struct metric gap;      /* between two pieces of a stream */
     struct metric overhead; /* our own part of a request's time */
     struct metric duration;
-    struct metric receipts;      /* by outcome */
-    struct metric age;           /* of the oldest verdict in use; set by the control thread */
+    struct metric receipts; /* by outcome */
+    struct metric age;      /* of the oldest verdict in use; set by the control thread */
+    struct metric workers;
+    struct metric sources;       /* by state */
     struct metric trusted;       /* workers in use; set by the control thread */
     struct metric quarantined;   /* the others, by reason; likewise */
     struct metric sick;          /* workers that do not answer probes; by the control thread */

@@ -13,6 +13,8 @@
 struct relay {
     struct relay_common common;
     struct loop_hook log_hook;
+    struct discover *discover;
+    struct metrics_block *block; /* the control thread's */
     struct relay_shard *shards[SETUP_SHARDS_MAX];
     size_t shards_n;
     size_t running;
@@ -50,10 +52,21 @@ static err open_metrics(struct relay_metrics *m)
     const struct metric_spec traffic = { .name = "sealgate_relay_bytes_total",
                                          .help = "Bytes of bodies, from clients (in) and to them.",
                                          .labels = { { "way", WAY_WORDS, ARRAY_LEN(WAY_WORDS) } } };
+    const struct metric_spec workers = { .name = "sealgate_relay_workers",
+                                         .help = "Workers that the setting names now.",
+                                         .kind = METRIC_GAUGE };
+    const struct metric_spec sources = {
+        .name = "sealgate_relay_worker_sources",
+        .help = "What the setting names, by what became of the latest look at it.",
+        .kind = METRIC_GAUGE,
+        .labels = { { "state", discover_state_words, DISCOVER_STATES } }
+    };
     TRY(metrics_new(&m->set));
     TRY(metrics_register(m->set, &requests, &m->requests));
     TRY(metrics_register(m->set, &in_flight, &m->in_flight));
     TRY(metrics_register(m->set, &refused, &m->refused));
+    TRY(metrics_register(m->set, &workers, &m->workers));
+    TRY(metrics_register(m->set, &sources, &m->sources));
     return metrics_register(m->set, &traffic, &m->bytes);
 }
 
@@ -91,6 +104,44 @@ static err open_tls(struct relay_common *c, struct buf *message)
     if (setup_uses_tls(&s->listen_h2) &&
         tls_context_new(&c->listen_tls, &listen, true).code != ERR_OK)
         return setup_complain(message, "tls_cert", "the certificate or key cannot be used");
+    return OK;
+}
+
+static void count_workers(struct relay *r)
+{
+    const struct relay_metrics *m = &r->common.metrics;
+    metrics_gauge_set(r->block, m->workers, 0, 0, (int64_t)r->common.workers->n);
+    for (unsigned i = 0; i < DISCOVER_STATES; i++)
+        metrics_gauge_set(r->block, m->sources, i, 0, (int64_t)discover_count(r->discover, i));
+}
+
+static void on_workers(void *owner)
+{
+    struct relay *r = owner;
+    r->common.workers = discover_set(r->discover);
+    for (size_t i = 0; i < r->shards_n; i++)
+        relay_shard_post_workers(r->shards[i], r->common.workers);
+    count_workers(r);
+}
+
+/* Sources that are read at the start come before there is anything to count. */
+static void on_sources_noted(void *owner)
+{
+    struct relay *r = owner;
+    if (r->discover != NULL)
+        count_workers(r);
+}
+
+static err open_discover(struct relay *r, struct buf *message)
+{
+    struct relay_common *c = &r->common;
+    struct discover_settings settings = {
+        .log = c->log, .changed = on_workers, .noted = on_sources_noted, .owner = r
+    };
+    TRY(metrics_block(c->metrics.set, &r->block));
+    TRY(setup_discover(&r->discover, c->control, c->settings, &settings, message));
+    c->workers = discover_set(r->discover);
+    count_workers(r);
     return OK;
 }
 
@@ -153,7 +204,7 @@ static err open_all(struct relay *r, struct buf *message)
     TRY(open_quota(&c->by_address, s->address_rate, s->address_streams));
     TRY(open_quota(&c->by_asker, RELAY_PROOFS_PER_SECOND, 0));
     TRY(open_tls(c, message));
-    TRY(setup_workers(&c->workers, s));
+    TRY(open_discover(r, message));
     return open_shards(r, message);
 }
 
@@ -202,7 +253,7 @@ static void close_all(struct relay *r)
         relay_shard_free(r->shards[i]);
     if (c->control != NULL)
         loop_deliver(c->control);
-    worker_set_unref(c->workers);
+    discover_free(r->discover);
     tls_context_free(c->worker_tls);
     tls_context_free(c->listen_tls);
     quota_free(c->by_token);

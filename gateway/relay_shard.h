@@ -26,6 +26,8 @@ struct relay_metrics {
     struct metric in_flight;
     struct metric refused; /* by cause */
     struct metric bytes;   /* by direction */
+    struct metric workers;
+    struct metric sources; /* by state */
 };
 
 enum relay_refusal {
@@ -46,7 +48,7 @@ struct relay_common {
     struct quota *by_asker;   /* of evidence, an address again */
     struct log *log;
     struct relay_metrics metrics;
-    struct worker_set *workers; /* to begin with; counted */
+    struct worker_set *workers; /* to begin with; borrowed */
     struct tls_context *worker_tls;
     struct tls_context *listen_tls;
     struct loop *control;

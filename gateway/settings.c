@@ -1,10 +1,13 @@
 #include "gateway/settings.h"
 
+#include <arpa/inet.h>
+
 #include "attest/collateral.h"
 #include "attest/policy_bundle.h"
 #include "base/attr.h"
 #include "base/sock.h"
 #include "gateway/fetch.h"
+#include "gateway/sources.h"
 
 #define ROW(field) .name = #field, .offset = offsetof(struct gateway_settings, field)
 
@@ -59,8 +62,15 @@ static const struct config_row ROWS[] = {
       .min = 1,
       .max = 64,
       .value = "ADDRESS",
-      .help = "Workers to verify and use: HOST:PORT, tls://HOST:PORT, unix:PATH or "
-              "vsock:CID:PORT." },
+      .help = "Workers to verify and use: HOST:PORT, tls://HOST:PORT, unix:PATH or vsock:CID:PORT; "
+              "or where to find them while running: dns://NAME:PORT (each address of the name), "
+              "srv://NAME (each service behind it), both also as dns+tls:// and srv+tls://, "
+              "file:///PATH (one address per line). At most 64 are used at a time." },
+    { ROW(workers_refresh), .type = CONFIG_MILLIS, .fallback = "30s", .min = 100, .max = 86400000,
+      .help = "How often at least names in workers are looked up again; sooner when their time to "
+              "live is shorter." },
+    { ROW(dns_server), .type = CONFIG_TEXT, .value = "IPV4:PORT",
+      .help = "The name server for names in workers; without it those of /etc/resolv.conf." },
     { ROW(policy), .type = CONFIG_TEXT, .value = "FILE",
       .help = "Which evidence to accept: a policy file, or the word simulated to accept any "
               "simulated worker (no protection; for trying out). Without a policy no worker is "
@@ -217,6 +227,14 @@ static err check_base(const struct config *c, const char *name, const char *url,
                          "is not an address; write https://HOST[:PORT][/PATH]");
 }
 
+static bool is_ipv4(const char *text)
+{
+    struct sock_addr addr;
+    struct in_addr room;
+    return sock_addr_read(bytes_str(text), &addr).code == ERR_OK && addr.kind == SOCK_KIND_TCP &&
+           !addr.tls && addr.port > 0 && inet_pton(AF_INET, addr.host, &room) == 1;
+}
+
 static err check_mode(const struct config *c, const struct gateway_settings *s, struct buf *message)
 {
     struct sock_addr addr;
@@ -246,12 +264,17 @@ err gateway_settings_check(const struct config *c, const struct gateway_settings
         return config_refuse(c, &gateway_program, "listen", message,
                              "is not an address; write HOST:PORT or unix:PATH");
     for (size_t i = 0; i < s->workers.n; i++) {
-        if (sock_addr_read(bytes_str(s->workers.at[i]), &addr).code != ERR_OK)
+        struct source source;
+        if (source_read(s->workers.at[i], &source).code != ERR_OK)
             return config_refuse(c, &gateway_program, "workers", message,
                                  "\"%s\" is not an address; write HOST:PORT, tls://HOST:PORT, "
-                                 "unix:PATH or vsock:CID:PORT",
+                                 "unix:PATH, vsock:CID:PORT, dns://NAME:PORT, srv://NAME or "
+                                 "file:///PATH",
                                  s->workers.at[i]);
     }
+    if (s->dns_server != NULL && !is_ipv4(s->dns_server))
+        return config_refuse(c, &gateway_program, "dns_server", message,
+                             "is not an address; write IPV4:PORT");
     if ((s->tls_cert == NULL) != (s->tls_key == NULL))
         return config_refuse(c, &gateway_program, "tls_cert", message,
                              "tls_cert and tls_key go together");

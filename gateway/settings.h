@@ -20,6 +20,8 @@ struct gateway_settings {
     uint64_t shards;
 
     struct config_list workers;
+    uint64_t workers_refresh;
+    const char *dns_server;
     const char *policy;
     struct config_list policy_key;
     const char *policy_state;

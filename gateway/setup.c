@@ -3,8 +3,8 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/mem.h"
 #include "base/sock.h"
+#include "gateway/sources.h"
 
 err setup_complain(struct buf *message, const char *name, const char *what)
 {
@@ -22,25 +22,20 @@ size_t setup_shards(const struct gateway_settings *s)
 bool setup_uses_tls(const struct config_list *addresses)
 {
     for (size_t i = 0; i < addresses->n; i++) {
-        struct sock_addr addr;
-        if (sock_addr_read(bytes_str(addresses->at[i]), &addr).code == ERR_OK && addr.tls)
+        struct source source;
+        if (source_read(addresses->at[i], &source).code == ERR_OK && source_may_use_tls(&source))
             return true;
     }
     return false;
 }
 
-err setup_workers(struct worker_set **out, const struct gateway_settings *s)
+err setup_discover(struct discover **out, struct loop *loop, const struct gateway_settings *s,
+                   struct discover_settings *settings, struct buf *message)
 {
-    struct worker_change change;
-    struct worker_wish *wishes = mem_alloc(s->workers.n * sizeof *wishes);
-    ENSURE(wishes != NULL, NOMEM);
-    err e = OK;
-    for (size_t i = 0; i < s->workers.n && e.code == ERR_OK; i++)
-        e = worker_wish_read(bytes_str(s->workers.at[i]), &wishes[i]);
-    if (e.code == ERR_OK)
-        e = worker_set_next(out, NULL, wishes, s->workers.n, &change);
-    mem_free(wishes);
-    return e;
+    settings->sources = &s->workers;
+    settings->dns_server = s->dns_server;
+    settings->refresh_ms = s->workers_refresh;
+    return discover_new(out, loop, settings, message);
 }
 
 struct balance_settings setup_balance(const struct gateway_settings *s)

@@ -5,9 +5,9 @@
 
 #include "crypto/token.h"
 #include "gateway/balance.h"
+#include "gateway/discover.h"
 #include "gateway/front.h"
 #include "gateway/settings.h"
-#include "gateway/workers.h"
 
 enum { SETUP_SHARDS_MAX = 256 };
 
@@ -17,11 +17,13 @@ err setup_complain(struct buf *message, const char *name, const char *what);
 /* How many threads serve clients. */
 size_t setup_shards(const struct gateway_settings *s);
 
-/* Whether one of these addresses begins with tls://. */
+/* Whether one of these addresses or sources of them may want TLS. */
 bool setup_uses_tls(const struct config_list *addresses);
 
-/* The workers that the settings name. */
-err setup_workers(struct worker_set **out, const struct gateway_settings *s);
+/* Finds out which workers there are; settings is completed by the caller but for what is set. Errors of
+ * discover_new(). */
+err setup_discover(struct discover **out, struct loop *loop, const struct gateway_settings *s,
+                   struct discover_settings *settings, struct buf *message);
 
 /* How several workers are balanced. */
 struct balance_settings setup_balance(const struct gateway_settings *s);

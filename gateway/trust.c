@@ -96,6 +96,10 @@ static void write_worker(struct json_out *j, struct watch *w)
     json_begin_object(j, NULL);
     json_put_u64(j, "worker", w->at.place);
     json_put_str(j, "address", w->at.text);
+    if (w->at.wish.tls_name[0] != '\0')
+        json_put_str(j, "name", w->at.wish.tls_name);
+    if (w->at.wish.priority > 0)
+        json_put_u64(j, "priority", w->at.wish.priority);
     json_put_bool(j, "trusted", w->trusted != NULL);
     json_put_bool(j, "reachable", link_is_up(w->link));
     if (w->trusted == NULL)
@@ -654,10 +658,13 @@ static void forget_who_left(struct trust *t)
     size_t kept = 0;
     for (size_t i = 0; i < t->n; i++) {
         struct watch *w = t->watches[i];
-        if (worker_set_find(t->set, w->at.place) != NULL)
-            t->watches[kept++] = w;
-        else
+        const struct worker_entry *stays = worker_set_find(t->set, w->at.place);
+        if (stays == NULL) {
             close_watch(w);
+            continue;
+        }
+        w->at.wish.priority = stays->wish.priority;
+        t->watches[kept++] = w;
     }
     t->n = kept;
 }

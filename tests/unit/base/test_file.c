@@ -59,12 +59,33 @@ static void says_that_a_file_is_not_there(void **state)
     CHECK_ERR(file_write("/nonexistent/file", BYTES_LIT("x")), SYSTEM);
 }
 
+static void a_file_that_changed_is_told_when_it_stands_still(void **state)
+{
+    (void)state;
+    struct file_watch w = { .path = path };
+    CHECK_OK(file_write(path, BYTES_LIT("one")));
+    file_watch_read(&w);
+    CHECK(!file_watch_changed(&w) && !file_watch_changed(&w));
+    CHECK_OK(file_write(path, BYTES_LIT("another")));
+    CHECK(!file_watch_changed(&w)); /* it may still be written */
+    CHECK_OK(file_write(path, BYTES_LIT("another one")));
+    CHECK(!file_watch_changed(&w));
+    CHECK(file_watch_changed(&w) && file_watch_changed(&w)); /* until it is read */
+    file_watch_read(&w);
+    CHECK(!file_watch_changed(&w));
+    CHECK(unlink(path) == 0);
+    CHECK(!file_watch_changed(&w) && file_watch_changed(&w));
+    file_watch_read(&w);
+    CHECK(!file_watch_changed(&w));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_back_what_it_wrote),
         cmocka_unit_test(keeps_the_limit),
         cmocka_unit_test(says_that_a_file_is_not_there),
+        cmocka_unit_test(a_file_that_changed_is_told_when_it_stands_still),
     };
     return cmocka_run_group_tests_name("base/file", tests, make_folder, remove_folder);
 }
