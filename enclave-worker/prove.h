@@ -18,8 +18,8 @@ struct gpu;
 struct signing_key;
 
 enum {
-    PROVE_JOBS_MAX = 64,       /* questions waiting; more are ERR_LIMIT */
-    PROVE_PER_SECOND = 20,     /* questions accepted in a second, in the long run */
+    PROVE_JOBS_MAX = 64,        /* questions waiting; more are ERR_LIMIT */
+    PROVE_PER_SECOND = 20,      /* questions accepted in a second, in the long run */
     PROVE_EACH_PER_SECOND = 10, /* of each asker; see enclave-worker/share.h */
 };
 

@@ -32,7 +32,7 @@
     #define CLOSES_SEEN 0
 #endif
 
-enum { BIG = 4 * 1024 * 1024, PATIENCE_MS = 20000 };
+enum { BIG = 16 * 1024 * 1024 /* more than two sockets hold */, PATIENCE_MS = 20000 };
 
 /* ---- the server ---- */
 
