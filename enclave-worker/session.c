@@ -535,6 +535,15 @@ static bool has_error_object(struct session *s, const struct peek_answer *seen)
     return buf_add(&s->collected, buf_view(&nested)).code == ERR_OK;
 }
 
+/* There is nothing in an answer of this status, or to this method, and no JSON to expect. */
+static bool is_empty_by_right(const struct session *s)
+{
+    bytes method = s->door->request.head.method;
+    return s->collected.len == 0 &&
+           (s->engine_status == 204 || s->engine_status == 205 ||
+            bytes_equal(method, BYTES_LIT("HEAD")) || bytes_equal(method, BYTES_LIT("DELETE")));
+}
+
 static void pass_collected(struct session *s)
 {
     struct peek_answer seen;
@@ -545,7 +554,7 @@ static void pass_collected(struct session *s)
         refuse_for_engine(s);
         return;
     }
-    if (s->engine_status < 400 && !peek_is_json(buf_view(&s->collected))) {
+    if (s->engine_status < 400 && !is_empty_by_right(s) && !peek_is_json(buf_view(&s->collected))) {
         fail(s, ERROR_UPSTREAM_MALFORMED);
         return;
     }
@@ -768,6 +777,8 @@ static void ask(struct session *s)
         e = ask_engine(s);
     if (e.code == ERR_NOT_FOUND)
         refuse_sealed(s, ERROR_MODEL_NOT_FOUND, asked_model(s));
+    else if (e.code == ERR_MALFORMED) /* no engine can be told this */
+        refuse_sealed(s, ERROR_BAD_REQUEST, (bytes){ 0 });
     else if (e.code != ERR_OK)
         fail(s, e.code == ERR_LIMIT ? ERROR_OVERLOADED : error_from(e, false));
 }

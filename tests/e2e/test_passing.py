@@ -3,8 +3,9 @@ import base64
 import hashlib
 import json
 
+import air
 import common
-from common import check
+from common import check, receipt_of
 from engine_other import PIECES, SOUND
 from stack import Stack
 from suite import test
@@ -170,3 +171,18 @@ def _():
         assert a.status == 400 and a.error["param"] == "model"
     a = stack().http("POST", "/v1/responses", {"input": "x"})
     assert a.status == 400 and a.error["param"] == "model", a.body
+
+
+@test("answers that are empty by right are empty: to HEAD, and with 204")
+def _():
+    a = stack().http("HEAD", "/v1/models")
+    whole = stack().http("GET", "/v1/models")
+    assert a.status == 200 and a.complete and not a.body, a.body
+    assert a.header("content-length") == str(len(whole.body))
+
+    async def nothing(call):
+        call.raw(b"HTTP/1.1 204 X\r\n\r\n")
+    stack().engine.scripts["nothing"] = nothing
+    a = stack().http("POST", "/v1/embeddings", {"model": "nothing", "input": "x"})
+    assert a.status == 204 and a.complete and not a.body, a.headers
+    assert receipt_of(stack(), a)[0]["response_hash"] == air.digest(b"")

@@ -70,6 +70,7 @@ static err start_call(struct engine *e, const struct engine_request *request,
     struct stage *s = stage_of(e);
     struct stage_call *c;
     ENSURE(!s->full, LIMIT);
+    ENSURE(!s->odd, MALFORMED);
     CHECK_OK(mem_new(&c));
     *c = (struct stage_call){ .base = { e },
                               .events = events,

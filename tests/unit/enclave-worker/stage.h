@@ -40,6 +40,7 @@ struct stage {
     struct stage_call *calls; /* running, the newest first */
     size_t starts, cancels, pauses;
     bool full; /* takes no more */
+    bool odd;  /* cannot be told what it is asked */
 
     struct link *link;
 };

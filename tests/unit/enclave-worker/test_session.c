@@ -435,6 +435,17 @@ static void says_so_when_the_engine_takes_no_more(void **state)
     stage_close(&s);
 }
 
+/* Who asks what no engine can be told is at fault, and not the engine. */
+static void blames_the_client_for_what_cannot_be_asked(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_open(&s, NULL);
+    s.odd = true;
+    refuse_one(&s, &PLAIN, 400, "bad_request");
+    stage_close(&s);
+}
+
 /* ---- what is refused in the clear ---- */
 
 static void check_outer(struct stage *s, struct stage_ask *ask, unsigned status, const char *type)
@@ -602,6 +613,50 @@ static void answers_with_an_error_while_it_still_can(void **state)
     break_early(true, "{\"id\":", OK, 502, "upstream_malformed");
 }
 
+/* Where there is nothing to say; where there should have been, it is no answer. */
+static void passes_on_what_is_empty_by_right(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *method, *path;
+        unsigned status, want;
+    } rows[] = {
+        { "HEAD", "/v1/models", 200, 200 },
+        { "GET", "/v1/models", 200, 502 },
+        { "DELETE", "/v1/responses/resp_1", 200, 200 },
+        { "DELETE", "/v1/responses/resp_1", 204, 204 },
+        { "POST", "/v1/embeddings", 204, 204 },
+        { "POST", "/v1/embeddings", 200, 502 },
+        { "POST", "/v1/chat/completions", 200, 502 },
+        { "POST", "/v1/images/edits", 200, 200 },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct stage s;
+        struct stage_ask ask;
+        struct stage_request request = PLAIN;
+        request.method = rows[i].method;
+        request.path = rows[i].path;
+        if (strcmp(request.method, "POST") != 0)
+            request.body = (bytes){ 0 };
+        stage_open(&s, NULL);
+        stage_ask(&s, &ask, OHTTP_CHUNKED, &request);
+        until_asked(&s, 1);
+        stage_head(&s, rows[i].status, "application/json", -1);
+        stage_end(&s, OK);
+        stage_answer(&s, &ask);
+        assert_int_equal(ask.status, rows[i].want);
+        if (rows[i].want == 502) {
+            check_error(&ask, 502, "upstream_malformed");
+        } else {
+            check_complete(&ask);
+            CHECK(ask.content.len == 0);
+            check_receipt(&s, &ask, request.body.len > 0 ? BODY : "", "", false);
+        }
+        stage_ask_clear(&ask);
+        stage_close(&s);
+    }
+}
+
 /* Its client gets nothing before it is whole, so there is nothing to be cut. */
 static void puts_an_error_in_the_place_of_half_an_unchunked_answer(void **state)
 {
@@ -753,6 +808,7 @@ int main(void)
         cmocka_unit_test(holds_no_more_than_allowed_in_all),
         cmocka_unit_test(refuses_paths_that_are_not_the_engines),
         cmocka_unit_test(says_so_when_the_engine_takes_no_more),
+        cmocka_unit_test(blames_the_client_for_what_cannot_be_asked),
         cmocka_unit_test(has_one_answer_for_all_that_does_not_open),
         cmocka_unit_test(names_a_stale_key_before_the_rest_has_come),
         cmocka_unit_test(opens_nothing_from_before_the_clock_was_set_back),
@@ -760,6 +816,7 @@ int main(void)
         cmocka_unit_test(seals_no_end_onto_a_broken_stream),
         cmocka_unit_test(puts_an_error_in_the_place_of_half_an_unchunked_answer),
         cmocka_unit_test(answers_with_an_error_while_it_still_can),
+        cmocka_unit_test(passes_on_what_is_empty_by_right),
         cmocka_unit_test(gives_errors_of_the_engine_as_json),
         cmocka_unit_test(cancels_the_engine_when_the_client_leaves),
         cmocka_unit_test(lets_a_client_leave_before_its_request_is_complete),
