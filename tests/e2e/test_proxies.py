@@ -12,6 +12,7 @@ from client import PROMPT_CANARY, chat, chat_body, http, wait_for
 from engine import ANSWER_CANARY
 from stack import Options, Program, free_port, is_open
 from suite import Skip, test
+from test_http import certificate
 from test_relay import SEALED, relayed, start_relay
 
 FILES = pathlib.Path(__file__).resolve().parents[2] / "deploy/proxies"
@@ -60,14 +61,27 @@ def envoy(at, place):
             "--disable-hot-restart", "--log-level", "warn"]
 
 
+def with_tls(text, pair):
+    """The listener for gateways as the files' comments say it is with TLS."""
+    if pair is None:
+        return text
+    cert, key = pair
+    pathlib.Path(f"{cert}-and-key").write_text("".join(pathlib.Path(f).read_text() for f in pair))
+    made = text.replace(":8090 http2;", f":8090 ssl http2; ssl_certificate {cert}; "
+                                        f"ssl_certificate_key {key};")
+    made = made.replace(":8090 proto h2", f":8090 ssl crt {cert}-and-key alpn h2")
+    assert made != text
+    return made
+
+
 class Carrier:
     """A proxy of somebody else's, between a relay and its clients."""
 
-    def __init__(self, kind, folder, relay_h1, relay_h2):
+    def __init__(self, kind, folder, relay_h1, relay_h2, tls=None):
         self.at = pathlib.Path(folder)
         self.port, self.h1 = free_port(), free_port()
         ports = {"8085": relay_h1, "8086": relay_h2, "8090": self.port, "8091": self.h1}
-        command = kind(self.at, lambda text: self.placed(text, ports))
+        command = kind(self.at, lambda text: self.placed(with_tls(text, tls), ports))
         self.log = open(self.at / "carrier.log", "wb")
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log,
                                         stderr=self.log)
@@ -96,13 +110,18 @@ class Carrier:
 
 
 @contextlib.contextmanager
-def carried(kind, workers=1, direct=False):
-    """SDK - gateway - somebody's proxy - relay - workers; direct: without the relay."""
+def carried(kind, workers=1, direct=False, tls=False):
+    """SDK - gateway - somebody's proxy - relay - workers; direct: without the relay; tls: gateways come
+    with TLS."""
     with relayed(workers=workers, gateway=False) as s:
         upstream = s.ports[0] if direct else s.relay_h2
-        carrier = Carrier(kind, s.folder, s.relay_port, upstream)
+        pair = certificate(s) if tls else None
+        carrier = Carrier(kind, s.folder, s.relay_port, upstream, pair)
         try:
             s.gateway_settings["workers"] = [f"127.0.0.1:{carrier.port}"]
+            if tls:
+                s.gateway_settings["workers"] = [f"tls://localhost:{carrier.port}"]
+                s.gateway_settings["worker_ca"] = pair[0]
             s.start_gateway()
             s.wait_ready()
             s.carrier = carrier
@@ -112,8 +131,8 @@ def carried(kind, workers=1, direct=False):
             carrier.close()
 
 
-def answers(kind, direct=False):
-    with carried(kind, workers=1 if direct else 3, direct=direct) as s, s.conn() as c:
+def answers(kind, direct=False, tls=False):
+    with carried(kind, workers=1 if direct else 3, direct=direct, tls=tls) as s, s.conn() as c:
         assert chat(s.port, "gpt-test").complete
         a = chat(s.port, "words-20-5", True)
         assert a.complete and a.body.rstrip().endswith(b"[DONE]"), a.body
@@ -180,7 +199,7 @@ def other_clients(kind):
             assert PROMPT_CANARY.encode() not in data and ANSWER_CANARY.encode() not in data, path
 
 
-def over(name, kind, **direct):
+def over(name, kind, direct, tls):
     test(f"{name} carries answers and streams, token by token, 300 at once, to three workers behind "
          "a relay", 90)(lambda: answers(kind))
     test(f"{name} carries 8 MB there and 3 back, and a client that leaves frees the engine", 90)(
@@ -190,9 +209,12 @@ def over(name, kind, **direct):
         lambda: other_clients(kind))
     if direct:
         test(f"{name} carries answers and streams to one worker without a relay", 90)(
-            lambda: answers(kind, **direct))
+            lambda: answers(kind, direct=True))
+    if tls:
+        test(f"{name} carries answers and streams from gateways that come with TLS", 90)(
+            lambda: answers(kind, tls=True))
 
 
-over("nginx", nginx)
-over("HAProxy", haproxy, direct=True)
-over("Envoy", envoy, direct=True)
+over("nginx", nginx, direct=False, tls=True)
+over("HAProxy", haproxy, direct=True, tls=True)
+over("Envoy", envoy, direct=True, tls=False)
