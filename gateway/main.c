@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/harden.h"
 #include "base/mem.h"
+#include "base/notify.h"
 #include "crypto/init.h"
 #include "crypto/tls.h"
 #include "gateway/account.h"
@@ -20,7 +21,7 @@
 #include "gateway/tracer.h"
 #include "gateway/trust.h"
 
-enum { AGE_EVERY_MS = 1000, REPLY_MAX = 256 * 1024 };
+enum { AGE_EVERY_MS = 1000, CLOCK_SET_S = 5, REPLY_MAX = 256 * 1024 };
 
 struct program {
     struct config config;
@@ -45,6 +46,7 @@ struct program {
     struct trust *trust;
     struct trust_view *view; /* the latest */
     struct loop_timer age;
+    int64_t ahead_s; /* of the wall clock before the steady one */
     struct shard *shards[SETUP_SHARDS_MAX];
     size_t shards_n;
     size_t running;
@@ -124,9 +126,28 @@ static err open_supply(struct program *p, struct buf *message)
 /* ---- control ---- */
 
 /* Of the oldest verdict in use. */
+static int64_t clock_ahead_s(void)
+{
+    return clock_wall_s() - (int64_t)(clock_steady_ms() / 1000);
+}
+
+/* Evidence is judged by its dates. When the clock was set, or the machine slept, what was accepted may
+ * have ended, and who was refused for them need not wait for his next turn. */
+static void look_at_clock(struct program *p)
+{
+    int64_t ahead_s = clock_ahead_s();
+    int64_t by_s = ahead_s - p->ahead_s;
+    p->ahead_s = ahead_s;
+    if (by_s <= CLOCK_SET_S && by_s >= -CLOCK_SET_S)
+        return;
+    LOG_WARN(p->log, "the clock was set: verifying all workers anew");
+    trust_use_policy(p->trust, keeper_policy(p->keeper));
+}
+
 static void on_age(struct loop_timer *t)
 {
     struct program *p = CONTAINER_OF(t, struct program, age);
+    look_at_clock(p);
     int64_t now = clock_wall_s();
     int64_t oldest = 0;
     for (size_t i = 0; p->view != NULL && i < p->view->set->n; i++) {
@@ -280,6 +301,7 @@ static void on_signal(void *owner, int signum)
     struct program *p = owner;
     (void)signum;
     LOG_INFO(p->log, "draining");
+    notify_manager(NOTIFY_STOPPING);
     for (size_t i = 0; i < p->shards_n; i++)
         shard_post_drain(p->shards[i]);
 }
@@ -408,8 +430,10 @@ static err run(struct program *p)
     TRY(sock_addr_read(bytes_str(p->settings.listen), &addr));
     TRY(loop_on_signal(p->loop, SIGHUP, on_reload, p));
     TRY(start_shards(p));
+    p->ahead_s = clock_ahead_s();
     on_age(&p->age);
     LOG_INFO(p->log, "ready", F_ADDR("listen", &addr), F_U64("shards", p->shards_n));
+    notify_manager(NOTIFY_READY);
     log_batch(p->log, true);
     log_batch(p->usage, true);
     loop_hook_add(p->loop, &p->log_hook, LOOP_ORDER_END, on_turn_end);

@@ -25,6 +25,7 @@ from stack import Options
 
 BEFORE, AFTER = 1.5, 4.0  # seconds of ordinary life around the harm
 CASES = []
+HEAD_LATE = 13  # a head has 10 s to come
 LINK_DEAD = 24  # a connection that says nothing is asked for a sign after 15 s, and lost 5 s later
 CONNECTIONS = 10000
 
@@ -184,9 +185,9 @@ attack("slow-readers", "200 clients of a gateway ask for streams and read nothin
 attack("slow-readers-h2", "clients of worker and relay open no window for what they ask for",
        attacks.slow_reader_h2, SEALED)
 attack("slowloris", "200 heads of requests that never end, a byte at a time", attacks.slowloris, CLEAR,
-       threads=100)
+       threads=100, seconds=HEAD_LATE)
 attack("slowloris-h2", "200 connections to worker and relay that never finish a frame",
-       attacks.slowloris_h2, SEALED, threads=100)
+       attacks.slowloris_h2, SEALED, threads=100, seconds=HEAD_LATE)
 attack("rapid-reset", "HTTP/2 streams that are reset at once, as fast as it goes", attacks.rapid_reset,
        SEALED)
 attack("settings-flood", "HTTP/2 SETTINGS and PING, as fast as it goes", attacks.settings_flood, SEALED)

@@ -1,7 +1,8 @@
 """Workers that are absent, refused, dying, or changing their keys"""
 import concurrent.futures
-
+import os
 import signal
+import tempfile
 import threading
 import time
 
@@ -10,7 +11,7 @@ from client import Conn, PROMPT_CANARY, chat, chat_body, wait_for
 from engine import WORDS, Engine
 from proxy import Cut, DATA, Proxy
 from stack import Options, Stack
-from suite import test
+from suite import Skip, test
 from test_engines import broken
 
 TEXT = "".join(WORDS)
@@ -353,6 +354,29 @@ def _():
             s.engine.release["rotation"] = True
             c.rest(a)
         assert a.complete and a.text() == TEXT
+
+
+@test("a gateway whose clock is set, and set right again, verifies its workers anew at once")
+def _():
+    from chaos_fleet import FAKETIME
+    if not os.path.exists(FAKETIME):
+        raise Skip("needs libfaketime (Debian: faketime)")
+    with tempfile.NamedTemporaryFile("w", suffix=".clock") as clock:
+        def set_clock(text):
+            clock.seek(0)
+            clock.write(text + "\n")
+            clock.flush()
+        set_clock("+0")
+        env = {"LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": clock.name,
+               "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_CACHE_DURATION": "1"}
+        with Stack(gateway_env=env) as s:
+            def trusted():
+                return s.http("GET", "/v1/attestation").json["data"][0]["trusted"]
+            for text, good in (("+2h", False), ("+0", True)):
+                set_clock(text)
+                wait_for(lambda: trusted() == good, 20 * Options.patience)
+            assert s.gateway.log.count("the clock was set") == 2, s.gateway.log[-2000:]
+            assert chat(s.port, "gpt-test").status == 200
 
 
 @test("a worker that was replaced by another process is verified anew, and used")
