@@ -1,0 +1,83 @@
+/*
+ * enclave-worker/session_private.h - what session*.c share. Nobody else includes it.
+ *
+ * session.c has the request on its way in and the answer on its way out; session_ask.c decides whether
+ * the engine is asked, and asks it; session_engine.c hears what it says.
+ */
+#pragma once
+
+#include "api/error.h"
+#include "api/limits.h"
+#include "api/peek.h"
+#include "api/route.h"
+#include "enclave-worker/answer.h"
+#include "enclave-worker/session.h"
+#include "enclave-worker/tab.h"
+
+enum {
+    SESSION_COLLECT_MAX = 1024 * 1024, /* of an answer that is looked at before it is passed on */
+    SESSION_TARGET_MAX = 16 * 1024
+};
+
+enum session_state { SESSION_OPENING = 0, SESSION_ASKING, SESSION_ANSWERING, SESSION_LINGERING };
+
+struct session {
+    struct visit visit;
+    enum session_state state;
+    enum worker_outcome outcome;
+    struct door *door; /* has the request, as far as it has come */
+    bool replay_checked;
+    struct hash_wait hashing; /* of the content, once it is complete */
+    struct route_match route;
+    struct peek peek;
+    const struct token *key; /* that it came with; NULL: none was needed */
+    struct tab tab;          /* what it owes, until that is settled or taken over */
+    bool asked;              /* the engine was */
+    struct allowance_view allowance;
+
+    struct engine_call *call;
+    bool paused;
+    struct kept engine_head; /* kept while the answer is collected */
+    unsigned engine_status;
+    bool collecting;
+    struct buf collected;
+
+    struct answer answer;
+    uint8_t cti[AIR_CTI_LEN];
+    char receipt_id[AIR_ID_LEN + 1];
+    bool has_receipt;
+
+    struct loop_task flush;
+    struct loop_timer timer;
+    uint64_t opened_ms;
+};
+
+static inline struct worker *session_worker(const struct session *s)
+{
+    return s->visit.worker;
+}
+
+/* The request is complete: it goes to the engine, or is answered. */
+void session_ask(struct session *s);
+extern const struct engine_events session_engine_events;
+
+/* A whole answer of our own in the place of the engine's. */
+void session_refuse_with(struct session *s, const struct api_error *error);
+void session_refuse(struct session *s, enum error_cause cause, bytes about);
+
+/* The engine failed: an error answer if nothing was sent yet, else an error event and a cut. */
+void session_fail(struct session *s, enum error_cause cause);
+
+/* What the answer holds is sealed and sent at the end of the turn. */
+void session_flush_later(struct session *s);
+
+/* Pauses the engine, or lets it go on. */
+void session_hold_back(struct session *s, bool hold);
+
+/* When its stream and its engine's call are both gone. */
+void session_free(struct session *s);
+
+/* Appends what the key may still ask for, and returns how many fields there are; *limits holds the
+ * texts. */
+size_t session_add_limits(const struct session *s, struct limits *limits,
+                          struct engine_field *fields, size_t n);
