@@ -171,15 +171,26 @@ void session_hold_back(struct session *s, bool hold)
 
 static void linger(struct session *s);
 
+/* An answer that is held until it is complete, and too large for that, is an error instead. */
+static void cannot_flush(struct session *s, err why)
+{
+    if (why.code == ERR_LIMIT && !s->door->responded && s->outcome != WORKER_ENGINE_FAILED) {
+        session_fail(s, ERROR_UPSTREAM_MALFORMED);
+        return;
+    }
+    s->outcome = WORKER_ENGINE_FAILED;
+    drop_stream(s, LINK_INTERNAL);
+}
+
 static void on_flush(struct loop_task *t)
 {
     struct session *s = CONTAINER_OF(t, struct session, flush);
     bool ended = s->answer.state == ANSWER_COMPLETE || s->answer.state == ANSWER_BROKEN;
     while (s->state != SESSION_LINGERING && !is_congested(s) &&
            (answer_has_output(&s->answer) || ended)) {
-        if (flush_once(s).code != ERR_OK) {
-            s->outcome = WORKER_ENGINE_FAILED;
-            drop_stream(s, LINK_INTERNAL);
+        err e = flush_once(s);
+        if (e.code != ERR_OK) {
+            cannot_flush(s, e);
             return;
         }
     }

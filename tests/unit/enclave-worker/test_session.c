@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "enclave-worker/door.h"
 #include "enclave-worker/session.h"
 #include "receipts/air_read.h"
 #include "receipts/check.h"
@@ -18,6 +19,8 @@
 #define DONE "data: [DONE]\n\n"
 #define TOKEN_HEX                                                                                  \
     "3c469e9d6c5875d37a43f353d4f88e61fcf812c66eee3457465a40b0da4153e0" /* of "token" */
+
+enum { MEBIBYTE = 1024 * 1024 };
 
 static const struct stage_request PLAIN = { .body = BYTES_LIT(BODY) };
 static const struct stage_request STREAM = { .body = BYTES_LIT(STREAM_BODY) };
@@ -678,6 +681,43 @@ static void puts_an_error_in_the_place_of_half_an_unchunked_answer(void **state)
     stage_close(&s);
 }
 
+static void say_mebibytes(struct stage *s, size_t n)
+{
+    BUF_AUTO text = BUF(MEBIBYTE + 1);
+    for (size_t i = 0; i < MEBIBYTE; i++)
+        CHECK_OK(buf_add_u8(&text, 'x'));
+    stage_head(s, 200, "application/octet-stream", (int64_t)(n * MEBIBYTE));
+    for (size_t i = 0; i < n && s->calls != NULL; i++) {
+        stage_body(s, buf_str(&text));
+        stage_turns(s);
+    }
+    if (s->calls != NULL)
+        stage_end(s, OK);
+}
+
+static void an_unchunked_answer_is_whole_or_an_error_when_it_is_too_large(void **state)
+{
+    (void)state;
+    struct stage s;
+    struct stage_ask ask;
+    stage_open(&s, NULL);
+    stage_ask(&s, &ask, OHTTP_PLAIN, &PLAIN);
+    until_asked(&s, 1);
+    say_mebibytes(&s, 3);
+    stage_answer(&s, &ask);
+    check_complete(&ask);
+    CHECK(ask.status == 200 && ask.content.len == 3 * MEBIBYTE && ask.receipt.len > 0);
+    stage_ask_clear(&ask);
+    stage_ask(&s, &ask, OHTTP_PLAIN, &PLAIN);
+    until_asked(&s, 2);
+    say_mebibytes(&s, DOOR_WHOLE_MAX / MEBIBYTE);
+    stage_answer(&s, &ask);
+    check_error(&ask, 502, "upstream_malformed");
+    CHECK(s.cancels == 1 && s.calls == NULL);
+    stage_ask_clear(&ask);
+    stage_close(&s);
+}
+
 static void gives_errors_of_the_engine_as_json(void **state)
 {
     (void)state;
@@ -817,6 +857,7 @@ int main(void)
         cmocka_unit_test(puts_an_error_in_the_place_of_half_an_unchunked_answer),
         cmocka_unit_test(answers_with_an_error_while_it_still_can),
         cmocka_unit_test(passes_on_what_is_empty_by_right),
+        cmocka_unit_test(an_unchunked_answer_is_whole_or_an_error_when_it_is_too_large),
         cmocka_unit_test(gives_errors_of_the_engine_as_json),
         cmocka_unit_test(cancels_the_engine_when_the_client_leaves),
         cmocka_unit_test(lets_a_client_leave_before_its_request_is_complete),
