@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/harden.h"
 #include "base/mem.h"
+#include "base/notify.h"
 #include "base/text.h"
 #include "crypto/hash.h"
 #include "crypto/init.h"
@@ -469,6 +470,7 @@ static void on_signal(void *owner, int signum)
     p->worker.draining = true;
     p->drain_until_ms = loop_now_ms(p->worker.loop) + p->settings.drain_timeout;
     LOG_INFO(p->worker.log, "draining", F_U64("sessions", p->worker.sessions_n));
+    notify_manager(NOTIFY_STOPPING);
     for (size_t i = 0; i < p->listeners_n; i++)
         link_listener_drain(p->listeners[i]);
     on_drain_tick(&p->drain);
@@ -487,6 +489,7 @@ static err run(struct program *p)
         LOG_WARN(p->worker.log,
                  "SIMULATED TEE: nothing protects this worker; receipts say evaluation");
     LOG_INFO(p->worker.log, "ready");
+    notify_manager(NOTIFY_READY);
     log_batch(p->worker.log, true);
     log_batch(p->worker.usage, true);
     loop_hook_add(p->worker.loop, &p->log_hook, LOOP_ORDER_END, on_turn_end);

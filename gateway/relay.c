@@ -6,6 +6,7 @@
 #include "base/attr.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/notify.h"
 #include "crypto/tls.h"
 #include "gateway/relay_shard.h"
 #include "gateway/setup.h"
@@ -174,6 +175,7 @@ static void on_signal(void *owner, int signum)
     struct relay *r = owner;
     (void)signum;
     LOG_INFO(r->common.log, "draining");
+    notify_manager(NOTIFY_STOPPING);
     for (size_t i = 0; i < r->shards_n; i++)
         relay_shard_post_drain(r->shards[i]);
 }
@@ -238,6 +240,7 @@ static err serve(struct relay *r)
     TRY(start_shards(r));
     LOG_INFO(c->log, "ready", F_WORD("mode", "relay"), F_ADDR("listen", &addr),
              F_U64("shards", r->shards_n));
+    notify_manager(NOTIFY_READY);
     log_batch(c->log, true);
     loop_hook_add(c->control, &r->log_hook, LOOP_ORDER_END, on_turn_end);
     loop_run(c->control);
