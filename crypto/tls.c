@@ -13,6 +13,9 @@
 
 enum { ALPN_MAX = 255 };
 
+/* There is one key for each context, so its name says nothing. */
+#define PSK_NAME "sealgate"
+
 /* A name in ALPN's own form: a length byte, then the name. */
 struct protocol {
     uint8_t wire[1 + ALPN_MAX];
@@ -22,6 +25,7 @@ struct protocol {
 
 struct tls_context {
     SSL_CTX *ctx;
+    SSL_SESSION *psk; /* as OpenSSL wants to have it; NULL: certificates */
     struct protocol alpn;
     char name[TLS_NAME_MAX + 1];
     bool server;
@@ -31,6 +35,7 @@ struct tls {
     SSL *ssl; /* owns both BIOs */
     BIO *in;
     BIO *out;
+    SSL_SESSION *psk;
     struct protocol alpn;
     err dead; /* anything but OK: this is answered from now on */
     bool ready;
@@ -100,6 +105,57 @@ static err common_setup(SSL_CTX *ctx)
     return OK;
 }
 
+/* Each handshake gets a copy, since it writes into it. */
+static int offer_psk(SSL *ssl, const EVP_MD *md, const unsigned char **id, size_t *id_len,
+                     SSL_SESSION **session)
+{
+    const struct tls *t = SSL_get_app_data(ssl);
+    (void)md;
+    *session = SSL_SESSION_dup(t->psk);
+    *id = (const unsigned char *)PSK_NAME;
+    *id_len = sizeof PSK_NAME - 1;
+    return *session != NULL;
+}
+
+static int find_psk(SSL *ssl, const unsigned char *id, size_t id_len, SSL_SESSION **session)
+{
+    const struct tls *t = SSL_get_app_data(ssl);
+    bool known = bytes_equal(bytes_of(id, id_len), BYTES_LIT(PSK_NAME));
+    *session = known ? SSL_SESSION_dup(t->psk) : NULL;
+    return !known || *session != NULL;
+}
+
+static err psk_fill(SSL_SESSION *to, SSL *ssl, bytes key)
+{
+    static const unsigned char suite[] = { 0x13, 0x02 }; /* TLS_AES_256_GCM_SHA384 */
+    const SSL_CIPHER *cipher = SSL_CIPHER_find(ssl, suite);
+    ENSURE(cipher != NULL && SSL_SESSION_set_cipher(to, cipher) == 1, INTERNAL);
+    ENSURE(SSL_SESSION_set1_master_key(to, key.at, key.len) == 1, INTERNAL);
+    ENSURE(SSL_SESSION_set_protocol_version(to, TLS1_3_VERSION) == 1, INTERNAL);
+    return OK;
+}
+
+static err psk_setup(struct tls_context *c, const struct tls_settings *s)
+{
+    ENSURE(s->psk.len == TLS_PSK_LEN && s->cert_path == NULL && s->key_path == NULL &&
+               s->ca_path == NULL,
+           CONFIG);
+    SSL *ssl = SSL_new(c->ctx);
+    c->psk = SSL_SESSION_new();
+    err e = ssl != NULL && c->psk != NULL ? psk_fill(c->psk, ssl, s->psk)
+                                          : err_raise(ERR_NOMEM, __FILE__, __func__, __LINE__);
+    SSL_free(ssl);
+    TRY(e);
+    /* A server with a certificate in the place of the key has none that a root is there for. */
+    if (!c->server)
+        SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_psk_use_session_callback(c->ctx, offer_psk);
+    SSL_CTX_set_psk_find_session_callback(c->ctx, find_psk);
+    if (c->server && s->alpn != NULL)
+        SSL_CTX_set_alpn_select_cb(c->ctx, choose_protocol, NULL);
+    return OK;
+}
+
 static err server_setup(SSL_CTX *ctx, const struct tls_settings *s)
 {
     ENSURE(s->cert_path != NULL && s->key_path != NULL && s->ca_path == NULL, CONFIG);
@@ -138,7 +194,9 @@ err tls_context_new(struct tls_context **out, const struct tls_settings *setting
     c->ctx = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
     ENSURE(c->ctx != NULL, NOMEM);
     err e = common_setup(c->ctx);
-    if (err_is_ok(e))
+    if (err_is_ok(e) && settings->psk.len > 0)
+        e = psk_setup(c, settings);
+    else if (err_is_ok(e))
         e = server ? server_setup(c->ctx, settings) : client_setup(c->ctx, settings);
     ERR_clear_error();
     TRY(e);
@@ -151,6 +209,7 @@ void tls_context_free(struct tls_context *context)
 {
     if (context == NULL)
         return;
+    SSL_SESSION_free(context->psk);
     SSL_CTX_free(context->ctx);
     mem_free(context);
 }
@@ -188,7 +247,8 @@ static err make_bios(struct tls *t)
 
 static err client_start(struct tls *t, const char *name)
 {
-    TRY(expect_name(t->ssl, name));
+    if (t->psk == NULL)
+        TRY(expect_name(t->ssl, name));
     SSL_set_connect_state(t->ssl);
     if (t->alpn.len > 0)
         ENSURE(SSL_set_alpn_protos(t->ssl, t->alpn.wire, t->alpn.len) == 0, NOMEM);
@@ -212,6 +272,7 @@ static err finish(struct tls *t)
     bool same = bytes_equal(bytes_of(chosen, len),
                             bytes_of(t->alpn.wire + 1, t->alpn.len > 0 ? t->alpn.len - 1 : 0));
     ENSURE(same || (none && t->alpn.optional), CRYPTO);
+    ENSURE(t->psk == NULL || SSL_session_reused(t->ssl) == 1, UNTRUSTED);
     t->ready = true;
     return OK;
 }
@@ -247,6 +308,9 @@ err tls_new(struct tls **out, struct tls_context *context, const char *server_na
     t->alpn = context->alpn;
     t->ssl = SSL_new(context->ctx);
     ENSURE(t->ssl != NULL && SSL_set_app_data(t->ssl, t) == 1, NOMEM);
+    if (context->psk != NULL && SSL_SESSION_up_ref(context->psk) == 1)
+        t->psk = context->psk;
+    ENSURE(t->psk == context->psk, INTERNAL);
     TRY(make_bios(t));
     if (context->server) {
         SSL_set_accept_state(t->ssl);
@@ -264,6 +328,7 @@ void tls_free(struct tls *t)
     if (t == NULL)
         return;
     SSL_free(t->ssl);
+    SSL_SESSION_free(t->psk);
     mem_free(t);
 }
 

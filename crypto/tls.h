@@ -10,11 +10,20 @@
 
 enum {
     TLS_PENDING_MAX = 1024 * 1024, /* received bytes waiting for tls_read(), and bytes to send */
-    TLS_NAME_MAX = 255
+    TLS_NAME_MAX = 255,
+    TLS_PSK_LEN = 32
 };
 
-/* Paths are borrowed for the call of tls_context_new(); strings may be NULL. */
+/*
+ * Paths and bytes are borrowed for the call of tls_context_new(); strings may be NULL.
+ *
+ * With a psk (RFC 8446 section 4.2.11, an external one, with a key exchange on top) who is at the
+ * other end is told by that key alone, both ways: there are no certificates and no names, and whoever
+ * has no psk, or another one, gets no connection. A key must serve as client's only at one kind of
+ * program and as server's only at the other, so that nobody can be led to talk to itself (RFC 9257).
+ */
 struct tls_settings {
+    bytes psk;               /* TLS_PSK_LEN bytes; empty: certificates */
     const char *cert_path;   /* PEM chain; a server needs it */
     const char *key_path;    /* PEM key; a server needs it */
     const char *ca_path;     /* client: PEM file of roots; NULL = the system's */
@@ -26,13 +35,15 @@ struct tls_settings {
 struct tls_context;
 struct tls;
 
-/* ERR_CONFIG: a file is missing, unreadable, or the key does not fit the certificate. */
+/* ERR_CONFIG: a file is missing, unreadable, or the key does not fit the certificate; a psk of another
+ * length, or with a certificate. */
 err tls_context_new(struct tls_context **out, const struct tls_settings *settings, bool server);
 
 /* Connections keep what they need; the context may go before them. NULL is allowed. */
 void tls_context_free(struct tls_context *context);
 
-/* server_name: for a client, NULL = the settings' name. ERR_CONFIG when there is none. */
+/* server_name: for a client, NULL = the settings' name. ERR_CONFIG when there is none. With a psk it is
+ * not looked at. */
 err tls_new(struct tls **out, struct tls_context *context, const char *server_name);
 void tls_free(struct tls *t);
 

@@ -412,6 +412,77 @@ static void settings_that_cannot_work_are_refused_at_once(void **state)
     tls_context_free(NULL);
 }
 
+/* ---- a shared key in the place of certificates ---- */
+
+static const uint8_t key_a[TLS_PSK_LEN] = { 1, 2, 3 };
+static const uint8_t key_b[TLS_PSK_LEN] = { 1, 2, 4 };
+
+static struct tls_settings psk_settings(const uint8_t key[TLS_PSK_LEN])
+{
+    return (struct tls_settings){ .psk = bytes_of(key, TLS_PSK_LEN), .alpn = "h2" };
+}
+
+static void check_psk(const struct tls_settings *c, const struct tls_settings *s, bool agreed)
+{
+    struct pair p;
+    BUF_AUTO plain = BUF(64);
+    pair_open(&p, c, s);
+    settle(&p, ROOM);
+    CHECK((tls_ready(p.client) && tls_ready(p.server)) == agreed);
+    CHECK((err_is_ok(p.client_err) && err_is_ok(p.server_err)) == agreed);
+    if (agreed) {
+        CHECK_OK(tls_write(p.client, BYTES_LIT("seen?")));
+        CHECK_OK(tls_write(p.server, BYTES_LIT("fresh")));
+        settle(&p, 7);
+        read_exactly(p.server, BYTES_LIT("seen?"));
+        read_exactly(p.client, BYTES_LIT("fresh"));
+    } else if (err_is_ok(p.server_err)) {
+        /* In TLS 1.3 a server may be through before it is refused; nothing of it is believed. */
+        CHECK_OK(tls_read(p.server, &plain));
+        CHECK(plain.len == 0);
+    }
+    pair_close(&p);
+}
+
+static void whoever_has_the_shared_key_is_let_in_and_nobody_else(void **state)
+{
+    (void)state;
+    struct tls_settings a = psk_settings(key_a), b = psk_settings(key_b);
+    struct tls_settings c = client_settings(), s = server_settings();
+    for (int i = 0; i < 3; i++)
+        check_psk(&a, &a, true);
+    check_psk(&a, &b, false);
+    check_psk(&b, &a, false);
+    /* A certificate, even a good one, is no substitute on either side. */
+    check_psk(&c, &a, false);
+    check_psk(&a, &s, false);
+}
+
+static void a_shared_key_agrees_on_the_protocol_too(void **state)
+{
+    (void)state;
+    struct tls_settings c = psk_settings(key_a), s = psk_settings(key_a);
+    c.alpn = "other";
+    check_psk(&c, &s, false);
+    c.alpn = NULL;
+    check_psk(&c, &s, false);
+}
+
+static void a_shared_key_of_another_length_or_with_certificates_is_refused(void **state)
+{
+    (void)state;
+    struct tls_settings s = psk_settings(key_a);
+    s.psk.len--;
+    check_config(s, true);
+    check_config(s, false);
+    s = server_settings();
+    s.psk = BYTES_ARRAY(key_a);
+    check_config(s, true);
+    s = client_settings();
+    s.psk = BYTES_ARRAY(key_a);
+    check_config(s, false);
+}
+
 static err converse(void *arg)
 {
     (void)arg;
@@ -502,6 +573,9 @@ int main(void)
         cmocka_unit_test(plain_text_and_older_versions_are_refused),
         cmocka_unit_test(what_waits_is_bounded_in_both_directions),
         cmocka_unit_test(settings_that_cannot_work_are_refused_at_once),
+        cmocka_unit_test(whoever_has_the_shared_key_is_let_in_and_nobody_else),
+        cmocka_unit_test(a_shared_key_agrees_on_the_protocol_too),
+        cmocka_unit_test(a_shared_key_of_another_length_or_with_certificates_is_refused),
         cmocka_unit_test(every_allocation_fails_once),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
