@@ -65,15 +65,17 @@ struct door_ops {
 struct door {
     const struct door_ops *ops;
     struct worker *worker;
-    struct replay *replay; /* the worker's that remembers this kind's keys */
-    bool dated;            /* a date is under the seal; else the key is remembered all its life */
-    bool bare;             /* answers are to be written without Binary HTTP around them */
-    struct kept request;   /* its head */
-    struct buf content;    /* its content, as far as it has come */
-    uint64_t held;         /* what that counts against the worker's budget */
-    struct buf whole;      /* plaintext of an answer that is held back */
-    bool responded;        /* the outer head has been sent */
-    uint64_t sent;         /* sealed bytes */
+    struct replay *replay;          /* the worker's that remembers this kind's keys */
+    struct pool *pool;              /* which is asked in the place of that; NULL: none */
+    uint8_t pool_tag[POOL_TAG_LEN]; /* of the pool's key that opens it, once there is a head */
+    bool dated;          /* a date is under the seal; else the key is remembered all its life */
+    bool bare;           /* answers are to be written without Binary HTTP around them */
+    struct kept request; /* its head */
+    struct buf content;  /* its content, as far as it has come */
+    uint64_t held;       /* what that counts against the worker's budget */
+    struct buf whole;    /* plaintext of an answer that is held back */
+    bool responded;      /* the outer head has been sent */
+    uint64_t sent;       /* sealed bytes */
 };
 
 /* For a request whose head has arrived; borrowed for the call. MALFORMED or CRYPTO: what the head says

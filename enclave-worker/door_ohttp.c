@@ -16,6 +16,7 @@ struct door_ohttp {
     struct bhttp_reader *reader;
     enum ohttp_step step;
     bool in_place; /* what is being read was opened where the content goes */
+    bool has_pool_tag;
     struct buf apart;
     bytes opened; /* in one of the two */
 };
@@ -91,6 +92,18 @@ static struct buf *room_to_open(struct door_ohttp *o, bytes in)
     return &o->apart;
 }
 
+/* Right behind the call that read the key's id, since keys may change with every turn. A tag that
+ * stays zero is no pool's. */
+static void note_pool_key(struct door_ohttp *o)
+{
+    uint8_t id;
+    struct door *d = &o->door;
+    if (d->pool == NULL || o->has_pool_tag || !ohttp_server_key_id(o->ohttp, &id))
+        return;
+    o->has_pool_tag = true;
+    (void)keys_tag(d->worker->keys, id, d->pool_tag);
+}
+
 static err open_more(struct door *d, bytes in, bool end)
 {
     struct door_ohttp *o = ohttp_of(d);
@@ -99,6 +112,7 @@ static err open_more(struct door *d, bytes in, bool end)
     err e = ohttp_server_open(o->ohttp, in, end, plain, &o->step);
     o->opened = bytes_slice(buf_view(plain), before, plain->len - before);
     plain->len = before;
+    note_pool_key(o);
     return e;
 }
 
@@ -224,6 +238,7 @@ err door_ohttp_new(struct door **out, struct worker *w, enum door_kind kind,
                              .worker = w,
                              .replay = w->replay,
                              .dated = true,
+                             .pool = w->pool,
                              .content = BUF(w->settings->body_max + DOOR_PLAIN_SLACK),
                              .whole = BUF(DOOR_WHOLE_MAX) };
     o->apart = BUF(o->door.content.max);

@@ -15,12 +15,23 @@
 #include "crypto/secret.h"
 #include "wire/ehbp.h"
 
-enum { LIST_MAX = 1024, STATEMENT_MAX = 4096, BACKDATE_S = 60, SET_BACK_S = 5 };
+enum { LIST_MAX = 1024, STATEMENT_MAX = 4096, BACKDATE_S = 60, POOL_TICK_MS = 1000 };
+
+/* What keys of a pool are made of; in secret memory. */
+struct shared {
+    struct pool_key key;
+    struct pool_chain chain; /* at the oldest epoch that is open */
+    struct pool_epoch epochs[OHTTP_KEYS_MAX];
+    size_t epochs_n;
+    int64_t ahead_s; /* of the pool's clock before the steady one */
+    uint64_t first;  /* epoch that leads the list now */
+};
 
 struct keys {
     struct loop *loop;
     struct keys_settings settings;
     struct signing_key *identity;
+    struct shared *shared; /* NULL: no pool, or not yet */
     struct ohttp_keys *ohttp;
     struct ohttp_keys *ehbp; /* under the same ids; NULL: no such door */
     struct loop_timer timer;
@@ -43,14 +54,21 @@ static const struct key_suite SUITES[] = {
     { HPKE_KDF_HKDF_SHA256, AEAD_CHACHA20_POLY1305 },
 };
 
-static err generate(struct ohttp_keys *into, const struct ohttp_key_settings *settings)
+/* Takes the key, also on failure. */
+static err hold(struct ohttp_keys *into, const struct ohttp_key_settings *settings,
+                struct hpke_private_key *key)
 {
-    struct hpke_private_key *key = NULL;
-    TRY(hpke_key_generate(&key, KEM_X25519_HKDF_SHA256));
     err e = ohttp_keys_add(into, settings, key);
     if (e.code != ERR_OK)
         hpke_key_free(key);
     return e;
+}
+
+static err generate(struct ohttp_keys *into, const struct ohttp_key_settings *settings)
+{
+    struct hpke_private_key *key = NULL;
+    TRY(hpke_key_generate(&key, KEM_X25519_HKDF_SHA256));
+    return hold(into, settings, key);
 }
 
 static void retire(struct keys *k, int64_t now)
@@ -60,15 +78,21 @@ static void retire(struct keys *k, int64_t now)
         (void)ohttp_keys_retire(k->ehbp, now);
 }
 
-static err add_key(struct keys *k, int64_t from)
+static struct ohttp_key_settings key_settings(const struct keys *k, uint8_t id, int64_t until)
 {
-    int64_t until = from + (int64_t)k->settings.life_s;
     struct ohttp_key_settings settings = {
-        .id = (uint8_t)(k->newest_id + 1),
+        .id = id,
         .suites_n = ARRAY_LEN(SUITES),
         .not_after = until + (int64_t)k->settings.grace_s,
     };
     memcpy(settings.suites, SUITES, sizeof SUITES);
+    return settings;
+}
+
+static err add_key(struct keys *k, int64_t from)
+{
+    int64_t until = from + (int64_t)k->settings.life_s;
+    struct ohttp_key_settings settings = key_settings(k, (uint8_t)(k->newest_id + 1), until);
 
     retire(k, clock_wall_s());
     if (k->ehbp != NULL && ohttp_keys_private(k->ehbp, settings.id) == NULL)
@@ -130,12 +154,141 @@ static err publish(struct keys *k, int64_t now)
     return write_statement(k, now);
 }
 
+/* ---- keys of a pool ---- */
+
+static int64_t pool_now(const struct keys *k)
+{
+    return k->shared->ahead_s + (int64_t)(clock_steady_ms() / 1000);
+}
+
+static const struct pool_epoch *find_epoch(const struct keys *k, uint64_t epoch)
+{
+    for (size_t i = 0; i < k->shared->epochs_n; i++)
+        if (k->shared->epochs[i].epoch == epoch)
+            return &k->shared->epochs[i];
+    return NULL;
+}
+
+static err derive_key(struct keys *k, const struct pool_epoch *epoch)
+{
+    SECRET_BYTES(sk, KEM_SK_MAX);
+    uint8_t pk[KEM_PK_MAX];
+    const struct kem *kem = kem_find(KEM_X25519_HKDF_SHA256);
+    struct hpke_private_key *key = NULL;
+    ENSURE(kem != NULL, INTERNAL);
+    TRY(kem_derive(kem, BYTES_ARRAY(epoch->ikm), sk, pk));
+    TRY(hpke_key_load(&key, KEM_X25519_HKDF_SHA256, bytes_of(sk, kem->sk_len)));
+    int64_t until = pool_epoch_end(epoch->epoch, k->settings.life_s);
+    struct ohttp_key_settings settings = key_settings(k, epoch->id, until);
+    return hold(k->ohttp, &settings, key);
+}
+
+/* Makes the keys of all epochs that are open, and nothing else is held. */
+static err derive_keys(struct keys *k, const struct pool_span *span)
+{
+    struct shared *s = k->shared;
+    SECRET(struct pool_chain, chain);
+    (void)ohttp_keys_retire(k->ohttp, INT64_MAX);
+    s->epochs_n = 0;
+    ENSURE(pool_chain_reach(&s->chain, span->oldest), UNAVAILABLE);
+    chain = s->chain;
+    while (chain.epoch <= span->newest && s->epochs_n < OHTTP_KEYS_MAX) {
+        pool_epoch_of(&chain, &s->key, &s->epochs[s->epochs_n]);
+        err e = derive_key(k, &s->epochs[s->epochs_n]);
+        secret_wipe(s->epochs[s->epochs_n].ikm, POOL_IKM_LEN);
+        TRY(e);
+        s->epochs_n++;
+        pool_chain_step(&chain);
+    }
+    return OK;
+}
+
+static err publish_shared(struct keys *k, const struct pool_span *span, uint64_t first, int64_t now)
+{
+    const struct pool_epoch *newest = find_epoch(k, first);
+    const struct pool_epoch *present = find_epoch(k, span->present);
+    ENSURE(newest != NULL && present != NULL, INTERNAL);
+    k->newest_id = newest->id;
+    k->newest_until = pool_epoch_end(first, k->settings.life_s);
+    k->has_previous = first != span->present;
+    k->previous_id = present->id;
+    k->previous_until = pool_epoch_end(span->present, k->settings.life_s);
+    k->shared->first = first;
+    return publish(k, now);
+}
+
+static void publish_nothing(struct keys *k)
+{
+    (void)ohttp_keys_retire(k->ohttp, INT64_MAX);
+    k->shared->epochs_n = 0;
+    buf_truncate(&k->list, 0);
+    buf_truncate(&k->bare, 0);
+    buf_truncate(&k->statement, 0);
+}
+
+static void tend_shared(struct keys *k, bool anew)
+{
+    int64_t now = pool_now(k);
+    struct pool_span span = pool_span_at(now, k->settings.life_s, k->settings.grace_s);
+    int64_t end = pool_epoch_end(span.present, k->settings.life_s);
+    uint64_t first = now >= end - (int64_t)k->settings.ahead_s ? span.newest : span.present;
+    bool turned =
+        anew || k->shared->chain.epoch != span.oldest || find_epoch(k, span.newest) == NULL;
+    err e = turned ? derive_keys(k, &span) : OK;
+    if (e.code == ERR_OK && (turned || first != k->shared->first))
+        e = publish_shared(k, &span, first, now);
+    if (e.code != ERR_OK)
+        publish_nothing(k);
+}
+
+err keys_share(struct keys *k, const struct pool_key *key)
+{
+    void *room;
+    ENSURE(k->settings.pooled && k->shared == NULL, INTERNAL);
+    TRY(secret_new(&room, sizeof *k->shared));
+    k->shared = room;
+    k->shared->key = *key;
+    return OK;
+}
+
+err keys_join(struct keys *k, const struct pool_chain *chain, int64_t now)
+{
+    ENSURE(k->shared != NULL, INTERNAL);
+    k->shared->chain = *chain;
+    k->shared->ahead_s = now - (int64_t)(clock_steady_ms() / 1000);
+    tend_shared(k, true);
+    ENSURE(keys_ready(k), UNAVAILABLE);
+    return OK;
+}
+
+bool keys_ready(const struct keys *k)
+{
+    return k->statement.len > 0;
+}
+
+bool keys_tag(const struct keys *k, uint8_t id, uint8_t tag[static POOL_TAG_LEN])
+{
+    for (size_t i = 0; k->shared != NULL && i < k->shared->epochs_n; i++) {
+        if (k->shared->epochs[i].id != id)
+            continue;
+        memcpy(tag, k->shared->epochs[i].tag, POOL_TAG_LEN);
+        return true;
+    }
+    return false;
+}
+
+/* ---- rotation ---- */
+
 static void on_timer(struct loop_timer *t);
 
 /* Wakes for whichever comes first: the next key's turn to be published, the end of the one before,
  * a key to wipe. A second of slack is nothing against lives of minutes. */
 static void schedule(struct keys *k)
 {
+    if (k->settings.pooled) {
+        loop_timer_start(k->loop, &k->timer, POOL_TICK_MS, on_timer);
+        return;
+    }
     int64_t now = clock_wall_s();
     int64_t next = k->newest_until - (int64_t)k->settings.ahead_s;
     if (k->has_previous && k->previous_until < next && k->previous_until > now)
@@ -156,7 +309,7 @@ static int64_t ahead_s(void)
 static void drop_keys_if_set_back(struct keys *k)
 {
     int64_t ahead = ahead_s();
-    if (ahead < k->ahead_s - SET_BACK_S) {
+    if (ahead < k->ahead_s - KEYS_SET_BACK_S) {
         retire(k, INT64_MAX);
         k->newest_until = clock_wall_s();
         k->ahead_s = ahead;
@@ -167,6 +320,11 @@ static void drop_keys_if_set_back(struct keys *k)
 
 void keys_tend(struct keys *k)
 {
+    if (k->settings.pooled) {
+        if (keys_ready(k))
+            tend_shared(k, false);
+        return;
+    }
     drop_keys_if_set_back(k);
     int64_t now = clock_wall_s();
     bool due = now >= k->newest_until - (int64_t)k->settings.ahead_s;
@@ -187,6 +345,13 @@ static void on_timer(struct loop_timer *t)
     schedule(k);
 }
 
+static err make_first_key(struct keys *k)
+{
+    int64_t now = clock_wall_s();
+    TRY(add_key(k, now));
+    return publish(k, now);
+}
+
 err keys_new(struct keys **out, struct loop *loop, const struct keys_settings *settings)
 {
     struct keys *k;
@@ -203,11 +368,8 @@ err keys_new(struct keys **out, struct loop *loop, const struct keys_settings *s
         e = ohttp_keys_new(&k->ohttp);
     if (e.code == ERR_OK && settings->ehbp)
         e = ohttp_keys_new(&k->ehbp);
-    int64_t now = clock_wall_s();
     if (e.code == ERR_OK)
-        e = add_key(k, now);
-    if (e.code == ERR_OK)
-        e = publish(k, now);
+        e = settings->pooled ? OK : make_first_key(k);
     if (e.code != ERR_OK) {
         keys_free(k);
         return e;
@@ -225,6 +387,7 @@ void keys_free(struct keys *k)
     ohttp_keys_free(k->ohttp);
     ohttp_keys_free(k->ehbp);
     signing_key_free(k->identity);
+    secret_free(k->shared);
     buf_clear(&k->list);
     buf_clear(&k->bare);
     buf_clear(&k->ehbp_config);
@@ -259,7 +422,7 @@ bytes keys_ehbp_config(const struct keys *k)
 
 uint32_t keys_span_s(const struct keys_settings *s)
 {
-    return s->ahead_s + s->life_s + s->grace_s + SET_BACK_S + 1;
+    return s->ahead_s + s->life_s + s->grace_s + KEYS_SET_BACK_S + 1;
 }
 
 bytes keys_list(const struct keys *k)

@@ -8,11 +8,15 @@
  *
  * With `ehbp` there is a second HPKE key beside each, for the EHBP door alone: it comes and goes with
  * the first, and is in the same statement.
+ *
+ * Of a pool (keys_join()) every worker has the same HPKE keys, by epochs of the pool's own clock: there
+ * is none before it has joined.
  */
 #pragma once
 
 #include "base/loop.h"
 #include "crypto/sign.h"
+#include "enclave-worker/pool_keys.h"
 #include "wire/ohttp.h"
 
 struct keys;
@@ -23,11 +27,29 @@ struct keys_settings {
     uint32_t ahead_s;
     uint32_t grace_s;
     bool ehbp;
+    bool pooled; /* it makes no keys of its own, and waits for keys_share() and keys_join() */
 };
 
-/* Makes an identity and the first HPKE key, and rotates by itself on the loop. */
+enum { KEYS_SET_BACK_S = 5 }; /* the wall clock may go back so far before keys are dropped */
+
+/* Makes an identity and, unless it is to join a pool, the first HPKE key; rotates by itself on the
+ * loop. */
 err keys_new(struct keys **out, struct loop *loop, const struct keys_settings *settings);
 void keys_free(struct keys *k);
+
+/* The pool's key, copied; once. */
+err keys_share(struct keys *k, const struct pool_key *key);
+
+/* From now on keys are those of the chain, which is copied, and time goes on from now (Unix seconds, as
+ * the pool's keeper has it) by the steady clock. What was there before opens nothing any more, if it is
+ * not made by this chain too. ERR_INTERNAL before keys_share(). */
+err keys_join(struct keys *k, const struct pool_chain *chain, int64_t now);
+
+/* There is one that requests can be sealed to. */
+bool keys_ready(const struct keys *k);
+
+/* Which epoch the pool's key of that id belongs to, as keepers are told it. False: none does. */
+bool keys_tag(const struct keys *k, uint8_t id, uint8_t tag[static POOL_TAG_LEN]);
 
 /* Rotates if that is due, without waiting for the timer: a machine that slept wakes with keys that
  * have expired, and a timer that does not know of it. A clock that was set back drops all keys, since
@@ -49,7 +71,7 @@ bytes keys_ehbp_config(const struct keys *k);
 uint32_t keys_span_s(const struct keys_settings *settings);
 
 /* application/ohttp-keys, both forms; the COSE_Sign1 statement over the prefixed form. Borrowed,
- * valid until the next turn of the loop. */
+ * valid until the next turn of the loop; empty while there is no key. */
 bytes keys_list(const struct keys *k);
 bytes keys_list_bare(const struct keys *k);
 bytes keys_statement(const struct keys *k);

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "crypto/hash.h"
 #include "crypto/init.h"
+#include "crypto/secret.h"
 #include "crypto/tls.h"
 #include "enclave-worker/engine_demo.h"
 #include "enclave-worker/engine_http.h"
@@ -182,6 +183,49 @@ static err read_tokens(struct program *p, const struct secrets *secrets, struct 
     return token_set_read(&p->worker.tokens, buf_view(&tokens), message);
 }
 
+/* Which key it is does not change with the platform, so whoever holds the disk must not have it. */
+static err read_pool_key(struct program *p, const struct secrets *secrets, struct pool_key *key,
+                         struct buf *message)
+{
+    const char *path = p->settings.pool_key_file;
+    bool protects = prove_verdict(p->worker.prove)->trust != TRUST_SIMULATED;
+    BUF_AUTO text = BUF(4096);
+    if (p->settings.secrets != SECRETS_SEALED && protects)
+        return complain(message, path, "must be sealed to this TEE; set secrets");
+    TRY(secrets_read_line(secrets, path, &text, message));
+    if (pool_key_read(buf_view(&text), key).code != ERR_OK)
+        return complain(message, path, "must have 64 hex digits in its first line");
+    return OK;
+}
+
+static err open_pool(struct program *p, const struct secrets *secrets, struct buf *message)
+{
+    const struct worker_settings *s = &p->settings;
+    const char *address = s->replay_keeper != NULL ? s->replay_keeper : s->replay_keeper_listen;
+    struct sock_addr addr;
+    SECRET(struct pool_key, key);
+    if (s->pool_key_file == NULL)
+        return OK;
+    TRY(read_pool_key(p, secrets, &key, message));
+    TRY(sock_addr_read(bytes_str(address), &addr));
+    TRY(keys_share(p->worker.keys, &key));
+    const struct pool_settings settings = {
+        .set = { .key = &key,
+                 .key_life_s = (uint32_t)s->key_life,
+                 .key_grace_s = (uint32_t)s->key_grace,
+                 .date_window_s = (uint32_t)s->date_window,
+                 .entries_max = s->replay_max },
+        .listen = s->replay_keeper_listen != NULL ? &addr : NULL,
+        .keeper = s->replay_keeper != NULL ? &addr : NULL,
+        .keys = p->worker.keys,
+        .log = p->worker.log,
+    };
+    if (pool_new(&p->worker.pool, p->worker.loop, &settings).code != ERR_OK)
+        return complain(message, address,
+                        "cannot be used for the pool; is it in use, or not ours?");
+    return OK;
+}
+
 /* Once it is known which TEE this is. */
 static err read_secrets(struct program *p, struct buf *message)
 {
@@ -199,6 +243,8 @@ static err read_secrets(struct program *p, struct buf *message)
     err e = read_tokens(p, secrets, message);
     if (e.code == ERR_OK)
         e = read_engine_token(p, secrets, message);
+    if (e.code == ERR_OK)
+        e = open_pool(p, secrets, message);
     secrets_close(secrets);
     return e;
 }
@@ -210,14 +256,18 @@ static err open_keys(struct program *p)
                                             .life_s = (uint32_t)s->key_life,
                                             .ahead_s = (uint32_t)s->key_ahead,
                                             .grace_s = (uint32_t)s->key_grace,
-                                            .ehbp = s->door_ehbp };
+                                            .ehbp = s->door_ehbp,
+                                            .pooled = s->pool_key_file != NULL };
     uint32_t arrival_s = (uint32_t)(s->request_timeout / 1000 + 1);
     TRY(keys_new(&p->worker.keys, p->worker.loop, &settings));
     /* Nothing dates an EHBP request: its key is remembered for as long as ours opens it. */
+    uint32_t undated_s = keys_span_s(&settings) + arrival_s;
     if (s->door_ehbp)
-        TRY(replay_new(&p->worker.ehbp_replay, keys_span_s(&settings) + arrival_s, s->replay_max));
-    /* A request can be accepted for as long as its date allows, in either direction. */
-    return replay_new(&p->worker.replay, (uint32_t)(2 * s->date_window + 1), s->replay_max);
+        TRY(replay_new(&p->worker.ehbp_replay, undated_s, s->replay_max));
+    /* A request can be accepted for as long as its date allows, in either direction, and as the clock
+     * may go back unnoticed. */
+    uint32_t dated_s = (uint32_t)(2 * s->date_window + KEYS_SET_BACK_S + 1);
+    return replay_new(&p->worker.replay, s->date_required ? dated_s : undated_s, s->replay_max);
 }
 
 static err open_thim(struct program *p, struct buf *message)
@@ -328,6 +378,7 @@ static err open_metrics(struct worker_metrics *m)
     TRY(metrics_register(m->set, &attestations, &m->attestations));
     TRY(metrics_register(m->set, &first, &m->first_byte));
     TRY(metrics_register(m->set, &duration, &m->duration));
+    TRY(pool_metrics_register(m->set, &m->pool));
     return metrics_block(m->set, &m->block);
 }
 
@@ -398,17 +449,24 @@ static err open_all(struct program *p, struct buf *message)
     return listen_all(p, message);
 }
 
+static void turn_once(struct loop *loop)
+{
+    if (loop == NULL)
+        return;
+    loop_stop(loop);
+    loop_run(loop);
+}
+
 static void close_all(struct program *p)
 {
     struct worker *w = &p->worker;
     for (size_t i = 0; i < p->listeners_n; i++)
         link_listener_free(p->listeners[i]);
     loop_timer_stop(&p->drain);
-    if (w->loop != NULL) {
-        /* One more turn: streams that were closed above tell their sessions. */
-        loop_stop(w->loop);
-        loop_run(w->loop);
-    }
+    /* One more turn each: streams that were closed tell their sessions, and those go before the pool. */
+    turn_once(w->loop);
+    pool_free(w->pool);
+    turn_once(w->loop);
     issuer_free(w->issuer);
     prove_free(w->prove);
     gpu_close(p->gpu);

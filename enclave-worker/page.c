@@ -87,9 +87,10 @@ static void on_document(void *owner, err e, bytes document)
 {
     struct page *p = owner;
     p->job = NULL;
-    e = e.code == ERR_OK ? send_bundle(p, document)
-                         : worker_refuse(p->visit.stream, 503, "about:blank",
-                                         "the platform gives no evidence now");
+    bool can = e.code == ERR_OK && keys_ready(p->visit.worker->keys);
+    e = can ? send_bundle(p, document)
+            : worker_refuse(p->visit.stream, 503, "about:blank",
+                            "the platform gives no evidence now");
     if (e.code != ERR_OK)
         give_up(p);
 }
@@ -129,6 +130,8 @@ static err keys_page(struct page *p, bytes rest)
 {
     struct keys *k = p->visit.worker->keys;
     keys_tend(k);
+    if (!keys_ready(k))
+        return worker_refuse(p->visit.stream, 503, "about:blank", "there is no key now");
     bool bare = bytes_equal(rest, BYTES_LIT("?" QUERY_FORMAT_BARE));
     return answer(p->visit.stream, 200, MEDIA_OHTTP_KEYS, bare ? keys_list_bare(k) : keys_list(k));
 }
@@ -175,7 +178,8 @@ static err health_page(struct page *p, bytes rest)
 static err ready_page(struct page *p, bytes rest)
 {
     (void)rest;
-    if (p->visit.worker->draining)
+    const struct worker *w = p->visit.worker;
+    if (w->draining || (w->pool != NULL && !pool_ready(w->pool)))
         return answer(p->visit.stream, 503, MEDIA_JSON, BYTES_LIT("{\"ready\":false}"));
     return answer(p->visit.stream, 200, MEDIA_JSON, BYTES_LIT("{\"ready\":true}"));
 }
@@ -184,6 +188,9 @@ static err metrics_page(struct page *p, bytes rest)
 {
     BUF_AUTO body = BUF(METRICS_TEXT_MAX);
     (void)rest;
+    const struct worker *w = p->visit.worker;
+    if (w->pool != NULL)
+        pool_measure(w->pool, w->metrics.block, &w->metrics.pool);
     TRY(metrics_render(p->visit.worker->metrics.set, &body));
     return answer(p->visit.stream, 200, METRICS_MEDIA_TYPE, buf_view(&body));
 }

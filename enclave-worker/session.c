@@ -56,6 +56,7 @@ void session_free(struct session *s)
     use_up(s);
     loop_timer_stop(&s->timer);
     loop_defer_cancel(&s->flush);
+    pool_question_forget(&s->question);
     engine_cancel(s->call);
     kept_clear(&s->engine_head);
     answer_clear(&s->answer);
@@ -274,6 +275,7 @@ static void stop_asking(struct session *s)
     engine_cancel(s->call);
     s->call = NULL;
     loop_timer_stop(&s->timer);
+    pool_question_forget(&s->question);
 }
 
 void session_refuse_with(struct session *s, const struct api_error *error)
@@ -312,17 +314,21 @@ void session_fail(struct session *s, enum error_cause cause)
     session_flush_later(s);
 }
 
-/* One answer for all that could not be opened, whatever the reason. */
-static void refuse_unopened(struct session *s, err why)
+void session_refuse_in_clear(struct session *s, const struct door_refusal *r)
 {
-    const struct door_refusal r = s->door->ops->refusal(s->door, why);
     s->outcome = WORKER_REFUSED;
-    err e = worker_refuse(s->visit.stream, r.status, r.type, r.title);
     s->door->responded = true;
     s->state = SESSION_LINGERING;
     loop_timer_stop(&s->timer);
-    if (e.code != ERR_OK)
+    pool_question_forget(&s->question);
+    if (worker_refuse(s->visit.stream, r->status, r->type, r->title).code != ERR_OK)
         drop_stream(s, LINK_INTERNAL);
+}
+
+void session_refuse_unopened(struct session *s, enum err_code why)
+{
+    const struct door_refusal r = s->door->ops->refusal(s->door, (err){ why });
+    session_refuse_in_clear(s, &r);
 }
 
 /* ---- opening ---- */
@@ -332,7 +338,7 @@ static void refuse_unopened(struct session *s, err why)
 static enum error_cause check_replay(struct session *s)
 {
     struct door *d = s->door;
-    if (s->replay_checked || !d->ops->verified(d))
+    if (d->pool != NULL || s->replay_checked || !d->ops->verified(d))
         return ERROR_CAUSES;
     s->replay_checked = true;
     switch (replay_check_insert(d->replay, d->ops->enc(d),
@@ -360,7 +366,7 @@ static void open_more(struct session *s, bytes in, bool end)
     bool whole = false;
     err e = d->ops->open(d, in, end);
     if (e.code != ERR_OK) {
-        refuse_unopened(s, e);
+        session_refuse_unopened(s, e.code);
         return;
     }
     enum error_cause replay = check_replay(s);
@@ -371,6 +377,10 @@ static void open_more(struct session *s, bytes in, bool end)
     e = d->ops->read(d, &whole);
     if (e.code != ERR_OK)
         session_refuse(s, cause_of_reading(e), (bytes){ 0 });
+    else if (d->pool != NULL && !session_check_pool(s))
+        return;
+    else if (whole && s->question.member != NULL)
+        s->state = SESSION_CHECKING;
     else if (whole)
         session_ask(s);
 }
@@ -410,14 +420,13 @@ static const struct visit_ops OPS = {
     .data = on_data, .end = on_end, .writable = on_writable, .closed = on_closed
 };
 
+static const struct door_refusal TOO_SLOW = { 408, "about:blank",
+                                              "the request did not arrive in time" };
+
 static void on_too_slow(struct loop_timer *t)
 {
     struct session *s = CONTAINER_OF(t, struct session, timer);
-    s->outcome = WORKER_REFUSED;
-    s->state = SESSION_LINGERING;
-    if (worker_refuse(s->visit.stream, 408, "about:blank", "the request did not arrive in time")
-            .code != ERR_OK)
-        drop_stream(s, LINK_INTERNAL);
+    session_refuse_in_clear(s, &TOO_SLOW);
 }
 
 err session_start(struct worker *w, struct link_stream *stream, enum door_kind kind,

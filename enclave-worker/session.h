@@ -2,6 +2,7 @@
  * enclave-worker/session.h - one sealed request's life: open, ask, seal, sign, wipe.
  *
  *     OPENING    sealed bytes arrive; nothing acts before the last of them has opened
+ *     CHECKING   all has opened; whether it was seen at another worker of the pool is not known yet
  *     ASKING     the engine was asked
  *     ANSWERING  its answer is being sealed
  *     LINGERING  the answer is complete; the engine may still close its side cleanly

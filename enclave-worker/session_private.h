@@ -1,7 +1,8 @@
 /*
  * enclave-worker/session_private.h - what session*.c share. Nobody else includes it.
  *
- * session.c has the request on its way in and the answer on its way out; session_ask.c decides whether
+ * session.c has the request on its way in and the answer on its way out; session_pool.c asks whether
+ * another worker of a pool has seen it; session_ask.c decides whether
  * the engine is asked, and asks it; session_engine.c hears what it says.
  */
 #pragma once
@@ -19,7 +20,13 @@ enum {
     SESSION_TARGET_MAX = 16 * 1024
 };
 
-enum session_state { SESSION_OPENING = 0, SESSION_ASKING, SESSION_ANSWERING, SESSION_LINGERING };
+enum session_state {
+    SESSION_OPENING = 0,
+    SESSION_CHECKING,
+    SESSION_ASKING,
+    SESSION_ANSWERING,
+    SESSION_LINGERING
+};
 
 struct session {
     struct visit visit;
@@ -27,7 +34,8 @@ struct session {
     enum worker_outcome outcome;
     struct door *door; /* has the request, as far as it has come */
     bool replay_checked;
-    struct hash_wait hashing; /* of the content, once it is complete */
+    struct pool_question question; /* whether it was seen at any of the pool's workers */
+    struct hash_wait hashing;      /* of the content, once it is complete */
     struct route_match route;
     struct peek peek;
     const struct token *key; /* that it came with; NULL: none was needed */
@@ -56,6 +64,15 @@ static inline struct worker *session_worker(const struct session *s)
 {
     return s->visit.worker;
 }
+
+/* Asks the pool's keeper, as soon as the head is there. True when the request may go on, or waits with
+ * s->question; else it is answered. Once it is complete and waits, its state is SESSION_CHECKING. */
+bool session_check_pool(struct session *s);
+
+/* Refuses in the clear: nothing was done with it, and it may be sealed anew. Or as the door says it of a
+ * request that does not open: with one answer, whatever the reason. */
+void session_refuse_in_clear(struct session *s, const struct door_refusal *r);
+void session_refuse_unopened(struct session *s, enum err_code why);
 
 /* The request is complete: it goes to the engine, or is answered. */
 void session_ask(struct session *s);

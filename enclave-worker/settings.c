@@ -151,8 +151,8 @@ static const struct config_row ROWS[] = {
       .type = CONFIG_WORD,
       .words = SECRETS_MODES,
       .fallback = "plain",
-      .help = "How tokens_file and engine_token_file lie on the disk: plain, or both sealed to "
-              "this TEE, as sealgate seal makes them." },
+      .help = "How tokens_file, engine_token_file and pool_key_file lie on the disk: plain, or all "
+              "sealed to this TEE, as sealgate seal makes them." },
     { ROW(secrets_key_id), .type = CONFIG_TEXT, .fallback = "worker",
       .help = "The key id that they were sealed under." },
     { ROW(secrets_key_service), .type = CONFIG_PATH,
@@ -179,7 +179,22 @@ static const struct config_row ROWS[] = {
       .help = "Refuse requests without a date inside." },
     { ROW(replay_max), .type = CONFIG_U64, .fallback = "4194304", .min = 1024, .max = 16777216,
       .help = "Requests remembered against replay, per window. When full, new ones are refused: "
-              "with the default after 17000 a second for a whole window." },
+              "with the default after 17000 a second for a whole window. Without date_required the "
+              "window is the life of a key." },
+
+    { .group = "Pool of workers with the same sealing keys",
+      ROW(pool_key_file),
+      .type = CONFIG_PATH,
+      .help = "File with the pool's key, 64 hex digits in its first line. Workers that have the "
+              "same one share their sealing keys, so that any of them opens any request, and one "
+              "memory against replay. On a TEE it has to be sealed (secrets). Without it a worker "
+              "has keys of its own." },
+    { ROW(replay_keeper), .type = CONFIG_TEXT, .value = "ADDRESS",
+      .help = "The worker of the pool that keeps its memory against replay: HOST:PORT, unix:PATH "
+              "or vsock:CID:PORT. While it is not there, requests are refused." },
+    { ROW(replay_keeper_listen), .type = CONFIG_TEXT, .value = "ADDRESS",
+      .help = "In the place of replay_keeper: this worker keeps it, and listens here for the "
+              "others. A restart makes new sealing keys for the whole pool." },
 
     { .group = "Limits",
       ROW(body_max),
@@ -216,6 +231,39 @@ const struct config_program worker_program = {
     .rows_n = ARRAY_LEN(ROWS),
 };
 
+static err check_pool_address(const struct config *c, const char *name, const char *address,
+                              struct buf *message)
+{
+    struct sock_addr addr;
+    if (address == NULL)
+        return OK;
+    if (sock_addr_read(bytes_str(address), &addr).code == ERR_OK && !addr.tls)
+        return OK;
+    return config_refuse(c, &worker_program, name, message,
+                         "\"%s\" is not an address; write HOST:PORT, unix:PATH or vsock:CID:PORT "
+                         "(there is always TLS)",
+                         address);
+}
+
+static err check_pool(const struct config *c, const struct worker_settings *s, struct buf *message)
+{
+    bool either = s->replay_keeper != NULL || s->replay_keeper_listen != NULL;
+    bool both = s->replay_keeper != NULL && s->replay_keeper_listen != NULL;
+    TRY(check_pool_address(c, "replay_keeper", s->replay_keeper, message));
+    TRY(check_pool_address(c, "replay_keeper_listen", s->replay_keeper_listen, message));
+    if ((s->pool_key_file != NULL) != either || both)
+        return config_refuse(c, &worker_program, "pool_key_file", message,
+                             "needs replay_keeper or replay_keeper_listen, one of them, and they "
+                             "need it");
+    if (s->pool_key_file != NULL && s->door_ehbp)
+        return config_refuse(c, &worker_program, "door_ehbp", message,
+                             "cannot be on in a pool: nothing dates such a request");
+    if (s->pool_key_file != NULL && !s->date_required)
+        return config_refuse(c, &worker_program, "date_required", message,
+                             "cannot be off in a pool: its memory goes by the dates");
+    return OK;
+}
+
 err worker_settings_check(const struct config *c, const struct worker_settings *s,
                           struct buf *message)
 {
@@ -245,6 +293,7 @@ err worker_settings_check(const struct config *c, const struct worker_settings *
     if (s->name == NULL || strlen(s->name) > 64)
         return config_refuse(c, &worker_program, "name", message,
                              "must be 1 to 64 characters long");
+    TRY(check_pool(c, s, message));
     if (s->key_ahead >= s->key_life)
         return config_refuse(c, &worker_program, "key_ahead", message,
                              "must be shorter than key_life");

@@ -61,6 +61,10 @@ struct worker_settings {
     bool date_required;
     uint64_t replay_max;
 
+    const char *pool_key_file;
+    const char *replay_keeper;
+    const char *replay_keeper_listen;
+
     uint64_t body_max;
     uint64_t held_max;
     uint64_t streams_max;

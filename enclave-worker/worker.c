@@ -47,6 +47,8 @@ static err open_door(struct worker *w, struct link_stream *s, const struct link_
     enum door_kind kind;
     if (w->streams_n >= w->settings->streams_max || w->draining)
         return worker_refuse(s, 503, "about:blank", "too many requests; try another worker");
+    if (w->pool != NULL && !pool_ready(w->pool))
+        return worker_refuse(s, 503, "about:blank", "the keeper of this worker's pool is gone");
     if (find_door(w, req, &kind))
         return start(w, s, kind, req);
     return worker_refuse(s, 415, "about:blank",

@@ -14,6 +14,7 @@
 #include "enclave-worker/engine.h"
 #include "enclave-worker/issue.h"
 #include "enclave-worker/keys.h"
+#include "enclave-worker/pool.h"
 #include "enclave-worker/prove.h"
 #include "enclave-worker/settings.h"
 #include "wire/link.h"
@@ -39,6 +40,7 @@ struct worker_metrics {
     struct metric first_byte; /* from opened to the engine's first byte */
     struct metric duration;
     struct metric attestations;
+    struct pool_metrics pool;
 };
 
 struct worker {
@@ -53,6 +55,7 @@ struct worker {
     struct issuer *issuer;
     struct replay *replay;
     struct replay *ehbp_replay; /* NULL: no such door */
+    struct pool *pool;          /* NULL: it shares its keys with nobody */
     struct token_set tokens;    /* empty: none needed */
     struct buf engine_authorization;
     size_t sessions_n;          /* those included that only wait for their engine to close */

@@ -127,7 +127,7 @@ void block_good(struct block *b, err e, const char *what)
         block_fail(b, err_word(e), bytes_str(what));
 }
 
-static void copy(struct block *b, void *to, size_t len, const char *name)
+void block_copy(struct block *b, void *to, size_t len, const char *name)
 {
     bytes v = block_get(b, name);
     if (v.len == len)
@@ -422,7 +422,7 @@ static void run_stream_answer(struct block *b)
 {
     char id[AIR_ID_LEN + 1] = { 0 };
     struct answer a = { 0 };
-    copy(b, id, AIR_ID_LEN, "receipt_id");
+    block_copy(b, id, AIR_ID_LEN, "receipt_id");
     block_good(b, stream(b, &a, id), "stream");
     answer_clear(&a);
 }
@@ -465,12 +465,12 @@ static void fill_claims(struct block *b, struct air_claims *c)
         .model_hash_scheme = block_get(b, "model_hash_scheme"),
     };
     c->nonce_len = 8;
-    copy(b, c->nonce, c->nonce_len, "eat_nonce");
-    copy(b, c->cti, sizeof c->cti, "cti");
-    copy(b, c->model_hash, AIR_HASH_LEN, "model_hash");
-    copy(b, c->request_hash, AIR_HASH_LEN, "request_hash");
-    copy(b, c->response_hash, AIR_HASH_LEN, "response_hash");
-    copy(b, c->attestation_doc_hash, AIR_HASH_LEN, "attestation_doc_hash");
+    block_copy(b, c->nonce, c->nonce_len, "eat_nonce");
+    block_copy(b, c->cti, sizeof c->cti, "cti");
+    block_copy(b, c->model_hash, AIR_HASH_LEN, "model_hash");
+    block_copy(b, c->request_hash, AIR_HASH_LEN, "request_hash");
+    block_copy(b, c->response_hash, AIR_HASH_LEN, "response_hash");
+    block_copy(b, c->attestation_doc_hash, AIR_HASH_LEN, "attestation_doc_hash");
 }
 
 static void run_receipt(struct block *b)
@@ -559,6 +559,8 @@ static const struct kind {
     { "ehbp-key", run_ehbp_key },
     { "ehbp-exchange", run_ehbp_exchange },
     { "ehbp-stream", run_ehbp_stream },
+    { "pool-keys", run_pool_keys },
+    { "pool-frames", run_pool_frames },
 };
 
 /* Goes on with the hex of the line before; it was joined by read_block(). */

@@ -21,6 +21,11 @@ uint64_t block_number(struct block *b, const char *name);
 void block_fail(struct block *b, const char *what, bytes name);
 void block_same(struct block *b, bytes have, const char *name); /* unless equal to that line */
 void block_good(struct block *b, err e, const char *what);      /* unless ok */
+void block_copy(struct block *b, void *to, size_t len, const char *name); /* unless so long */
+
+/* vec_protocol_pool.c */
+void run_pool_keys(struct block *b);
+void run_pool_frames(struct block *b);
 
 /* vec_protocol_vendor.c: containers of vendors' evidence, and sealed secrets */
 void run_snp_table(struct block *b);

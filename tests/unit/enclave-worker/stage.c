@@ -179,7 +179,12 @@ static void open_parts(struct stage *s)
                                    .worker = BYTES_LIT("w1"),
                                    .software = BYTES_LIT("0"),
                                    .model_version = BYTES_LIT("v") };
-    const struct keys_settings keys = { "w1", 3600, 300, 120, s->settings.door_ehbp };
+    const struct keys_settings keys = { .worker_name = "w1",
+                                        .life_s = 3600,
+                                        .ahead_s = 300,
+                                        .grace_s = 120,
+                                        .ehbp = s->settings.door_ehbp,
+                                        .pooled = s->settings.pool_key_file != NULL };
     CHECK_OK(keys_new(&w->keys, s->loop, &keys));
     CHECK_OK(replay_new(&w->replay, (uint32_t)(2 * s->settings.date_window + 1),
                         s->settings.replay_max));
@@ -202,6 +207,25 @@ static void open_parts(struct stage *s)
     CHECK_OK(metrics_new(&w->metrics.set));
     if (s->settings.tokens_file != NULL) /* not a file here: the set itself */
         CHECK_OK(token_set_read(&w->tokens, bytes_str(s->settings.tokens_file), &message));
+}
+
+/* The setting is not a file here: the key itself. */
+static void open_pool(struct stage *s)
+{
+    struct worker *w = &s->worker;
+    struct pool_key key;
+    struct sock_addr keeper;
+    CHECK_OK(pool_key_read(bytes_str(s->settings.pool_key_file), &key));
+    CHECK_OK(sock_addr_read(bytes_str(s->settings.replay_keeper), &keeper));
+    CHECK_OK(keys_share(w->keys, &key));
+    const struct pool_settings settings = {
+        .set = { .key = &key, .key_life_s = 3600, .key_grace_s = 120, .date_window_s = 120 },
+        .keeper = &keeper,
+        .keys = w->keys,
+    };
+    CHECK_OK(pool_new(&w->pool, s->loop, &settings));
+    CHECK_OK(pool_metrics_register(w->metrics.set, &w->metrics.pool));
+    CHECK_OK(metrics_block(w->metrics.set, &w->metrics.block));
 }
 
 static bool is_up(struct stage *s, void *arg)
@@ -239,6 +263,8 @@ void stage_open(struct stage *s, const char *const *flags)
     s->worker.settings = &s->settings;
     s->worker.engine = &s->engine;
     open_parts(s);
+    if (s->settings.pool_key_file != NULL)
+        open_pool(s);
     open_link_pair(s);
 }
 
@@ -251,6 +277,8 @@ void stage_close(struct stage *s)
     while (s->calls != NULL) /* of sessions that only linger */
         stage_end(s, OK);
     CHECK(w->sessions_n == 0 && w->streams_n == 0 && w->held == 0);
+    pool_free(w->pool);
+    stage_turns(s);
     issuer_free(w->issuer);
     prove_free(w->prove);
     loop_deliver(s->loop);

@@ -45,7 +45,8 @@ struct stage {
     struct link *link;
 };
 
-/* flags: as on the worker's command line, ended by NULL; NULL for none. */
+/* flags: as on the worker's command line, ended by NULL; NULL for none. tokens_file and pool_key_file
+ * are no files but their content. */
 void stage_open(struct stage *s, const char *const *flags);
 void stage_close(struct stage *s);
 

@@ -396,6 +396,42 @@ def ehbp_stream():
             "tail": filler(len(comment)) + comment}
 
 
+def pool_keys():
+    label, pool_key, link = b"sealgate/pool/v1", bytes(range(0x40, 0x60)), bytes(range(0x60, 0x80))
+    epoch, first_id, kem = NOW // 3600, 7, b"KEM\0\x20"
+
+    def pair(link):
+        secret = prim.hkdf_extract(link, pool_key)
+        ikm = prim.hkdf_expand(secret, b"hpke", 32)
+        prk = prim.hkdf_extract(b"", labeled(kem, b"dkp_prk", ikm))
+        sk = prim.hkdf_expand(prk, b"\0\x20" + labeled(kem, b"sk", b""), 32)
+        return prim.hkdf_expand(secret, b"tag", 16), prim.x25519(sk)
+
+    following = prim.hkdf_expand(prim.hkdf_extract(label, link), b"next", 32)
+    (tag, public), (next_tag, next_public) = pair(link), pair(following)
+    return {"pool_key": pool_key, "psk": prim.hkdf_expand(prim.hkdf_extract(label, pool_key),
+                                                          b"keeper", 32),
+            "epoch": epoch, "first_id": first_id, "link": link, "key_id": (first_id + epoch) % 256,
+            "tag": tag, "public_key": public, "next_link": following,
+            "next_key_id": (first_id + epoch + 1) % 256, "next_tag": next_tag,
+            "next_public_key": next_public}
+
+
+def pool_frames():
+    def u64(v):
+        return v.to_bytes(8, "big")
+
+    keys, digest = pool_keys(), hashlib.sha256(b"an encapsulated key").digest()
+    times = [3600, 120, 120]
+    return {"key_life": times[0], "key_grace": times[1], "date_window": times[2], "now": NOW,
+            "epoch": keys["epoch"], "first_id": keys["first_id"], "link": keys["link"],
+            "welcome": b"\1" + b"".join(t.to_bytes(4, "big") for t in times) + u64(NOW) +
+            u64(keys["epoch"]) + bytes([keys["first_id"]]) + keys["link"],
+            "number": 1, "date": NOW + 1, "tag": keys["tag"], "digest": digest,
+            "question": b"\2" + u64(1) + u64(NOW + 1) + keys["tag"] + digest,
+            "verdict": 2, "answer": b"\3" + u64(1) + b"\2"}
+
+
 BLOCKS = {"claims": claims, "binding": binding, "simulated-registers": registers,
           "simulated-evidence": evidence, "key-list": key_list, "key-statement": statement,
           "bundle": bundle, "bucket": buckets, "inner-request": inner_request,
@@ -404,7 +440,8 @@ BLOCKS = {"claims": claims, "binding": binding, "simulated-registers": registers
           "snp-table": snp_table, "azure-evidence": azure_evidence,
           "tdx-collateral": tdx_collateral, "gpu-evidence": gpu_evidence,
           "collateral-entry": collateral_entry, "sealed-secret": sealed_secret,
-          "ehbp-key": ehbp_key, "ehbp-exchange": ehbp_exchange, "ehbp-stream": ehbp_stream}
+          "ehbp-key": ehbp_key, "ehbp-exchange": ehbp_exchange, "ehbp-stream": ehbp_stream,
+          "pool-keys": pool_keys, "pool-frames": pool_frames}
 
 
 # --- into the document

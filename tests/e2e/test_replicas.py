@@ -1,0 +1,309 @@
+"""Workers with one pool key: the same sealing keys, one memory against replay"""
+import concurrent.futures
+import os
+import signal
+import socket
+import threading
+import time
+
+from client import chat, http, wait_for
+from engine import Engine
+from proxy import DATA, PREFACE, RST, Proxy, frames_of
+from stack import Options, Program, Stack, flags, free_port, is_open, run
+from suite import test
+
+REPLICAS = 3
+
+
+class Pool:
+    """Workers behind proxies that listen in, their keeper, and a gateway that knows all of them."""
+
+    def __init__(self, key=True, workers=REPLICAS, settings=(), keeper=(), gateway=(), between=Proxy):
+        self.engine = Engine()
+        self.keeper = None
+        self.address = f"127.0.0.1:{free_port()}"
+        self.settings = dict(settings)
+        if key:
+            self.settings |= {"replay_keeper": self.address}
+        self.folder_key = None
+        self.more = dict(keeper)
+        # The key's file has to be there before the workers are, and their folder is made with them.
+        self.stack = Stack(workers=0, engine=self.engine, start_gateway=False)
+        s = self.stack
+        try:
+            if key:
+                self.settings["pool_key_file"] = s.write("pool.key", os.urandom(32).hex() + "\n")
+                self.start_keeper()
+            s.worker_settings |= self.settings
+            for i in range(workers):
+                s.ports.append(free_port())
+                s.workers.append(s.start_worker(i))
+            s.proxies = [between(p) for p in s.ports]
+            s.gateway_settings |= {"workers": [f"127.0.0.1:{p.port}" for p in s.proxies],
+                                   **dict(gateway)}
+            s.start_gateway()
+            s.wait_ready()
+            wait_for(self.all_in_use, 20 * Options.patience)
+        except BaseException:
+            self.leave()
+            raise
+
+    def all_in_use(self):
+        """Each has been given a request by the gateway."""
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            for a in pool.map(lambda _: chat(self.stack.port, "slow-50-warm"), range(12)):
+                assert a.status == 200, (a.status, bytes(a.body))
+        return all(any(l.sealed for l in p.links) for p in self.stack.proxies)
+
+    def start_keeper(self):
+        settings = {**self.stack.worker_settings, **self.settings, **self.more}
+        settings.pop("replay_keeper", None)
+        port = free_port()
+        self.keeper = Program("sealgate-worker", flags({
+            **settings, "listen": f"127.0.0.1:{port}", "name": "keeper",
+            "replay_keeper_listen": self.address}), self.stack.folder)
+        wait_for(lambda: is_open(port) or not self.keeper.alive(), 20 * Options.patience)
+        self.keeper.check()
+        self.keeper_port = port
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        try:
+            if kind is None:
+                if self.keeper in Program.living:
+                    self.keeper.stop()
+                self.stack.stop()
+        finally:
+            self.leave()
+
+    def leave(self):
+        if self.keeper in Program.living:
+            self.keeper.kill()
+        self.stack.abandon()
+        self.engine.close()
+
+    def key_lists(self):
+        return [list_of(p) for p in self.stack.ports]
+
+
+def page(port, path):
+    """A page of a worker, which speaks HTTP/2 only."""
+    import subprocess
+    done = subprocess.run(["curl", "-s", "-S", "--http2-prior-knowledge", "-m", "10", "-w",
+                           "\\n%{http_code}", f"http://127.0.0.1:{port}{path}"],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    body, _, status = done.stdout.rpartition(b"\n")
+    return int(status or 0), body
+
+
+def list_of(port):
+    return page(port, "/.well-known/ohttp-gateway")
+
+
+def metric(port, name, label=""):
+    for line in page(port, "/metrics")[1].decode().splitlines():
+        if line.startswith(name) and label in line:
+            return float(line.rsplit(" ", 1)[1])
+    raise AssertionError(f"there is no {name} {label}")
+
+
+class Tape:
+    """What one connection carried to a worker until now, and on which streams sealed requests."""
+
+    def __init__(self, link):
+        taken = link.to_worker
+        frames, _ = frames_of(taken[len(PREFACE):])
+        self.sealed = set(link.sealed)
+        # A gateway that gave a stream up would give it up again.
+        self.bytes = PREFACE + b"".join(f.bytes() for f in frames if f.kind != RST)
+
+
+def tapes(pool):
+    return [Tape(l) for proxy in pool.stack.proxies for l in proxy.links if l.sealed]
+
+
+def replay(tape, port):
+    """Sends it again; what was answered, under the seal or in the clear."""
+    with socket.create_connection(("127.0.0.1", port), 10) as again:
+        again.sendall(tape.bytes)
+        again.settimeout(10 * Options.patience)
+        got, ended = b"", set()
+        while not tape.sealed <= ended:
+            data = again.recv(65536)
+            assert data, "the worker hung up"
+            got += data
+            ended = {f.stream for f in frames_of(got)[0] if f.kind == DATA and f.flags & 1}
+    return b"".join(f.payload for f in frames_of(got)[0] if f.kind == DATA)
+
+
+def refused(worker):
+    return worker.log.count('"outcome":"refused"')
+
+
+@test("a captured request is refused by every worker of a pool; the engine is asked once", 120)
+def _():
+    with Pool() as p:
+        s = p.stack
+        lists = p.key_lists()
+        assert len(set(lists)) == 1 and lists[0][0] == 200 and lists[0][1], lists
+        assert metric(p.keeper_port, "sealgate_worker_pool_members") == REPLICAS
+        calls = len(s.engine.calls)
+        taken = tapes(p)
+        assert len(taken) >= REPLICAS
+        sealed = sum(len(t.sealed) for t in taken)
+        before = [refused(w) for w in s.workers]
+        seen = [metric(port, "sealgate_worker_pool_asked_total", '"seen"') for port in s.ports]
+        for tape in taken:
+            for port in s.ports:
+                replay(tape, port)
+        # Each opened every one of them, and knew it from the keeper.
+        for i, w in enumerate(s.workers):
+            assert refused(w) - before[i] == sealed, (refused(w), before[i], sealed)
+            now = metric(s.ports[i], "sealgate_worker_pool_asked_total", '"seen"')
+            assert now - seen[i] == sealed, (now, seen[i], sealed)
+        assert len(s.engine.calls) == calls
+        # What a gateway seals itself is fresh everywhere.
+        for _ in range(2 * REPLICAS):
+            assert chat(s.port, "plain-fresh").status == 200
+        assert len(s.engine.of("plain-fresh")) == 2 * REPLICAS
+
+
+@test("workers without a pool key refuse a replay of their own, and cannot open another's", 120)
+def _():
+    with Pool(key=False) as p:
+        s = p.stack
+        assert len(set(p.key_lists())) == REPLICAS
+        calls = len(s.engine.calls)
+        for own, proxy in enumerate(s.proxies):
+            for tape in [Tape(l) for l in proxy.links if l.sealed]:
+                for i, port in enumerate(s.ports):
+                    said = replay(tape, port)
+                    # In the clear: not ours. Under the seal: seen before.
+                    clear = b"not in use" in said or b"cannot be opened" in said
+                    assert clear == (i != own), (i, own, said)
+        assert len(s.engine.calls) == calls
+
+
+@test("a pool without its keeper refuses, honestly; when it is back all is well, and old requests are "
+      "not opened", 120)
+def _():
+    with Pool(gateway={"worker_timeout": "1s"}) as p:
+        s = p.stack
+        taken = tapes(p)
+        old = p.key_lists()[0]
+        p.keeper.kill()
+        wait_for(lambda: all(page(port, "/readyz")[0] == 503 for port in s.ports))
+        calls = len(s.engine.calls)
+        for stream in (False, True):
+            a = chat(s.port, "plain-while-away", stream)
+            assert a.status == 503, (a.status, bytes(a.body))
+            assert 1 <= int(a.header("retry-after")) <= 60
+        for tape in taken:
+            for port in s.ports:
+                assert b"keeper" in replay(tape, port)
+        assert len(s.engine.calls) == calls
+
+        p.start_keeper()
+        wait_for(lambda: all(page(port, "/readyz")[0] == 200 for port in s.ports))
+        lists = p.key_lists()
+        assert len(set(lists)) == 1 and lists[0] != old, lists
+        wait_for(lambda: chat(s.port, "plain-back").status == 200)
+        calls = len(s.engine.calls)
+        for tape in taken:
+            for port in s.ports:
+                said = replay(tape, port)
+                assert b"not in use" in said or b"cannot be opened" in said, said
+        assert len(s.engine.calls) == calls
+        for _ in range(REPLICAS):
+            assert chat(s.port, "plain-back").status == 200
+
+
+@test("a keeper that hangs is not waited for long, and is asked again when it goes on", 120)
+def _():
+    with Pool(gateway={"worker_timeout": "1s"}) as p:
+        s = p.stack
+        p.keeper.signal(signal.SIGSTOP)
+        try:
+            a = chat(s.port, "plain-while-frozen")
+            assert a.status == 503, (a.status, bytes(a.body))
+            assert not s.engine.of("plain-while-frozen")
+        finally:
+            p.keeper.signal(signal.SIGCONT)
+        wait_for(lambda: all(page(port, "/readyz")[0] == 200 for port in s.ports),
+                 20 * Options.patience)
+        wait_for(lambda: chat(s.port, "plain-goes-on").status == 200)
+
+
+@test("whoever has another key is no member of a pool, and a pool's worker follows no other keeper", 120)
+def _():
+    with Pool(workers=1) as p:
+        s = p.stack
+        s.ports.append(free_port())
+        stranger = s.start_worker(1, pool_key_file=s.write("other.key", os.urandom(32).hex()))
+        try:
+            assert page(s.ports[1], "/readyz")[0] == 503
+            status, body = list_of(s.ports[1])
+            assert status == 503, (status, body)
+            assert page(s.ports[1], "/readyz")[0] == 503
+            assert metric(p.keeper_port, "sealgate_worker_pool_members") == 1
+        finally:
+            stranger.stop()
+            s.ports.pop()
+
+
+@test("keys of a pool turn together, and requests go on meanwhile", 120)
+def _():
+    times = {"key_life": "3s", "key_ahead": "1s", "key_grace": "2s"}
+    with Pool(settings=times, gateway={"refresh": "1s"}) as p:
+        s = p.stack
+        first = p.key_lists()[0]
+        failed, stop = [], threading.Event()
+
+        def ask():
+            while not stop.is_set():
+                a = chat(s.port, "plain-turning", True)
+                if a.status != 200 or not a.complete:
+                    failed.append((a.status, bytes(a.body)))
+
+        threads = [threading.Thread(target=ask) for _ in range(2)]
+        for t in threads:
+            t.start()
+        try:
+            lists = {first}
+            while len(lists) < 5:
+                now = wait_for(lambda: (lambda l: l if len(set(l)) == 1 else None)(p.key_lists()), 20)
+                assert now[0][0] == 200, now
+                lists.add(now[0])
+                time.sleep(0.1)
+        finally:
+            stop.set()
+            for t in threads:
+                t.join()
+        assert not failed, failed[:3]
+
+
+@test("settings of a pool that would weaken it are refused, with what to do")
+def _():
+    import tempfile
+    with tempfile.TemporaryDirectory() as folder:
+        key, bad = f"{folder}/key", f"{folder}/bad"
+        with open(key, "w") as f:
+            f.write("ab" * 32 + "\n")
+        with open(bad, "w") as f:
+            f.write("00" * 32 + "\n")
+        base = ["--platform=simulated", f"--listen=127.0.0.1:{free_port()}"]
+        keeper = f"--replay-keeper-listen=127.0.0.1:{free_port()}"
+        for more, words in (([f"--pool-key-file={key}"], "needs replay_keeper"),
+                            ([keeper], "needs replay_keeper"),
+                            ([f"--pool-key-file={key}", keeper, "--replay-keeper=127.0.0.1:1"],
+                             "one of them"),
+                            ([f"--pool-key-file={key}", keeper, "--no-date-required"],
+                             "date-required"),
+                            ([f"--pool-key-file={key}", "--replay-keeper=tls://127.0.0.1:1"],
+                             "always TLS"),
+                            ([f"--pool-key-file={bad}", keeper], "64 hex digits"),
+                            ([f"--pool-key-file={folder}/none", keeper], "cannot be read")):
+            status, out = run("sealgate-worker", *base, *more)
+            assert status == 1 and words in out, (more, status, out)
