@@ -1,8 +1,7 @@
 /*
- * States: CONNECTING (the socket is not writable yet) -> GREETING (TLS, then until the peer's
- * SETTINGS) -> OPEN -> FAREWELL (all is said; our side of the socket is shut, the peer's end is
- * awaited for a moment so that the last bytes are not lost to a reset) -> ENDED (the socket is
- * closed; what is left happens at the end of the turn).
+ * States: GREETING (TLS, then until the peer's SETTINGS) -> OPEN -> FAREWELL (all is said; our side
+ * of the socket is shut, the peer's end is awaited for a moment so that the last bytes are not lost
+ * to a reset) -> ENDED (the socket is closed; what is left happens at the end of the turn).
  *
  * All output of a turn is gathered and sent in flush(), a task at the very end of the turn. When
  * the socket does not take it all, nothing more is gathered until it has. Ending is another such
@@ -30,7 +29,7 @@ enum {
 
 _Static_assert(FLUSH_LEN + H2_OVER_MAX < TLS_PENDING_MAX, "a flush fits into TLS");
 
-enum conn_state { CONN_CONNECTING = 0, CONN_GREETING, CONN_OPEN, CONN_FAREWELL, CONN_ENDED };
+enum conn_state { CONN_GREETING = 0, CONN_OPEN, CONN_FAREWELL, CONN_ENDED };
 
 struct conn {
     struct loop *loop;
@@ -52,8 +51,7 @@ struct conn {
     struct buf in;    /* with TLS: decrypted, for h2 */
     uint64_t taken;   /* bytes h2 has given */
     bool blocked;     /* the socket did not take all of out */
-    bool reached;
-    bool told; /* a callback was made since it was last looked at */
+    bool told;        /* a callback was made since it was last looked at */
 
     struct loop_timer timer;
     struct loop_task flush_task, end_task;
@@ -377,7 +375,7 @@ static void after_flush(struct conn *c, bool more)
 static void flush_now(struct conn *c)
 {
     bool more = c->blocked;
-    if (c->state == CONN_CONNECTING || c->state == CONN_FAREWELL)
+    if (c->state == CONN_FAREWELL)
         return;
     err e = c->blocked ? OK : gather(c, &more);
     if (!ended(c))
@@ -409,17 +407,6 @@ static void flush(struct loop_task *t)
 static void on_ready(void *owner, unsigned ready)
 {
     struct conn *c = owner;
-    if (c->state == CONN_CONNECTING) {
-        err e = sock_connected(c->fd);
-        if (!err_is_ok(e)) {
-            conn_end(c, e);
-            return;
-        }
-        c->state = CONN_GREETING;
-        c->reached = true;
-        flush_later(c);
-        return;
-    }
     if ((ready & LOOP_WRITE) != 0)
         flush_later(c);
     if ((ready & LOOP_READ) != 0)
@@ -533,8 +520,7 @@ static err start(struct conn *c)
 {
     TRY(h2_new(&c->h2, &c->settings->h2, &h2_words, c));
     TRY(loop_fd_open(&c->watch, c->loop, c->fd, on_ready, c));
-    bool connecting = c->state == CONN_CONNECTING;
-    err e = loop_fd_want(c->watch, connecting ? LOOP_WRITE : LOOP_READ);
+    err e = loop_fd_want(c->watch, LOOP_READ);
     if (!err_is_ok(e))
         loop_fd_close(c->watch);
     return e;
@@ -554,8 +540,6 @@ err conn_new(struct conn **out, const struct conn_socket *socket,
     *c = (struct conn){ .loop = socket->loop,
                         .fd = fd,
                         .tls = socket->tls,
-                        .state = socket->connecting ? CONN_CONNECTING : CONN_GREETING,
-                        .reached = !socket->connecting,
                         .settings = settings,
                         .events = events,
                         .link = k,
@@ -578,8 +562,6 @@ err conn_new(struct conn **out, const struct conn_socket *socket,
 
 void conn_drain(struct conn *c)
 {
-    if (c->state == CONN_CONNECTING)
-        end_with(c, ERR_CLOSED);
     if (!ended(c))
         h2_leave(c->h2);
 }
@@ -592,11 +574,6 @@ struct h2 *conn_h2(const struct conn *c)
 struct link *conn_link(const struct conn *c)
 {
     return c->link;
-}
-
-bool conn_reached(const struct conn *c)
-{
-    return c->reached;
 }
 
 bool conn_is_silent(const struct conn *c)

@@ -39,9 +39,8 @@ struct conn_events {
 
 struct conn_socket {
     struct loop *loop;
-    int fd;          /* taken, and closed on error */
+    int fd;          /* connected; taken, and closed on error */
     struct tls *tls; /* taken, NULL for none */
-    bool connecting;
 };
 
 /* counts and settings are borrowed for the conn's life. */
@@ -58,8 +57,6 @@ void conn_drain(struct conn *c);
 struct h2 *conn_h2(const struct conn *c);
 struct link *conn_link(const struct conn *c);
 
-/* The socket could be connected to its peer. */
-bool conn_reached(const struct conn *c);
 uint64_t conn_open_since_ms(const struct conn *c);
 /* The peer was asked for a sign, and has given none yet. */
 bool conn_is_silent(const struct conn *c);

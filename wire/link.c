@@ -72,7 +72,7 @@ static bool lasted(struct link *k, const struct conn *c)
 static err make_conn(struct link *k, int fd)
 {
     const struct link_dialer *d = k->dialer;
-    struct conn_socket socket = { .loop = k->loop, .fd = fd, .connecting = true };
+    struct conn_socket socket = { .loop = k->loop, .fd = fd };
     err e = d->tls == NULL ? OK : tls_new(&socket.tls, d->tls, d->server_name);
     if (!err_is_ok(e)) {
         sock_close(&fd);
@@ -81,38 +81,37 @@ static err make_conn(struct link *k, int fd)
     return open_conn(k, &socket);
 }
 
-static err connect_to(struct link *k, const struct sockaddr_storage *to)
+static void on_dialled(void *owner, err e, int fd)
 {
-    int fd;
-    TRY(sock_connect(&k->dialer->addr, to, &fd));
-    return make_conn(k, fd);
+    struct link *k = owner;
+    k->dialer->dial = NULL;
+    if (err_is_ok(e))
+        e = make_conn(k, fd);
+    if (err_is_ok(e))
+        return;
+    k->why = e;
+    dial_later(k);
 }
 
-/* The addresses in turn, until one can be dialled; if none, again later. */
-static void connect_next(struct link *k)
+static err connect_to(struct link *k, const struct sockaddr_storage *addrs, size_t n)
 {
     struct link_dialer *d = k->dialer;
-    while (d->next < d->addrs_n && k->now == NULL) {
-        err e = connect_to(k, &d->addrs[d->next++]);
-        if (!err_is_ok(e))
-            k->why = e;
-    }
-    if (k->now == NULL)
-        dial_later(k);
+    const struct dial_target target = {
+        .at = &d->addr, .addrs = addrs, .n = n, .within_ms = k->settings.hello_ms
+    };
+    return dial_start(&d->dial, k->loop, &target, on_dialled, k);
 }
 
 static void on_resolved(void *owner, err e, const struct sockaddr_storage *addrs, size_t n)
 {
     struct link *k = owner;
-    struct link_dialer *d = k->dialer;
-    d->lookup = NULL;
-    d->next = 0;
-    d->addrs_n = err_is_ok(e) ? n : 0;
-    for (size_t i = 0; i < d->addrs_n; i++)
-        d->addrs[i] = addrs[i];
-    if (!err_is_ok(e))
-        k->why = e;
-    connect_next(k);
+    k->dialer->lookup = NULL;
+    if (err_is_ok(e))
+        e = connect_to(k, addrs, n);
+    if (err_is_ok(e))
+        return;
+    k->why = e;
+    dial_later(k);
 }
 
 static err look_up(struct link *k)
@@ -128,8 +127,7 @@ static void dial(struct loop_timer *t)
     struct link_dialer *d = CONTAINER_OF(t, struct link_dialer, timer);
     struct link *k = d->link;
     k->counts.dials++;
-    d->next = d->addrs_n = 0;
-    err e = d->addr.kind == SOCK_KIND_TCP ? look_up(k) : connect_to(k, NULL);
+    err e = d->addr.kind == SOCK_KIND_TCP ? look_up(k) : connect_to(k, NULL, 0);
     if (err_is_ok(e))
         return;
     k->why = e;
@@ -206,14 +204,10 @@ static void on_server_gone(struct link *k, err why)
 
 static void on_now_gone(struct link *k, const struct conn *c, err why)
 {
-    struct link_dialer *d = k->dialer;
     k->now = NULL;
     k->why = why;
     (void)lasted(k, c);
-    if (!conn_reached(c) && d->next < d->addrs_n)
-        connect_next(k);
-    else
-        dial_later(k);
+    dial_later(k);
     tell_down(k, why);
 }
 
@@ -395,6 +389,8 @@ static void stop_dialling(struct link *k)
         return;
     loop_resolve_cancel(k->dialer->lookup);
     k->dialer->lookup = NULL;
+    dial_cancel(k->dialer->dial);
+    k->dialer->dial = NULL;
     loop_timer_stop(&k->dialer->timer);
 }
 

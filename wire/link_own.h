@@ -3,7 +3,7 @@
 
 #include <sys/socket.h>
 
-#include "base/loop.h"
+#include "base/dial.h"
 #include "wire/conn.h"
 #include "wire/link.h"
 
@@ -17,8 +17,7 @@ struct link_dialer {
     struct tls_context *tls;
     const char *server_name;
     struct loop_lookup *lookup;
-    struct sockaddr_storage addrs[LOOP_ADDRS_MAX];
-    size_t addrs_n, next;
+    struct dial *dial;
     struct loop_timer timer;
     uint64_t min_ms, max_ms, pause_ms;
     uint64_t seed;
