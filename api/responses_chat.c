@@ -102,6 +102,17 @@ static err take_root(struct responses_chat *c, const struct json *root, bool who
 
 /* ---- the stream ---- */
 
+/* Its data, with tool calls as they should be. */
+static err mended(struct responses_chat *c, const struct sse_event *event, bytes *data)
+{
+    size_t head = (size_t)(event->data.at - event->wire.at);
+    size_t tail = event->wire.len - head - event->data.len;
+    bytes wire;
+    TRY(tool_deltas_put(&c->deltas, event, &wire));
+    *data = bytes_slice(wire, head, wire.len - head - tail);
+    return OK;
+}
+
 static err on_event(void *owner, const struct sse_event *event)
 {
     struct responses_chat *c = owner;
@@ -112,7 +123,9 @@ static err on_event(void *owner, const struct sse_event *event)
         return responses_reply_end(c->reply, c->now);
     ENSURE(!(event->flags & SSE_NOT_JSON), MALFORMED);
     usage_see(&c->usage, event->answer, event->answer->choices != 0);
-    TRY(json_read(&root, event->data, JSON_DEPTH_MAX));
+    bytes data;
+    TRY(mended(c, event, &data));
+    TRY(json_read(&root, data, JSON_DEPTH_MAX));
     size_t whole = c->reply->out.len;
     uint64_t sequence = c->reply->sequence;
     err e = recover(c, whole, sequence, take_root(c, root, false));
@@ -124,11 +137,13 @@ void responses_chat_init(struct responses_chat *c, struct responses_reply *reply
 {
     *c = (struct responses_chat){ .reply = reply };
     sse_init(&c->events, false, on_event, c);
+    tool_deltas_init(&c->deltas, (bytes){ 0 });
 }
 
 void responses_chat_clear(struct responses_chat *c)
 {
     sse_clear(&c->events);
+    tool_deltas_clear(&c->deltas);
 }
 
 /* An error here stands between two events: all that was written is whole. */

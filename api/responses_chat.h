@@ -10,12 +10,14 @@
 
 #include "api/responses_reply.h"
 #include "api/sse.h"
+#include "api/tool_deltas.h"
 #include "api/usage.h"
 
 struct responses_chat {
     struct responses_reply *reply; /* borrowed */
     int64_t now;                   /* Unix seconds; to be set before each call */
     struct sse events;
+    struct tool_deltas deltas;
     struct usage usage; /* what the engine said of it, or what was counted */
 };
 

@@ -161,7 +161,7 @@ static err mend_first(const struct tool_deltas *t, struct edits *e, const struct
                       bool has_id, struct buf *missing)
 {
     BUF_AUTO id = BUF(128);
-    if (!has_id) {
+    if (!has_id && t->seed[0] != '\0') {
         TRY(add_id(&id, t));
         TRY(edits_set(e, &d->id, "id", buf_view(&id), missing));
     }

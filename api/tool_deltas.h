@@ -50,7 +50,7 @@ struct tool_deltas {
 };
 
 /* seed: letters, digits, - and _, which make the ids of calls that have none; unlike that of any other
- * answer; cut to TOOL_DELTAS_SEED_MAX. */
+ * answer; cut to TOOL_DELTAS_SEED_MAX. Empty: no ids are made. */
 void tool_deltas_init(struct tool_deltas *t, bytes seed);
 void tool_deltas_clear(struct tool_deltas *t); /* of zeroed storage, too */
 

@@ -369,6 +369,18 @@ static void follows_engines_that_number_calls_badly(void **state)
                   CHUNK("{'tool_calls':[{" NAMED("c2", "t") "}]}")
                       CHUNK("{'tool_calls':[{" ARGUMENTS("2") "}]}") FINISH("tool_calls") DONE,
           events, "'call_id':'c2'");
+    /* Neither numbers nor ids. */
+    check(CHUNK("{'tool_calls':[{'function':{'name':'w','arguments':'{}'}}]}")
+              CHUNK("{'tool_calls':[{'function':{'name':'w','arguments':'{'}}]}")
+                  CHUNK("{'tool_calls':[{'function':{'arguments':'}'}}]}") FINISH("stop") DONE,
+          BEGUN
+          "output_item.added 0 function_call\nfunction_call_arguments.delta 0 {}\n"
+          "output_item.added 1 function_call\nfunction_call_arguments.delta 1 {\n"
+          "function_call_arguments.delta 1 }\n"
+          "function_call_arguments.done 0 {}\noutput_item.done 0 function_call\n"
+          "function_call_arguments.done 1 {}\noutput_item.done 1 function_call\n"
+          "completed\n[DONE]",
+          "'call_id':'call_00001','name':'w','arguments':'{}'");
     /* All at once, and the name behind the arguments. */
     check(CALL("0", "'function':{'arguments':'1'}") CALL("0", "'function':{'name':'w'}")
               FINISH("tool_calls") DONE,

@@ -398,6 +398,24 @@ static void a_seed_is_cut_and_a_head_that_is_too_long_left_out(void **state)
     tool_deltas_clear(&t);
 }
 
+static void without_a_seed_no_ids_are_made(void **state)
+{
+    (void)state;
+    struct tool_deltas t;
+    bytes wire;
+    struct peek_answer answer;
+    const bytes text = BYTES_LIT(CALLS("{\"function\":{\"name\":\"f\"}}"));
+    const struct sse_event event = { .wire = text,
+                                     .data = bytes_slice(text, 6, text.len - 8),
+                                     .answer = &answer };
+    peek_answer(event.data, &answer);
+    tool_deltas_init(&t, (bytes){ 0 });
+    CHECK_OK(tool_deltas_put(&t, &event, &wire));
+    CHECK_BYTES(wire, BYTES_LIT(CALLS("{\"index\":0,\"type\":\"function\",\"function\":{"
+                                      "\"name\":\"f\"}}")));
+    tool_deltas_clear(&t);
+}
+
 static void zeroed_it_passes_everything(void **state)
 {
     (void)state;
@@ -450,6 +468,7 @@ int main(void)
         cmocka_unit_test(passes_everything_from_one_edit_too_many_on),
         cmocka_unit_test(ids_and_names_are_told_apart_by_their_first_bytes),
         cmocka_unit_test(a_seed_is_cut_and_a_head_that_is_too_long_left_out),
+        cmocka_unit_test(without_a_seed_no_ids_are_made),
         cmocka_unit_test(zeroed_it_passes_everything),
         cmocka_unit_test(survives_every_failing_allocation),
     };
