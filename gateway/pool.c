@@ -48,6 +48,8 @@ static void on_up(struct link *k, void *owner)
 {
     struct pool_worker *w = owner;
     (void)k;
+    if (w->leaves)
+        return;
     balance_join(&w->pool->balance, w->seat, now_ms(w->pool));
     tell(w->pool);
     w->pool->settings.ready(w->pool->settings.owner);
@@ -169,6 +171,7 @@ static void leave(struct pool_worker *w)
         return;
     }
     w->leaves = true;
+    balance_leave(&w->pool->balance, w->seat);
     trusted_unref(w->trusted);
     w->trusted = NULL;
 }

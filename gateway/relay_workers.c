@@ -172,6 +172,8 @@ static void on_up(struct link *k, void *owner)
 {
     struct worker *w = owner;
     (void)k;
+    if (w->leaves)
+        return;
     balance_join(&w->all->balance, w->seat, now_ms(w->all));
     read_list(w);
 }
@@ -299,6 +301,17 @@ static bool seat_who_joined(struct relay_workers *all)
     return true;
 }
 
+static void note_priorities(struct relay_workers *all)
+{
+    for (size_t i = 0; i < all->n; i++) {
+        struct worker *w = all->seats[i];
+        const struct worker_entry *now =
+            is_there(w) ? worker_set_find(all->set, w->at.place) : NULL;
+        if (now != NULL)
+            w->at.wish.priority = now->wish.priority;
+    }
+}
+
 static void mark_who_left(struct relay_workers *all)
 {
     for (size_t i = 0; i < all->n; i++) {
@@ -308,6 +321,7 @@ static void mark_who_left(struct relay_workers *all)
         w->leaves = true;
         w->reader_is_old = true;
         give_up_reader(w);
+        balance_leave(&all->balance, i);
     }
 }
 
@@ -347,6 +361,7 @@ void relay_workers_use(struct relay_workers *all, struct worker_set *set)
     worker_set_unref(all->set);
     all->set = set;
     mark_who_left(all);
+    note_priorities(all);
     on_leave(&all->leave);
 }
 
@@ -459,12 +474,31 @@ static size_t choose_best(struct relay_workers *all, uint64_t seats, uint64_t av
     return balance_choose(&all->balance, &want, now_ms(all));
 }
 
+/* Of these, the well ones that come first (RFC 2782); all, when none is well. */
+static uint64_t first_of(const struct relay_workers *all, uint64_t seats)
+{
+    uint64_t first = 0;
+    uint16_t least = UINT16_MAX;
+    for (size_t i = 0; i < all->n; i++) {
+        bool is_well = (seats & bit(i)) != 0 && balance_is_well(&all->balance, i, now_ms(all));
+        if (is_well && all->seats[i]->at.wish.priority < least)
+            least = all->seats[i]->at.wish.priority;
+    }
+    for (size_t i = 0; i < all->n; i++) {
+        if ((seats & bit(i)) != 0 && balance_is_well(&all->balance, i, now_ms(all)) &&
+            all->seats[i]->at.wish.priority == least)
+            first |= bit(i);
+    }
+    return first != 0 ? first : seats;
+}
+
 size_t relay_workers_choose(struct relay_workers *all, const struct relay_want *want)
 {
     enum fit best;
     uint64_t seats = fitting(all, want, &best);
     if (best == FIT_ANY && (want->hint.len > 0 || want->key_id >= 0))
         hurry(all);
+    seats = best == FIT_ANY ? first_of(all, seats) : seats;
     return want->sticky ? choose_near(all, seats, want->near)
                         : choose_best(all, seats, want->avoid);
 }

@@ -185,6 +185,32 @@ static void one_that_fails_is_left_to_those_who_name_its_key(void **state)
     stage_down(&s);
 }
 
+static void who_comes_first_is_chosen_while_it_is_there(void **state)
+{
+    (void)state;
+    struct stage s;
+    struct worker_wish wishes[STAGE_WORKERS];
+    struct worker_change change;
+    struct worker_set *set;
+    const struct relay_want any = { .key_id = -1 };
+    stage_up(&s);
+    for (size_t i = 0; i < STAGE_WORKERS; i++) {
+        CHECK_OK(worker_wish_read(bytes_str(s.addresses[i]), &wishes[i]));
+        wishes[i].priority = i == 1 ? 3 : 7;
+    }
+    CHECK_OK(worker_set_next(&set, s.set, wishes, STAGE_WORKERS, &change));
+    relay_workers_use(s.all, set);
+    worker_set_unref(set);
+    for (int i = 0; i < 20; i++)
+        CHECK(relay_workers_choose(s.all, &any) == 1);
+    CHECK(choose_id(&s, 10) == 0); /* whose key it is comes before */
+    link_listener_free(s.workers[1].listener);
+    s.workers[1].listener = NULL;
+    stage_until(&s, one_down);
+    CHECK(relay_workers_choose(s.all, &any) != 1);
+    stage_down(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -194,6 +220,7 @@ int main(void)
         cmocka_unit_test(one_that_is_gone_is_not_chosen_and_found_when_it_is_back),
         cmocka_unit_test(one_that_fails_is_left_to_those_who_name_its_key),
         cmocka_unit_test(one_that_left_finishes_and_gets_nothing_new),
+        cmocka_unit_test(who_comes_first_is_chosen_while_it_is_there),
         cmocka_unit_test(one_that_comes_back_while_it_leaves_gets_another_seat),
     };
     CHECK_OK(crypto_init());
