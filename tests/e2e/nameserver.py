@@ -24,32 +24,34 @@ def data_of(kind, value):
 class NameServer:
     """records[name, kind] = values; broken: names that get SERVFAIL. What has no record is NXDOMAIN."""
 
-    def __init__(self, ttl=1):
-        self.ttl = ttl
+    def __init__(self, ttl=1, host="127.0.0.1", port=0):
+        self.ttl, self.host = ttl, host
         self.records = {}
         self.broken = set()
         self.asked = []
         self.by_tcp = 0
-        self.open_both()
+        self.open_both(port)
         self.stopped = False
         for serve in (self.serve_udp, self.serve_tcp):
             threading.Thread(target=serve, daemon=True).start()
 
-    def open_both(self):
+    def open_both(self, port):
         while True:
-            self.tcp = socket.create_server(("127.0.0.1", 0))
+            self.tcp = socket.create_server((self.host, port))
             self.port = self.tcp.getsockname()[1]
             self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             try:
-                self.udp.bind(("127.0.0.1", self.port))
+                self.udp.bind((self.host, self.port))
                 return
             except OSError:
+                if port != 0:
+                    raise
                 self.tcp.close()
                 self.udp.close()
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def times(self, name):
         return sum(n == name for n, _ in list(self.asked))

@@ -1,13 +1,15 @@
 """Workers that come and go while everything runs: by name servers, and by a file"""
 import contextlib
 import os
+import pathlib
+import subprocess
 import threading
 
 from client import chat, chat_body, http, wait_for
 from nameserver import NameServer
 from engine import Engine
 from stack import Options, Program, Stack, flags, free_port, is_open
-from suite import test
+from suite import Skip, test
 
 LONG = 20
 
@@ -116,7 +118,7 @@ def until_served(s, i, ask=None):
 
 @test("workers behind a name come and go without a failed request, and who leaves finishes")
 def _():
-    with fleet(gateway={"shards": 2}) as s:
+    with fleet(gateway={"shards": 2, "workers_refresh": "1h"}) as s:  # the time to live is shorter
         at = {i: s.fleet.start(i) for i in (1, 2, 3)}
         s.names.records["w.test", "A"] = ["127.0.0.1"]
         start(s, [f"dns://w.test:{s.fleet.port}"])
@@ -217,6 +219,47 @@ def _():
         for _ in range(12):
             assert chat(s.port, "plain-last").status == 200
         assert [s.fleet.calls(i, "plain-last") for i in (2, 3)] == [0, 12]
+
+
+def start_elsewhere(s, resolv):
+    """The gateway, with another /etc/resolv.conf than ours."""
+    log = pathlib.Path(s.folder) / "elsewhere.log"
+    command = f"mount --bind {resolv} /etc/resolv.conf && exec \"$@\""
+    arguments = [str(Options.build / "sealgate-gateway"), *flags(s.gateway_settings)]
+    g = Program.__new__(Program)
+    g.name, g.log_path = "sealgate-gateway", log
+    with open(log, "wb") as out:
+        g.process = subprocess.Popen(["unshare", "-m", "sh", "-c", command, "sh", *arguments], cwd=s.folder,
+                                     stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    g.pid = g.process.pid
+    Program.living.append(g)
+    s.gateway = g
+    wait_for(lambda: is_open(s.port) or not g.alive(), LONG * Options.patience)
+    g.check()
+
+
+def can_elsewhere():
+    done = subprocess.run(["unshare", "-m", "true"], stderr=subprocess.DEVNULL, check=False)
+    return os.geteuid() == 0 and done.returncode == 0 and os.path.exists("/etc/resolv.conf")
+
+
+@test("without dns_server those of /etc/resolv.conf are asked, with its search list")
+def _():
+    if not can_elsewhere():
+        raise Skip("only root may have a mount namespace and a name server on port 53")
+    try:
+        names = NameServer(host="127.53.1.1", port=53)
+    except OSError as why:
+        raise Skip(f"port 53 of 127.53.1.1 is not free: {why}") from why
+    with fleet(gateway={"dns_server": None}) as s:
+        at = s.fleet.start(1)
+        names.records["workers.pods.test", "A"] = ["127.0.0.1"]
+        s.gateway_settings["workers"] = [f"dns://workers:{s.fleet.port}"]
+        start_elsewhere(s, s.write("resolv.conf", "nameserver 127.53.1.1\nsearch pods.test\n"))
+        s.wait_ready()
+        until_trusted(s, [at])
+        assert chat(s.port, "gpt-test").status == 200
+        names.close()
 
 
 @test("a file of workers is followed, in whatever way it is written; a broken one changes nothing")
