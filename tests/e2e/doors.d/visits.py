@@ -1,7 +1,7 @@
 """Other people's clients at a worker's doors, through a relay (tests/e2e/doors)"""
 import time
 
-import clients
+import visitors
 import installs
 import suite
 import trial
@@ -10,7 +10,7 @@ MARKS = {"ok": "yes", "FAIL": "NO", "SKIPPED": "-"}
 
 
 def visit(name, rows):
-    title, door, get = clients.CLIENTS[name]
+    title, door, get = visitors.CLIENTS[name]
     try:
         command, version = get()
     except installs.Missing as why:
@@ -33,7 +33,7 @@ def table(rows):
     return "counted"
 
 
-def parts(names=clients.CLIENTS):
+def parts(names=visitors.CLIENTS):
     rows = []
-    return [(clients.CLIENTS[name][0], lambda n=name: visit(n, rows)) for name in names] + [
+    return [(visitors.CLIENTS[name][0], lambda n=name: visit(n, rows)) for name in names] + [
         ("the table", lambda: table(rows))]
