@@ -1,10 +1,10 @@
 """Other people's clients at a worker's doors, through a relay (tests/e2e/doors)"""
 import time
 
-import visitors
 import installs
 import suite
 import trial
+import visitors
 
 MARKS = {"ok": "yes", "FAIL": "NO", "SKIPPED": "-"}
 
