@@ -172,13 +172,17 @@ bool answer_has_output(const struct answer *a)
     return a->head_due || a->pending.len > 0;
 }
 
-/* How long a comment that fills up `len` bytes must be. */
-static size_t bare_filler(const struct answer *a, size_t len)
+/* Fills `len` bytes up by a comment with an empty line behind it: bare streams go to readers that may
+ * know no more than blocks between empty lines. */
+static err write_filler(const struct answer *a, size_t len, struct buf *plain)
 {
-    if (!a->sse || a->settings.padding != PADDING_SIZE)
-        return 0;
     size_t filler = (PADDING_Q_DEFAULT - len % PADDING_Q_DEFAULT) % PADDING_Q_DEFAULT;
-    return filler > 0 && filler < PADDING_LINE_MIN ? filler + PADDING_Q_DEFAULT : filler;
+    if (!a->sse || a->settings.padding != PADDING_SIZE || filler == 0)
+        return OK;
+    if (filler <= PADDING_LINE_MIN)
+        filler += PADDING_Q_DEFAULT;
+    TRY(padding_line_write(plain, filler - 1));
+    return buf_add_u8(plain, '\n');
 }
 
 static err write_bare(struct answer *a, struct buf *plain)
@@ -187,7 +191,7 @@ static err write_bare(struct answer *a, struct buf *plain)
     a->taken += content.len;
     TRY(buf_add(plain, content));
     bool whole = a->taken == a->pending.len && content.len > 0;
-    return padding_line_write(plain, whole ? bare_filler(a, content.len) : 0);
+    return whole ? write_filler(a, content.len, plain) : OK;
 }
 
 static err write_content(struct answer *a, struct buf *plain)
@@ -259,7 +263,7 @@ static err bare_tail(const struct answer *a, bytes receipt, struct buf *plain)
     TRY(buf_add_str(&comment, SSE_RECEIPT_PREFIX));
     TRY(text_base64url_encode(&comment, receipt));
     TRY(buf_add_str(&comment, "\n\n"));
-    TRY(padding_line_write(plain, bare_filler(a, comment.len)));
+    TRY(write_filler(a, comment.len, plain));
     return buf_add(plain, buf_view(&comment));
 }
 

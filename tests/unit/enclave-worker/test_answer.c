@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "base/text.h"
 #include "enclave-worker/answer.h"
 #include "tests/lib/law.h"
 #include "wire/padding.h"
@@ -274,15 +275,25 @@ static void takes_nothing_after_the_end(void **state)
 
 #define BARE_RECEIPT ": receipt dGhlIHJlY2VpcHQ\n\n" /* of "the receipt" */
 
+/* Whoever knows nothing but blocks between empty lines finds no event behind a comment. */
+static void check_blocks(bytes plain)
+{
+    while (plain.len > 0) {
+        size_t end = text_find(plain, BYTES_LIT("\n\n"));
+        CHECK(end < plain.len);
+        CHECK(bytes_starts(plain, BYTES_LIT("data: ")) || bytes_starts(plain, BYTES_LIT(":~")) ||
+              bytes_starts(plain, BYTES_LIT(": receipt ")));
+        plain = bytes_slice(plain, end + 2, plain.len);
+    }
+}
+
 /* Events, fillers and the receipt, and nothing around them; the head is kept for others. */
 static void run_bare(enum padding_mode padding, size_t step)
 {
     static const char stream[] = CHUNK("one") CHUNK("zwei") STOP DONE;
     uint8_t want[TRANSCRIPT_LEN], hash[TRANSCRIPT_LEN], over_all[TRANSCRIPT_LEN];
-    struct padding_strip strip = { 0 };
     struct answer a;
     BUF_AUTO plain = BUF(1 << 20);
-    BUF_AUTO stripped = BUF(1 << 20);
     const struct answer_settings settings = {
         .chat = true, .bare = true, .padding = padding, .receipt_id = "r1"
     };
@@ -305,9 +316,7 @@ static void run_bare(enum padding_mode padding, size_t step)
     transcript_of(buf_view(&plain), true, over_all);
     CHECK_BYTES(BYTES_ARRAY(hash), BYTES_ARRAY(want));
     CHECK_BYTES(BYTES_ARRAY(over_all), BYTES_ARRAY(want));
-    CHECK_OK(padding_strip_put(&strip, buf_view(&plain), &stripped));
-    CHECK(bytes_starts(buf_view(&stripped), bytes_str(stream)));
-    CHECK(stripped.len == sizeof stream - 1 + sizeof BARE_RECEIPT - 1);
+    check_blocks(buf_view(&plain));
     answer_clear(&a);
 }
 
@@ -320,7 +329,7 @@ static void a_bare_stream_is_events_and_the_receipt(void **state)
     }
 }
 
-/* Every length that leaves one or two bytes of room included. */
+/* Every length that leaves one to three bytes of room included. */
 static void fillers_fit_whatever_the_length(void **state)
 {
     (void)state;
@@ -334,7 +343,7 @@ static void fillers_fit_whatever_the_length(void **state)
         CHECK_OK(answer_head(&a, 200, SSE_FIELDS, 1, -1));
         CHECK_OK(answer_add(&a, bytes_of(text, len)));
         CHECK_OK(answer_flush(&a, &plain));
-        CHECK(plain.len % PADDING_Q_DEFAULT == 0 && plain.len - len < PADDING_Q_DEFAULT + 3);
+        CHECK(plain.len % PADDING_Q_DEFAULT == 0 && plain.len - len < PADDING_Q_DEFAULT + 4);
         answer_clear(&a);
     }
 }

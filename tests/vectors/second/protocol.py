@@ -383,10 +383,10 @@ def ehbp_exchange():
 
 
 def filler(n):
-    """A comment that fills n bytes up to a multiple of 512, of three bytes at least."""
+    """A comment and an empty line that fill n bytes up to a multiple of 512."""
     room = -n % 512
-    room += 512 * (0 < room < 3)
-    return b":~" + b"." * (room - 3) + b"\n" if room else b""
+    room += 512 * (0 < room < 4)
+    return b":~" + b"." * (room - 4) + b"\n\n" if room else b""
 
 
 def ehbp_stream():
