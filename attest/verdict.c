@@ -127,6 +127,16 @@ err verdict_rules_explain(const struct verdict_rule *rules, size_t n, struct buf
     return OK;
 }
 
+/* Those who use it take it from here, not from the URL that anybody can answer. */
+static err explain_ehbp_key(const struct verdict *v, struct buf *out)
+{
+    if (v->ehbp_key_len == 0)
+        return OK;
+    TRY(buf_add_str(out, "key configuration of EHBP: "));
+    TRY(text_hex_encode(out, bytes_of(v->ehbp_key, v->ehbp_key_len)));
+    return buf_add_u8(out, '\n');
+}
+
 err verdict_explain(const struct verdict *v, struct buf *out)
 {
     TRY(explain_head(v, out));
@@ -136,6 +146,7 @@ err verdict_explain(const struct verdict *v, struct buf *out)
         TRY(buf_add_str(out, "registers by the evidence:\n"));
     TRY(explain_registers(v, out));
     TRY(verdict_rules_explain(v->rules, v->rules_n, out));
+    TRY(explain_ehbp_key(v, out));
     const struct verdict_check *failed = verdict_failure(v);
     if (failed != NULL)
         TRY(buf_addf(out, "what to do: %s\n", failed->advice));
@@ -199,6 +210,8 @@ static void json_accepted(const struct verdict *v, struct json_out *j)
     json_put_i64(j, "not_before", v->not_before);
     json_put_i64(j, "not_after", v->not_after);
     json_put_u64(j, "generation", v->generation);
+    if (v->ehbp_key_len > 0)
+        json_put_hex(j, "ehbp_key", bytes_of(v->ehbp_key, v->ehbp_key_len));
 }
 
 err verdict_json(const struct verdict *v, struct buf *out)

@@ -55,6 +55,7 @@ enum {
     VERDICT_RULES_MAX = 68,
     VERDICT_DIGEST_LEN = 32,
     VERDICT_KEY_LEN = 32,
+    VERDICT_EHBP_KEY_MAX = 64,
     VERDICT_NAME_MAX = 64
 };
 
@@ -116,6 +117,8 @@ struct verdict {
 
     /* Only when accepted, and only from a bundle (an evidence document has no key statement). */
     struct buf key_list; /* owned */
+    uint8_t ehbp_key[VERDICT_EHBP_KEY_MAX];
+    size_t ehbp_key_len; /* 0: it names none */
     int64_t not_before;
     int64_t not_after;
     uint64_t generation;

@@ -387,6 +387,7 @@ FITS(VERDICT_NAME_MAX, CLAIMS_SOFTWARE_MAX);
 FITS(VERDICT_DIGEST_LEN, CLAIMS_DIGEST_LEN);
 FITS(VERDICT_DIGEST_LEN, BUNDLE_DIGEST_LEN);
 FITS(VERDICT_KEY_LEN, CLAIMS_KEY_LEN);
+FITS(VERDICT_EHBP_KEY_MAX, STATEMENT_EHBP_KEY_MAX);
 FITS(VERDICT_KEY_LEN, BUNDLE_IDENTITY_LEN);
 
 static err accept(const struct run *r, struct verdict *v)
@@ -396,6 +397,9 @@ static err accept(const struct run *r, struct verdict *v)
     if (r->with_statement) {
         v->key_list = BUF(STATEMENT_KEY_LIST_MAX);
         TRY(buf_add(&v->key_list, r->statement.key_list));
+        v->ehbp_key_len = r->statement.ehbp_key.len;
+        if (v->ehbp_key_len > 0)
+            memcpy(v->ehbp_key, r->statement.ehbp_key.at, v->ehbp_key_len);
         v->not_before = (int64_t)r->statement.not_before;
         v->not_after = (int64_t)r->statement.not_after;
         v->generation = r->statement.generation;

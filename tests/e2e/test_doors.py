@@ -87,6 +87,9 @@ def _():
         statement = air.cbor(payload)
         assert ehbp.public_key(statement["ehbp_key"]) == ehbp.fetch_key(s.relay_port)
         assert ehbp.public_key(statement["ehbp_key"]) not in statement["key_list"]
+        status, said = run("sealgate", "attest", "--policy=simulated", "--json",
+                           f"127.0.0.1:{s.relay_h2}")
+        assert status == 0 and json.loads(said)["ehbp_key"] == statement["ehbp_key"].hex(), said
 
 
 @test("an answer over EHBP that was cut anywhere shows it to whoever looks")

@@ -71,6 +71,31 @@ static void explains_a_refusal_with_what_to_do(void **state)
     scene_close(&s);
 }
 
+static void shows_the_key_of_ehbp_where_the_statement_names_one(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct verdict v;
+    BUF_AUTO out = BUF(16384);
+    scene_open(&s);
+    scene_make(&s);
+    CHECK_OK(attest_verify(buf_view(&s.bundle), &s.settings, &v));
+    CHECK_OK(verdict_json(&v, &out));
+    CHECK_OK(verdict_explain(&v, &out));
+    CHECK(v.ehbp_key_len == 0 && !holds(&out, "ehbp") && !holds(&out, "EHBP"));
+    verdict_clear(&v);
+    s.statement.ehbp_key = BYTES_LIT("\x01\x02\xff");
+    scene_make(&s);
+    CHECK_OK(attest_verify(buf_view(&s.bundle), &s.settings, &v));
+    buf_truncate(&out, 0);
+    CHECK_OK(verdict_json(&v, &out));
+    CHECK(holds(&out, "\"ehbp_key\":\"0102ff\""));
+    CHECK_OK(verdict_explain(&v, &out));
+    CHECK(holds(&out, "key configuration of EHBP: 0102ff\n"));
+    verdict_clear(&v);
+    scene_close(&s);
+}
+
 static void writes_json_that_reads_back(void **state)
 {
     (void)state;
@@ -120,6 +145,7 @@ int main(void)
         cmocka_unit_test(zero_is_a_refusal),
         cmocka_unit_test(explains_an_acceptance_and_is_loud_when_simulated),
         cmocka_unit_test(explains_a_refusal_with_what_to_do),
+        cmocka_unit_test(shows_the_key_of_ehbp_where_the_statement_names_one),
         cmocka_unit_test(writes_json_that_reads_back),
         cmocka_unit_test(every_enumerator_has_its_word),
     };
