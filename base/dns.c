@@ -124,12 +124,14 @@ static err outcome_of(int herr)
     FAIL(UNAVAILABLE);
 }
 
-/* OK may add nothing. NOT_FOUND, UNAVAILABLE, MALFORMED. */
+/* OK may add nothing. NOT_FOUND, UNAVAILABLE, MALFORMED. The search list is for what people wrote, not for
+ * what stands in records. */
 static err ask_for(struct dns_question *q, res_state resolver, const char *name, enum dns_type type,
                    struct dns_answer *out)
 {
     ENSURE(!atomic_load(&q->cancelled), CANCELLED);
-    int n = res_nsearch(resolver, name, ns_c_in, (int)type, q->message, sizeof q->message);
+    int n = (name == q->name ? res_nsearch : res_nquery)(resolver, name, ns_c_in, (int)type,
+                                                         q->message, sizeof q->message);
     if (n < 0)
         return outcome_of(resolver->res_h_errno);
     size_t len = (size_t)n < sizeof q->message ? (size_t)n : sizeof q->message;

@@ -58,10 +58,11 @@ static size_t copy_wishes(const struct discover *d, struct worker_wish *out)
     return n;
 }
 
-static void say_what_changed(struct discover *d, const struct worker_change *change)
+static void say_what_changed(struct discover *d, const struct worker_set *before,
+                             const struct worker_change *change)
 {
     struct log *log = d->settings.log;
-    if (change->joined > 0 || change->left > 0)
+    if (before != NULL && (change->joined > 0 || change->left > 0))
         LOG_INFO(log, "another set of workers", F_U64("workers", d->set->n),
                  F_U64("joined", change->joined), F_U64("left", change->left));
     if (change->over > 0 && change->over != d->over)
@@ -83,9 +84,10 @@ static err gather(struct discover *d, bool *changed)
     err e = worker_set_next(&set, d->set, wishes, copy_wishes(d, wishes), &change);
     mem_free(wishes);
     TRY(e);
-    worker_set_unref(d->set);
+    struct worker_set *before = d->set;
     d->set = set;
-    say_what_changed(d, &change);
+    say_what_changed(d, before, &change);
+    worker_set_unref(before);
     *changed = change.changed;
     return OK;
 }

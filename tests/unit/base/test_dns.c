@@ -1,6 +1,7 @@
 /* Messages by hand; and the resolver of the C library against a name server on the same loop. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -208,6 +209,8 @@ static void put_answer(struct buf *out, bytes question, bool udp)
         put_srv(out, "_s._tcp.test", (const unsigned[]){ 1, 2, 3 }, "two.test");
         put_srv(out, "_s._tcp.test", (const unsigned[]){ 4, 5, 6 }, "nothing.test");
         put_srv(out, "_s._tcp.test", (const unsigned[]){ 7, 8, 9 }, "four.test");
+    } else if (is_asked(question, "_u._tcp.test") && type == DNS_SRV) {
+        put_srv(out, "_u._tcp.test", (const unsigned[]){ 1, 2, 3 }, "four");
     } else if (is_asked(question, "_t._tcp.test") && type == DNS_SRV) {
         put_srv(out, "_t._tcp.test", (const unsigned[]){ 1, 2, 3 }, "two.test");
         put_srv(out, "_t._tcp.test", (const unsigned[]){ 4, 5, 6 }, "broken.test");
@@ -220,7 +223,8 @@ static unsigned code_of(bytes question)
         (is_asked(question, "four.test") && question.at[question.len - 3] == DNS_AAAA))
         return SERVFAIL;
     static const char *const names[] = { "two.test",     "large.test",   "four.test",
-                                         "nothing.test", "_s._tcp.test", "_t._tcp.test" };
+                                         "nothing.test", "_s._tcp.test", "_t._tcp.test",
+                                         "_u._tcp.test" };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (is_asked(question, names[i]))
             return 0;
@@ -426,6 +430,17 @@ static void tells_nothing_from_no_answer(void **state)
     server_close(&s);
 }
 
+static void the_search_list_is_for_the_name_that_was_given(void **state)
+{
+    (void)state;
+    struct server s;
+    server_open(&s);
+    CHECK_OK(ask(&s, DNS_ADDRESSES, "four"));
+    CHECK_OK(ask(&s, DNS_SERVICES, "_s._tcp"));
+    CHECK_ERR(ask(&s, DNS_SERVICES, "_u._tcp"), NOT_FOUND); /* there is a four.test, but no four */
+    server_close(&s);
+}
+
 static void what_was_cancelled_is_not_told(void **state)
 {
     (void)state;
@@ -476,8 +491,11 @@ int main(void)
         cmocka_unit_test(one_family_is_enough),
         cmocka_unit_test(finds_services_and_the_addresses_of_their_targets),
         cmocka_unit_test(tells_nothing_from_no_answer),
+        cmocka_unit_test(the_search_list_is_for_the_name_that_was_given),
         cmocka_unit_test(what_was_cancelled_is_not_told),
         cmocka_unit_test(refuses_what_cannot_be_asked),
     };
+    if (setenv("LOCALDOMAIN", "test", 1) != 0) /* the search list, read with the first question */
+        return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
