@@ -14,12 +14,14 @@ import tempfile
 import time
 import urllib.request
 
+import pool
 import relay
 
 PROXY_CORE, LOAD_CORE = 0, 1
 EVENT_FOREVER = 1000000
 OPEN_STREAMS = 1000
-SCENARIOS = ("memory", "small", "paced", "unpaced", "first", "big", "relay", "parts", "verify")
+SCENARIOS = ("memory", "small", "paced", "unpaced", "first", "big", "relay", "pool", "parts",
+             "verify")
 NGINX = """
 {user}
 daemon off; worker_processes 1; pid {dir}/nginx.pid; error_log {dir}/nginx.log crit;
@@ -420,6 +422,10 @@ def main():
             bench = sys.modules[__name__]
             result["relay"] = relay.measure(bench, args.build, folder, rounds, scale)
             relay.show(bench, result["relay"])
+        if "pool" in names:
+            bench = sys.modules[__name__]
+            result["pool"] = pool.measure(bench, args.build, folder, rounds, scale)
+            pool.show(bench, result["pool"])
         if "parts" in names:
             result["parts"] = show_parts(args.build, folder)
         if "verify" in names:

@@ -142,6 +142,24 @@ def refused(worker):
     return worker.log.count('"outcome":"refused"')
 
 
+def spread(s, taken, sealed):
+    """A relay in front of all of them, which chooses among those that have the key."""
+    port = free_port()
+    relay = Program("sealgate-gateway", flags({
+        "mode": "relay", "listen": f"127.0.0.1:{free_port()}", "listen_h2": f"127.0.0.1:{port}",
+        "workers": [f"127.0.0.1:{p}" for p in s.ports]}), s.folder)
+    try:
+        wait_for(lambda: is_open(port) and list_of(port)[0] == 200, 20 * Options.patience)
+        before = sum(refused(w) for w in s.workers)
+        for tape in taken:
+            replay(tape, port)
+        assert sum(refused(w) for w in s.workers) - before == sealed
+        relay.stop()
+    finally:
+        if relay in Program.living:
+            relay.kill()
+
+
 @test("a captured request is refused by every worker of a pool; the engine is asked once", 120)
 def _():
     with Pool() as p:
@@ -163,6 +181,8 @@ def _():
             assert refused(w) - before[i] == sealed, (refused(w), before[i], sealed)
             now = metric(s.ports[i], "sealgate_worker_pool_asked_total", '"seen"')
             assert now - seen[i] == sealed, (now, seen[i], sealed)
+        assert len(s.engine.calls) == calls
+        spread(s, taken, sealed)
         assert len(s.engine.calls) == calls
         # What a gateway seals itself is fresh everywhere.
         for _ in range(2 * REPLICAS):
