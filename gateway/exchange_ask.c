@@ -198,11 +198,12 @@ void exchange_do_send(struct exchange *x)
 
 /* ---- the worker's answer ---- */
 
-/* For a request that was not sent elsewhere before, when there is an elsewhere. */
+/* For a request that was not sent elsewhere before, when there is an elsewhere that is better: where all
+ * are overloaded, nobody is to be asked twice as much. */
 static bool may_try_another(struct exchange *x)
 {
     const struct pool_worker *w = x->resent ? NULL : choose(x, x->trusted->place);
-    return w != NULL && w != x->worker;
+    return w != NULL && w != x->worker && pool_worker_is_well(w);
 }
 
 static err on_inner_head(void *owner, const struct bhttp_head *head)

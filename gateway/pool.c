@@ -409,6 +409,11 @@ bool pool_worker_usable(const struct pool_worker *w)
     return is_usable(w, clock_wall_s());
 }
 
+bool pool_worker_is_well(const struct pool_worker *w)
+{
+    return balance_is_well(&w->pool->balance, w->seat, now_ms(w->pool));
+}
+
 struct link *pool_worker_link(const struct pool_worker *w)
 {
     return w->link;

@@ -69,6 +69,8 @@ bool pool_has_room(const struct pool *p);
 struct pool_worker *pool_find(struct pool *p, bytes tag);
 /* The same worker as pool_choose() would want one. */
 bool pool_worker_usable(const struct pool_worker *w);
+/* Nothing is known against it, or it is due to be tried. */
+bool pool_worker_is_well(const struct pool_worker *w);
 
 struct link *pool_worker_link(const struct pool_worker *w);
 struct trusted *pool_worker_trusted(const struct pool_worker *w); /* borrowed */

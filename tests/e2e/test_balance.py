@@ -106,6 +106,10 @@ def _():
             a = chat(s.port, "gpt-test")
             assert a.status == 502 and a.error["code"] == "upstream_unreachable", (a.status, a.body)
         assert s.metric("sealgate_worker_outs_total", state="open") == 2
+        # And nobody is asked twice as much.
+        before = s.metric("sealgate_requests_resent_total")
+        assert {a.status for a in some(s, 10)} == {502}
+        assert s.metric("sealgate_requests_resent_total") == before
 
 
 @test("an engine that answers with errors where others do not is put aside")

@@ -241,6 +241,7 @@ static void one_that_fails_is_left_alone_and_that_is_told(void **state)
     take_second_out(&f);
     for (int i = 0; i < 100; i++)
         CHECK(place_of(choose(&f, SIZE_MAX)) != 1);
+    CHECK(!pool_worker_is_well(w) && pool_worker_is_well(choose(&f, SIZE_MAX)));
     CHECK(pool_worker_usable(w)); /* for those who want nobody else */
     trust(&f, (const int64_t[]){ 0, 100, 0 });
     CHECK(choose(&f, SIZE_MAX) == w); /* there is nobody else */
