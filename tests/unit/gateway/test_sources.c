@@ -121,7 +121,8 @@ static void a_worker_is_at_each_address_of_a_name(void **state)
 {
     (void)state;
     struct source s;
-    answer = (struct dns_answer){ .n = 2, .at = { { "10.0.0.1" }, { "fd00::1" } } };
+    answer = (struct dns_answer){ .n = 2,
+                                  .at = { { .address = "10.0.0.1" }, { .address = "fd00::1" } } };
     CHECK_OK(source_read("dns+tls://w.test:8443", &s));
     source_read_answer(&s, &answer, &wishes);
     CHECK(wishes.n == 2 && is_host(0, "10.0.0.1") && is_host(1, "fd00::1"));
