@@ -75,7 +75,8 @@ void exchange_pay(struct exchange *x)
     x->paid = true;
     if (x->has_outlet)
         outlet_count(&x->outlet);
-    if (x->trusted != NULL && x->answer.head.status < 400 && !x->failed)
+    /* Without a body nothing was asked of a model: what is said of tokens then was paid for before. */
+    if (x->trusted != NULL && x->body.len > 0 && x->answer.head.status < 400 && !x->failed)
         x->use = usage_sum(&x->outlet.usage, x->body.len);
     payer_leave(&x->guest.payer, &x->use);
 }

@@ -477,9 +477,14 @@ def _():
             assert is_free(s, key)
     with with_keys("gateway", KEYS, usage_log="usage.jsonl") as s:
         check(s)
-        queued(s, "gpt-test", "few")
-        assert [(x["key"], x["status"]) for x in lines_of(s) if x["background"]] \
-            == [("one", 400), ("tokens", 400), ("few", 200)], lines_of(s)
+        path = queued(s, "gpt-test", "few")
+        want = [("one", 400), ("tokens", 400), ("few", 200)]
+        wait_for(lambda: [(x["key"], x["status"]) for x in lines_of(s) if x["background"]] == want)
+        # What an answer says of tokens is said again to whoever asks for it again, and not paid again.
+        lines = len(lines_of(s))
+        wait_for(lambda: http(s.port, "GET", path, headers=bearer("few")).json["usage"] is not None)
+        wait_for(lambda: len(lines_of(s)) > lines and not lines_of(s)[-1]["background"])
+        assert not any(x["input_tokens"] + x["output_tokens"] for x in lines_of(s)[lines:]), lines_of(s)
     with with_keys("worker", KEYS, responses="native") as s:
         check(s)
 
