@@ -1,10 +1,11 @@
 /*
  * What may be said in the clear, and to whom. Until a chunk has opened, whoever sends is a stranger
- * and gets one outer answer for all causes (422 only for a key that is not ours, which is decided
- * before any decryption). From then on every answer is sealed, the refusals too.
+ * and gets one outer answer for all causes (422 only for a key that is not ours; each door says how
+ * it knows). From then on every answer is sealed, the refusals too.
  *
- * An answer that breaks off gets no final chunk: the client's side cannot take it for complete. The
- * HTTP/2 stream itself is ended, not reset, so that the error event in front is sure to arrive.
+ * An answer that breaks off gets no final chunk, or no receipt at a door without one: the client's side
+ * cannot take it for complete. The HTTP/2 stream itself is ended, not reset, so that the error event
+ * in front is sure to arrive.
  */
 #include "enclave-worker/session.h"
 

@@ -178,9 +178,10 @@ static const struct config_row ROWS[] = {
     { ROW(date_required), .type = CONFIG_BOOL, .fallback = "true",
       .help = "Refuse requests without a date inside." },
     { ROW(replay_max), .type = CONFIG_U64, .fallback = "4194304", .min = 1024, .max = 16777216,
-      .help = "Requests remembered against replay, per window. When full, new ones are refused: "
-              "with the default after 17000 a second for a whole window. Without date_required the "
-              "window is the life of a key." },
+      .help =
+          "Requests remembered against replay, per window. When full, new ones are refused: "
+          "with the default after 17000 a second for a whole window. Without date_required, and "
+          "for EHBP, the window is the life of a key." },
 
     { .group = "Pool of workers with the same sealing keys",
       ROW(pool_key_file),
