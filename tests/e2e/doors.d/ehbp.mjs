@@ -104,7 +104,7 @@ const cases = {
     keep('stream', seen);
     assert.equal(textOf(events), TEXT);
     assert(done(events));
-    assert.match(seen.response, /\ndata: \[DONE\]\n\n(:~\.*\n)*: receipt \S+\n\n$/);
+    assert.match(seen.response, /\ndata: \[DONE\]\n\n(:~\.*\n\n)*: receipt \S+\n\n$/);
   },
   async order() {
     let early = false;

@@ -165,7 +165,7 @@ def stream():
     events = list(c.stream(question("gpt-test")))
     assert text_of(events) == TEXT and is_done(events), events
     response = c.seen["response"]
-    found = re.search(rb"\ndata: \[DONE\]\n\n(?::~\.*\n)*: receipt (\S+)\n\n$", response)
+    found = re.search(rb"\ndata: \[DONE\]\n\n(?::~\.*\n\n)*: receipt (\S+)\n\n$", response)
     assert found, response[-300:]
     keep("stream", c.seen["request"], response, found[1])
 
