@@ -1,8 +1,10 @@
 """Workers with one pool key: the same sealing keys, one memory against replay"""
 import concurrent.futures
 import os
+import pathlib
 import signal
 import socket
+import tempfile
 import threading
 import time
 
@@ -10,7 +12,7 @@ from client import chat, http, wait_for
 from engine import Engine
 from proxy import DATA, PREFACE, RST, Proxy, frames_of
 from stack import Options, Program, Stack, flags, free_port, is_open, run
-from suite import test
+from suite import Skip, test
 
 REPLICAS = 3
 
@@ -18,15 +20,14 @@ REPLICAS = 3
 class Pool:
     """Workers behind proxies that listen in, their keeper, and a gateway that knows all of them."""
 
-    def __init__(self, key=True, workers=REPLICAS, settings=(), keeper=(), gateway=(), between=Proxy):
+    def __init__(self, key=True, workers=REPLICAS, settings=(), gateway=(), keeper_env=None):
         self.engine = Engine()
         self.keeper = None
         self.address = f"127.0.0.1:{free_port()}"
         self.settings = dict(settings)
         if key:
             self.settings |= {"replay_keeper": self.address}
-        self.folder_key = None
-        self.more = dict(keeper)
+        self.keeper_env = keeper_env
         # The key's file has to be there before the workers are, and their folder is made with them.
         self.stack = Stack(workers=0, engine=self.engine, start_gateway=False)
         s = self.stack
@@ -38,7 +39,7 @@ class Pool:
             for i in range(workers):
                 s.ports.append(free_port())
                 s.workers.append(s.start_worker(i))
-            s.proxies = [between(p) for p in s.ports]
+            s.proxies = [Proxy(p) for p in s.ports]
             s.gateway_settings |= {"workers": [f"127.0.0.1:{p.port}" for p in s.proxies],
                                    **dict(gateway)}
             s.start_gateway()
@@ -56,12 +57,12 @@ class Pool:
         return all(any(l.sealed for l in p.links) for p in self.stack.proxies)
 
     def start_keeper(self):
-        settings = {**self.stack.worker_settings, **self.settings, **self.more}
+        settings = {**self.stack.worker_settings, **self.settings}
         settings.pop("replay_keeper", None)
         port = free_port()
         self.keeper = Program("sealgate-worker", flags({
             **settings, "listen": f"127.0.0.1:{port}", "name": "keeper",
-            "replay_keeper_listen": self.address}), self.stack.folder)
+            "replay_keeper_listen": self.address}), self.stack.folder, self.keeper_env)
         wait_for(lambda: is_open(port) or not self.keeper.alive(), 20 * Options.patience)
         self.keeper.check()
         self.keeper_port = port
@@ -304,9 +305,73 @@ def _():
         assert not failed, failed[:3]
 
 
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+
+
+def need_faketime():
+    if not os.path.exists(FAKETIME):
+        raise Skip("needs libfaketime (Debian: faketime)")
+
+
+@test("a worker of a pool whose clock is behind lets no old request in", 120)
+def _():
+    need_faketime()
+    window, behind = 3, 12
+    with Pool(workers=2, settings={"date_window": f"{window}s"}) as p:
+        s = p.stack
+        taken = tapes(p)
+        began = time.monotonic()
+        # Who remembers it no longer has it in two windows, of twice the date's each.
+        wait_for(lambda: metric(p.keeper_port, "sealgate_worker_pool_entries") == 0 or
+                 time.monotonic() - began > behind - 2, 60)
+        s.env = {"LD_PRELOAD": FAKETIME, "FAKETIME": f"-{behind}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        s.ports.append(free_port())
+        s.workers.append(s.start_worker(2))
+        port = s.ports[2]
+        wait_for(lambda: page(port, "/readyz")[0] == 200)
+        assert list_of(port) == list_of(s.ports[0])
+        calls = len(s.engine.calls)
+        for tape in taken:
+            replay(tape, port)
+        assert len(s.engine.calls) == calls
+        asked = {word: metric(port, "sealgate_worker_pool_asked_total", f'"{word}"')
+                 for word in ("fresh", "stale", "seen")}
+        assert asked["fresh"] == 0 and asked["stale"] > 0, asked
+
+
+@test("a keeper's clock that jumps by hours brings no request back, and does not stop the pool for good",
+      120)
+def _():
+    need_faketime()
+    with tempfile.TemporaryDirectory() as folder:
+        clock = pathlib.Path(folder) / "clock"
+        clock.write_text("+0")
+        env = {"LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": str(clock),
+               "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_CACHE_DURATION": "1"}
+        with Pool(keeper_env=env) as p:
+            s = p.stack
+            taken = tapes(p)
+            for jump in ("-2h", "+2h", "+0"):
+                old = p.key_lists()[0]
+                clock.write_text(jump)
+                wait_for(lambda: len(set(p.key_lists())) == 1 and p.key_lists()[0] != old, 30)
+                calls = len(s.engine.calls)
+                for tape in taken:
+                    for port in s.ports:
+                        replay(tape, port)
+                assert len(s.engine.calls) == calls, jump
+            # A gateway that saw key statements out of their time looks again within 30 s; a new one at
+            # once.
+            s.gateway.stop()
+            s.start_gateway()
+            s.wait_ready()
+            wait_for(lambda: chat(s.port, "plain-after").status == 200, 20 * Options.patience)
+            for port in s.ports:
+                assert page(port, "/readyz")[0] == 200
+
+
 @test("settings of a pool that would weaken it are refused, with what to do")
 def _():
-    import tempfile
     with tempfile.TemporaryDirectory() as folder:
         key, bad = f"{folder}/key", f"{folder}/bad"
         with open(key, "w") as f:
