@@ -251,12 +251,31 @@ err keys_share(struct keys *k, const struct pool_key *key)
     return OK;
 }
 
+/* One of the two, some steps on, is the other. */
+static bool is_same_chain(const struct pool_chain *a, const struct pool_chain *b)
+{
+    SECRET(struct pool_chain, chain);
+    bool a_first = a->epoch <= b->epoch;
+    chain = a_first ? *a : *b;
+    if (!pool_chain_reach(&chain, a_first ? b->epoch : a->epoch))
+        return false;
+    return a->first_id == b->first_id &&
+           secret_equal(BYTES_ARRAY(chain.link),
+                        a_first ? BYTES_ARRAY(b->link) : BYTES_ARRAY(a->link));
+}
+
 err keys_join(struct keys *k, const struct pool_chain *chain, int64_t now)
 {
     ENSURE(k->shared != NULL, INTERNAL);
-    k->shared->chain = *chain;
-    k->shared->ahead_s = now - (int64_t)(clock_steady_ms() / 1000);
-    tend_shared(k, true);
+    struct shared *s = k->shared;
+    int64_t ahead = now - (int64_t)(clock_steady_ms() / 1000);
+    bool same = keys_ready(k) && is_same_chain(&s->chain, chain);
+    if (!same)
+        s->chain = *chain;
+    /* Time does not go back along a chain, since its links are gone. */
+    if (!same || ahead > s->ahead_s)
+        s->ahead_s = ahead;
+    tend_shared(k, !same);
     ENSURE(keys_ready(k), UNAVAILABLE);
     return OK;
 }

@@ -42,7 +42,7 @@ err keys_share(struct keys *k, const struct pool_key *key);
 
 /* From now on keys are those of the chain, which is copied, and time goes on from now (Unix seconds, as
  * the pool's keeper has it) by the steady clock. What was there before opens nothing any more, if it is
- * not made by this chain too. ERR_INTERNAL before keys_share(). */
+ * not made by this chain too; along one chain time never goes back. ERR_INTERNAL before keys_share(). */
 err keys_join(struct keys *k, const struct pool_chain *chain, int64_t now);
 
 /* There is one that requests can be sealed to. */

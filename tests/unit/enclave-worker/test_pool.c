@@ -250,6 +250,82 @@ static void another_pool_key_or_other_times_join_nothing(void **state)
     peer_close(&keeper, &s);
     stage_close(&s);
 }
+enum { NOW = 3600 * 1000 + 1800, LIFE_S = 3600 };
+
+/* Keys of a chain, at a time that is said. */
+static struct keys *joined(struct stage *s, const struct pool_chain *chain, int64_t now)
+{
+    struct keys *k;
+    const struct pool_key key = key_of(KEY_HEX);
+    const struct keys_settings settings = {
+        .worker_name = "w2", .life_s = LIFE_S, .ahead_s = 300, .grace_s = 0, .pooled = true
+    };
+    CHECK_OK(keys_new(&k, s->loop, &settings));
+    CHECK_OK(keys_share(k, &key));
+    CHECK_OK(keys_join(k, chain, now));
+    return k;
+}
+
+static void a_chain_that_is_said_again_changes_nothing_but_the_time(void **state)
+{
+    (void)state;
+    struct stage s;
+    BUF_AUTO first = BUF(4096);
+    struct pool_chain chain = { .epoch = 1000, .first_id = 3, .link = { 1 } };
+    struct pool_chain later = chain;
+    stage_open(&s, NULL);
+    struct keys *k = joined(&s, &chain, NOW);
+    CHECK_OK(buf_add(&first, keys_list(k)));
+    uint64_t generation = keys_generation(k);
+    for (int64_t off = -1; off <= 1; off++)
+        CHECK_OK(keys_join(k, &chain, NOW + off));
+    CHECK(keys_generation(k) == generation);
+    CHECK_BYTES(keys_list(k), buf_view(&first));
+
+    /* The next epoch, told by the chain as it was, or as it is then; then a second back. */
+    CHECK_OK(keys_join(k, &chain, NOW + 1800));
+    CHECK(keys_generation(k) == generation + 1 && !bytes_equal(keys_list(k), buf_view(&first)));
+    pool_chain_step(&later);
+    CHECK_OK(keys_join(k, &later, NOW + 1800));
+    CHECK_OK(keys_join(k, &chain, NOW + 1799));
+    CHECK(keys_generation(k) == generation + 1 && keys_ready(k));
+    CHECK(keys_list_bare(k).at[0] == (uint8_t)(3 + 1001));
+
+    /* Another chain is another pool, whatever its time. */
+    chain.link[0]++;
+    CHECK_OK(keys_join(k, &chain, NOW));
+    CHECK(keys_generation(k) == generation + 2);
+    CHECK(keys_list_bare(k).at[0] == (uint8_t)(3 + 1000));
+    CHECK(!bytes_equal(keys_list(k), buf_view(&first)));
+    keys_free(k);
+    stage_close(&s);
+}
+
+static void the_list_names_the_next_key_before_its_time(void **state)
+{
+    (void)state;
+    struct stage s;
+    const struct pool_chain chain = { .epoch = 1000, .link = { 1 } };
+    struct key_config configs[4];
+    size_t n = 0;
+    stage_open(&s, NULL);
+    struct keys *k = joined(&s, &chain, 3600 * 1001 - 310);
+    CHECK_OK(keylist_read(keys_list(k), KEYLIST_PREFIXED, configs, 4, &n));
+    CHECK(n == 1 && configs[0].id == (uint8_t)1000);
+    /* It opens already: others' clocks are not quite the same. */
+    CHECK(ohttp_keys_private(keys_ohttp(k), (uint8_t)1001) != NULL);
+    CHECK_OK(keys_join(k, &chain, 3600 * 1001 - 300));
+    CHECK_OK(keylist_read(keys_list(k), KEYLIST_PREFIXED, configs, 4, &n));
+    CHECK(n == 2 && configs[0].id == (uint8_t)1001 && configs[1].id == (uint8_t)1000);
+    CHECK_OK(keys_join(k, &chain, 3600 * 1001));
+    CHECK_OK(keylist_read(keys_list(k), KEYLIST_PREFIXED, configs, 4, &n));
+    CHECK(n == 1 && configs[0].id == (uint8_t)1001);
+    CHECK(ohttp_keys_private(keys_ohttp(k), (uint8_t)1000) == NULL);
+    CHECK(ohttp_keys_private(keys_ohttp(k), (uint8_t)1002) != NULL);
+    keys_free(k);
+    stage_close(&s);
+}
+
 static void exactly_one_of_keeping_and_asking_is_to_be_chosen(void **state)
 {
     (void)state;
@@ -543,6 +619,8 @@ int main(void)
         cmocka_unit_test(questions_of_one_turn_are_answered_in_their_order),
         cmocka_unit_test(without_a_keeper_nothing_is_fresh_and_a_new_one_brings_new_keys),
         cmocka_unit_test(another_pool_key_or_other_times_join_nothing),
+        cmocka_unit_test(a_chain_that_is_said_again_changes_nothing_but_the_time),
+        cmocka_unit_test(the_list_names_the_next_key_before_its_time),
         cmocka_unit_test(exactly_one_of_keeping_and_asking_is_to_be_chosen),
         cmocka_unit_test(a_keeper_ends_streams_that_make_no_sense_and_serves_the_others),
         cmocka_unit_test(a_request_of_the_pool_is_answered_once),
