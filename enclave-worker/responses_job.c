@@ -25,6 +25,7 @@ struct responses_job {
     uint64_t reserved; /* and against the store's */
     struct tab tab;
     bool forgotten; /* deleted: not to be kept, nor found */
+    bool tried;     /* to be kept, beside what it holds itself */
     bool kept;
     bool busy; /* serving its followers */
 };
@@ -234,9 +235,11 @@ static void on_work(void *owner, struct responses_work *w)
     if (w->status != 0 && w->status != 404 && w->status != 405 && w->status != 501)
         *job->chat_known = true;
     reserve(job);
-    keep_if_asked(job);
-    if (is_over(job))
+    if (is_over(job) && !job->tried) {
+        job->tried = true;
+        keep_if_asked(job);
         pay(job);
+    }
     job->busy = true;
     for (struct responses_follower *f = job->followers; f != NULL; f = next) {
         next = f->next;

@@ -342,6 +342,35 @@ static void what_has_no_room_fails_and_says_so(void **state)
     close_scene();
 }
 
+/* While somebody still reads it, there is no room for both; it is found all the same. */
+static void what_does_not_fit_beside_itself_is_kept_behind_its_readers(void **state)
+{
+    (void)state;
+    struct run r = { 0 };
+    char path[128];
+    open_scene(RESPONSES_BRIDGE);
+    start(&r, HEAVY_STREAM);
+    say_head(200, MEDIA_SSE);
+    turns(&r);
+    take_path(&r, "", path);
+    engine_pause(r.call);
+    r.paused = true;
+    say_much(200);
+    turns(NULL);
+    say(LAST);
+    turns(NULL);
+    CHECK(at.jobs->list != NULL && responses_store_count(at.jobs->store) == 0);
+    assert_int_equal(ask_for("GET", path, 1, "\"status\":\"completed\""), 200);
+    r.paused = false;
+    engine_resume(r.call);
+    turns(&r);
+    CHECK(r.ends == 1 && said(&r, "response.completed") && at.jobs->list == NULL);
+    CHECK(responses_store_count(at.jobs->store) == 1);
+    assert_int_equal(ask_for("GET", path, 1, "\"status\":\"completed\""), 200);
+    finish(&r);
+    close_scene();
+}
+
 /* Who reads slowly holds no copy of what others are far ahead in. */
 static void a_follower_is_given_as_much_as_it_takes(void **state)
 {
@@ -393,6 +422,7 @@ int main(void)
         cmocka_unit_test(an_engine_that_knows_responses_is_not_asked_for_what_cannot_be_counted),
         cmocka_unit_test(what_is_made_counts_before_it_is_kept),
         cmocka_unit_test(what_has_no_room_fails_and_says_so),
+        cmocka_unit_test(what_does_not_fit_beside_itself_is_kept_behind_its_readers),
         cmocka_unit_test(a_follower_is_given_as_much_as_it_takes),
     };
     return cmocka_run_group_tests_name("enclave-worker/responses_job", tests, crypto_start, NULL);
