@@ -379,7 +379,9 @@ static err open_trust(struct program *p)
         .describe = describe_policy,
         .owner = p,
     };
-    return trust_new(&p->trust, p->loop, &settings);
+    TRY(trust_new(&p->trust, p->loop, &settings));
+    trust_publish(p->trust); /* whom there is to verify */
+    return OK;
 }
 
 /* Who can reach us can also tell us to end: signals are heard before anything listens. */

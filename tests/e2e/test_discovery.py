@@ -169,6 +169,7 @@ def _():
     with fleet(gateway={"worker_timeout": "30s", "workers_refresh": "1h"}) as s:
         s.fleet.start(1)
         start(s, [f"dns://w.test:{s.fleet.port}"])
+        assert states(s) in (["not_asked"], ["nothing"])
         until_state(s, "nothing")
         assert page(s)["data"] == [] and s.http("GET", "/readyz").status == 503
         s.names.ttl = 3600
