@@ -370,6 +370,34 @@ def _():
                 assert page(port, "/readyz")[0] == 200
 
 
+@test("a pool's key may be sealed to its workers")
+def _():
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {name: f"{folder}/{name}" for name in ("tee", "plain", "sealed")}
+        pathlib.Path(paths["tee"]).write_bytes(os.urandom(32))
+        os.chmod(paths["tee"], 0o600)
+        pathlib.Path(paths["plain"]).write_text(os.urandom(32).hex() + "\n")
+        status, out = run("sealgate", "seal", "--platform=simulated", f"--key-file={paths['tee']}",
+                          "--key-id=worker", f"--in={paths['plain']}", f"--out={paths['sealed']}")
+        assert status == 0, out
+        settings = {"platform": "simulated", "secrets": "sealed", "secrets_key_file": paths["tee"],
+                    "replay_keeper_listen": f"unix:{folder}/keeper"}
+        port = free_port()
+        worker = Program("sealgate-worker", flags({"listen": f"127.0.0.1:{port}", **settings,
+                                                   "pool_key_file": paths["sealed"]}), folder)
+        try:
+            wait_for(lambda: is_open(port) or not worker.alive(), 20 * Options.patience)
+            worker.check()
+            assert page(port, "/readyz")[0] == 200
+            worker.stop()
+        finally:
+            if worker in Program.living:
+                worker.kill()
+        status, out = run("sealgate-worker", *flags({"listen": f"127.0.0.1:{port}", **settings,
+                                                     "pool_key_file": paths["plain"]}))
+        assert status == 1 and "is not sealed to this TEE" in out, (status, out)
+
+
 @test("settings of a pool that would weaken it are refused, with what to do")
 def _():
     with tempfile.TemporaryDirectory() as folder:
@@ -386,6 +414,7 @@ def _():
                              "one of them"),
                             ([f"--pool-key-file={key}", keeper, "--no-date-required"],
                              "date-required"),
+                            ([f"--pool-key-file={key}", keeper, "--door-ehbp"], "door-ehbp"),
                             ([f"--pool-key-file={key}", "--replay-keeper=tls://127.0.0.1:1"],
                              "always TLS"),
                             ([f"--pool-key-file={bad}", keeper], "64 hex digits"),
