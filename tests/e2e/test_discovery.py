@@ -2,6 +2,7 @@
 import contextlib
 import os
 import pathlib
+import socket
 import subprocess
 import threading
 
@@ -22,11 +23,11 @@ class Fleet:
         self.port = free_port()
         self.engines, self.workers = {}, {}
 
-    def start(self, i, port=None):
+    def start(self, i, port=None, **more):
         s, port = self.s, port or self.port
         self.engines[i] = Engine()
         settings = {**s.worker_settings, "engine": self.engines[i].url, "name": f"w{i}",
-                    "listen": f"127.0.0.{i}:{port}"}
+                    "listen": f"127.0.0.{i}:{port}", **more}
         self.workers[i] = Program("sealgate-worker", flags(settings), s.folder)
         s.workers.append(self.workers[i])
         return f"127.0.0.{i}:{port}"
@@ -242,6 +243,44 @@ def start_elsewhere(s, resolv):
 def can_elsewhere():
     done = subprocess.run(["unshare", "-m", "true"], stderr=subprocess.DEVNULL, check=False)
     return os.geteuid() == 0 and done.returncode == 0 and os.path.exists("/etc/resolv.conf")
+
+
+@test("behind a name a worker's certificate is for that name, or for its service's host")
+def _():
+    from test_http import certificate
+    with fleet(gateway={"worker_timeout": "300ms"}) as s:
+        cert, key = certificate(s, "w.test")
+        s.fleet.start(2, listen=f"tls://127.0.0.2:{s.fleet.port}", tls_cert=cert, tls_key=key)
+        for name in ("w.test", "x.test"):
+            s.names.records[name, "A"] = ["127.0.0.2"]
+            s.names.records[f"_s._tcp.{name}", "SRV"] = [(0, 0, s.fleet.port, name)]
+        s.gateway_settings["worker_ca"] = cert
+        for source, good in ((f"dns+tls://w.test:{s.fleet.port}", True), ("srv+tls://_s._tcp.w.test", True),
+                             (f"dns+tls://x.test:{s.fleet.port}", False), ("srv+tls://_s._tcp.x.test", False)):
+            start(s, [source])
+            if good:
+                until_trusted(s, [f"tls://127.0.0.2:{s.fleet.port}"])
+                assert page(s)["data"][0]["name"] == "w.test" and chat(s.port, "gpt-test").status == 200
+            else:
+                wait_for(lambda: [w["quarantine"] for w in page(s)["data"]] == ["unreachable"],
+                         LONG * Options.patience)
+                assert chat(s.port, "gpt-test").status == 503
+            s.gateway.stop()
+            s.gateway = None
+
+
+@test("an address of IPv6 is one like any other")
+def _():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as why:
+        raise Skip(f"there is no IPv6 here: {why}") from why
+    with fleet() as s:
+        s.fleet.start(1, listen=f"[::1]:{s.fleet.port}")
+        s.names.records["w.test", "AAAA"] = ["::1"]
+        start(s, [f"dns://w.test:{s.fleet.port}"])
+        until_trusted(s, [f"[::1]:{s.fleet.port}"])
+        assert chat(s.port, "gpt-test").status == 200
 
 
 @test("without dns_server those of /etc/resolv.conf are asked, with its search list")
