@@ -1,4 +1,5 @@
 """Containers: images with nothing but the programs, and the fleet of deploy/container/compose.yaml"""
+import contextlib
 import functools
 import json
 import os
@@ -14,6 +15,7 @@ from suite import Skip, test
 from test_deploy import ROOT, must, needs, out_of, packages
 
 BASE = "localhost/sealgate-base:bookworm"
+SYSTEM_BASE = "localhost/sealgate-systemd:bookworm"
 TARGETS = ("gateway", "worker")
 CONF = """[containers]
 default_ulimits = ["nofile=8192:8192", "nproc=4096:4096"]
@@ -74,12 +76,21 @@ class Podman:
                                   timeout=120, env=self.env).returncode
         return code, log.read_text(errors="replace")
 
+    def forget(self):
+        """All images but those that every run begins with."""
+        out_of("podman", "umount", "--all", env=self.env)
+        kept = {out_of("podman", "image", "inspect", "-f", "{{.Id}}", n, env=self.env)[1].strip()
+                for n in (BASE, SYSTEM_BASE)}
+        every = out_of("podman", "images", "--all", "-q", "--no-trunc", env=self.env)[1].split()
+        rest = {i.removeprefix("sha256:") for i in every} - kept
+        out_of("podman", "rmi", "--force", *rest, env=self.env)
+
     def close(self):
         self.within("podman", "rm", "--all", "--force", "--time", "5")
         self.within("podman", "volume", "prune", "--force")
         self.keeper.kill()
         self.keeper.wait()
-        out_of("podman", "umount", "--all", env=self.env)
+        self.forget()
         shutil.rmtree(self.at, ignore_errors=True)
 
 
@@ -133,11 +144,13 @@ def built(p):
         assert code == 0, text[-3000:]
 
 
-SYSTEM = """FROM {base}
-RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+BOOTS = """FROM {base}
+RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \\
     --no-install-recommends systemd systemd-sysv dbus curl > /dev/null
+"""
+SYSTEM = """FROM {base}
 COPY packages /packages
-RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \\
     --no-install-recommends /packages/*.deb > /dev/null
 CMD ["/sbin/init"]
 """
@@ -150,15 +163,23 @@ class System:
 
     def __init__(self, p):
         self.p = p
-        (p.at / "Containerfile").write_text(SYSTEM.format(base=BASE))
-        p.must("build", "-q", "--isolation=chroot", "--network=host", "--layers", "-t",
-               "sealgate-system", "-f", str(p.at / "Containerfile"), str(p.at))
+        if out_of("podman", "image", "exists", SYSTEM_BASE, env=p.env)[0] != 0:
+            self.build(BOOTS.format(base=BASE), SYSTEM_BASE)
+        self.build(SYSTEM.format(base=SYSTEM_BASE), "sealgate-system")
         code, text = p.within("podman", "run", "-d", "--name=system", "--privileged",
                               "--systemd=always", "--network=none", "sealgate-system")
         if code != 0:
             raise Skip(f"no system boots in a container here: {text[-300:]}")
         wait_for(lambda: self.run("systemctl", "is-system-running")[1].strip() in
                  ("running", "degraded"), 60 * Options.patience)
+
+    def close(self):
+        self.p.within("podman", "rm", "--force", "--time", "5", "system")
+
+    def build(self, text, name):
+        (self.p.at / "Containerfile").write_text(text)
+        self.p.must("build", "-q", "--isolation=chroot", "--network=host", "-t", name, "-f",
+                    str(self.p.at / "Containerfile"), str(self.p.at))
 
     def run(self, *command):
         return self.p.within("podman", "exec", "system", *command)
@@ -182,26 +203,25 @@ class System:
 
 @test("systemd starts the packages' services, reloads them, and restarts them when they are upgraded", 300)
 def _():
-    p = podman()
-    system = System(p)
-    assert system.run("systemctl", "is-enabled", "sealgate-gateway")[1].strip() == "disabled"
-    system.write("/etc/systemd/system/sealgate-worker.service.d/trial.conf", TRIAL)
-    system.write("/etc/sealgate/policy.yaml", "platforms: [simulated]\nmeasurements: any\n")
-    system.must("sed", "-i", "s/8443/8086/", "/etc/sealgate/gateway.yaml")
-    system.must("systemctl", "daemon-reload")
-    system.must("systemctl", "enable", "--now", *SERVICES)
-    wait_for(system.answers, 30 * Options.patience)
-    assert "receipt: " in system.must("sealgate", "chat", "hello")
-    before = system.pids()
-    system.must("systemctl", "reload", "sealgate-gateway")
-    wait_for(lambda: "policy unchanged" in system.must("journalctl", "-u", "sealgate-gateway"))
-    system.must("sh", "-c", "dpkg -i /packages/*.deb")
-    after = system.pids()
-    assert "0" not in after and not set(before) & set(after), (before, after)
-    wait_for(system.answers, 30 * Options.patience)
-    system.must("systemctl", "stop", *SERVICES)
-    for s in SERVICES:
-        assert system.must("systemctl", "show", "-p", "Result", "--value", s) == "success"
+    with contextlib.closing(System(podman())) as system:
+        assert system.run("systemctl", "is-enabled", "sealgate-gateway")[1].strip() == "disabled"
+        system.write("/etc/systemd/system/sealgate-worker.service.d/trial.conf", TRIAL)
+        system.write("/etc/sealgate/policy.yaml", "platforms: [simulated]\nmeasurements: any\n")
+        system.must("sed", "-i", "s/8443/8086/", "/etc/sealgate/gateway.yaml")
+        system.must("systemctl", "daemon-reload")
+        system.must("systemctl", "enable", "--now", *SERVICES)
+        wait_for(system.answers, 30 * Options.patience)
+        assert "receipt: " in system.must("sealgate", "chat", "hello")
+        before = system.pids()
+        system.must("systemctl", "reload", "sealgate-gateway")
+        wait_for(lambda: "policy unchanged" in system.must("journalctl", "-u", "sealgate-gateway"))
+        system.must("sh", "-c", "dpkg -i /packages/*.deb")
+        after = system.pids()
+        assert "0" not in after and not set(before) & set(after), (before, after)
+        wait_for(system.answers, 30 * Options.patience)
+        system.must("systemctl", "stop", *SERVICES)
+        for s in SERVICES:
+            assert system.must("systemctl", "show", "-p", "Result", "--value", s) == "success"
 
 
 def files_of(p, target):
