@@ -201,13 +201,14 @@ void exchange_wait(struct exchange *x)
 static void do_again(struct exchange *x)
 {
     struct shard *s = x->guest.shard;
+    bool may = exchange_may_resend(x);
     exchange_drop_worker(x);
     loop_timer_stop(&x->timer);
-    if (x->resent) {
+    if (!may) {
         exchange_fire(x, ON_BROKEN);
         return;
     }
-    x->resent = true;
+    x->resends++;
     metrics_add(s->block, exchange_common(x)->metering->resent, 0, 0, 1);
     /* After this turn: by then a dead connection is known to be one. */
     exchange_wait(x);

@@ -167,7 +167,7 @@ static struct pool_worker *choose(const struct exchange *x, size_t avoid)
 void exchange_do_send(struct exchange *x)
 {
     struct shard *s = x->guest.shard;
-    size_t avoid = x->resent && x->trusted != NULL ? x->trusted->place : SIZE_MAX;
+    size_t avoid = x->resends > 0 && x->trusted != NULL ? x->trusted->place : SIZE_MAX;
     struct pool_worker *w = choose(x, avoid);
     if (w == NULL || (x->needs_fresh && pool_worker_trusted(w) == x->trusted)) {
         size_t place;
@@ -196,13 +196,20 @@ void exchange_do_send(struct exchange *x)
     exchange_fire(x, ON_SUBMITTED);
 }
 
+bool exchange_may_resend(struct exchange *x)
+{
+    if (x->resends == 0 || x->resends == EXCHANGE_RESENDS_MAX)
+        return x->resends == 0;
+    return choose(x, x->trusted->place) != x->worker;
+}
+
 /* ---- the worker's answer ---- */
 
 /* For a request that was not sent elsewhere before, when there is an elsewhere that is better: where all
  * are overloaded, nobody is to be asked twice as much. */
 static bool may_try_another(struct exchange *x)
 {
-    const struct pool_worker *w = x->resent ? NULL : choose(x, x->trusted->place);
+    const struct pool_worker *w = x->resends > 0 ? NULL : choose(x, x->trusted->place);
     return w != NULL && w != x->worker && pool_worker_is_well(w);
 }
 

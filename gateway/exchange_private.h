@@ -11,12 +11,15 @@
 #include "gateway/seal.h"
 #include "wire/trace.h"
 
+/* Of one request, after it was provably not processed. */
+enum { EXCHANGE_RESENDS_MAX = 3 };
+
 struct exchange {
     struct guest guest;
     enum exchange_state state;
     enum error_cause cause; /* of the failure */
 
-    bool resent;
+    unsigned resends;
     bool needs_fresh; /* the keys it was sealed to are stale: only newer ones will do */
     bool sealed_all;
     bool noted;  /* how it went at the worker */
@@ -104,6 +107,8 @@ bool exchange_wants_json(const struct exchange *x);
 /* ---- exchange_ask.c: to the worker, and what comes from there ---- */
 
 void exchange_do_send(struct exchange *x);
+/* Before its worker is dropped: it may be sent once more, to whoever is there then. */
+bool exchange_may_resend(struct exchange *x);
 
 /* ---- exchange_say.c: to the client ---- */
 

@@ -36,7 +36,7 @@
 #define EXCHANGE_ACTIONS(X)                                                                        \
     X(NONE, "-")                                                                                   \
     X(SEND, "seal and send")                                                                       \
-    X(AGAIN, "send again, once")                                                                   \
+    X(AGAIN, "send again, or give up")                                                             \
     X(BEGIN, "begin the answer")                                                                   \
     X(PROVE, "verify and store the receipt")                                                       \
     X(RELEASE, "release the end")                                                                  \

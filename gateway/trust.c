@@ -164,6 +164,13 @@ static void look_in(struct watch *w, uint64_t ms)
     loop_timer_start(w->trust->loop, &w->timer, ms, on_timer);
 }
 
+/* Soon at first: what is wrong with a worker, its clock for one, may be set right. */
+static void look_again(struct watch *w)
+{
+    w->retry_ms = w->retry_ms * 2 < RETRY_MAX_MS ? w->retry_ms * 2 : RETRY_MAX_MS;
+    look_in(w, w->retry_ms);
+}
+
 /* A tenth of what the keys have left, but no more than a minute, is enough for a few tries. */
 static uint64_t until_next_look_ms(const struct watch *w)
 {
@@ -229,9 +236,8 @@ static void look_failed(struct watch *w, err why)
         LOG_WARN(w->trust->settings.log, "worker cannot be verified now",
                  F_U64("worker", w->at.place),
                  F_WORD_OF("quarantine", quarantine_word(w->quarantine)), F_ERR(why));
-    w->retry_ms = w->retry_ms * 2 < RETRY_MAX_MS ? w->retry_ms * 2 : RETRY_MAX_MS;
     trust_publish(w->trust);
-    look_in(w, w->retry_ms);
+    look_again(w);
 }
 
 static void refuse(struct watch *w)
@@ -243,9 +249,8 @@ static void refuse(struct watch *w)
     if (put_in_quarantine(w, quarantine_of_verdict(&w->verdict)))
         LOG_ERROR(w->trust->settings.log, "worker refused", F_U64("worker", w->at.place),
                   F_WORD_OF("check", quarantine_word(w->quarantine)));
-    w->retry_ms = RETRY_MAX_MS;
     trust_publish(w->trust);
-    look_in(w, w->retry_ms);
+    look_again(w);
 }
 
 /* The store drops evidence that no receipt refers to, so it is given again at every look. */

@@ -321,6 +321,27 @@ def _():
         assert s.metric("sealgate_requests_resent_total") == 1
 
 
+@test("a request that is cut before its end was sent goes elsewhere, three times and no more")
+def _():
+    with through_proxy(workers=3, gateway={"worker_timeout": "15s"}) as s:
+        cuts, most = [], 3
+
+        def hook(link, frame):
+            if len(frame.payload) > 4000 and len(cuts) < most:  # not what the gateway asks by itself
+                cuts.append(frame)
+                raise Cut()
+        for p in s.proxies:
+            p.on_request = hook
+        a = chat(s.port, "plain-three", True, prompt="x" * 2000000)
+        assert len(cuts) == 3 and a.status == 200 and a.complete, (len(cuts), a.status, a.body)
+        assert len(s.engine.of("plain-three")) == 1
+        cuts.clear()
+        most = 1000
+        a = chat(s.port, "plain-four", True, prompt="x" * 2000000)
+        assert len(cuts) == 4 and a.status == 502, (len(cuts), a.status, a.body)
+        assert not s.engine.of("plain-four")
+
+
 @test("a thousand requests get their answers while keys change every second")
 def _():
     life = 2 if Options.patience == 1 else 4
