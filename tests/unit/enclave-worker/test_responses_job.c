@@ -1,10 +1,10 @@
 /* What is made in the background: what it owes, and the room that it takes. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "tests/unit/enclave-worker/responses_scene.h"
 #include "wire/names.h"
 
@@ -54,9 +54,12 @@ static uint64_t charged(void)
     BUF_AUTO text = BUF(8192);
     uint64_t sum = 0;
     CHECK_OK(allowance_render(&key.allowance, 1, &text));
-    for (const char *at_type = buf_str(&text); (at_type = strstr(at_type, "type=\"")) != NULL;
-         at_type++)
-        sum += strtoull(strchr(at_type, ' '), NULL, 10);
+    for (const char *line = buf_str(&text); (line = strstr(line, "type=\"")) != NULL; line++) {
+        const char *digits = strchr(line, ' ') + 1;
+        uint64_t n = 0;
+        CHECK(text_u64(bytes_of(digits, strcspn(digits, "\n")), &n));
+        sum += n;
+    }
     return sum;
 }
 
