@@ -10,6 +10,7 @@ struct pool_worker {
     size_t seat;            /* a small number; somebody else's when this one is gone */
     struct link *link; /* open while trusted, and while requests of a withdrawn one are under way */
     struct trusted *trusted;
+    const struct worker_finding *finding; /* of p->findings; NULL: none */
     size_t running;
     struct loop_task idle; /* the last request of one that was withdrawn, or left, is done */
     bool leaves;           /* not in the set any more; nobody is at its place */
@@ -88,6 +89,7 @@ static void shut(struct pool_worker *w)
         link_close(link);
     trusted_unref(w->trusted);
     w->trusted = NULL;
+    w->finding = NULL;
 }
 
 static void release(struct pool_worker *w)
@@ -223,16 +225,14 @@ static void update_place(struct pool *p, size_t i)
     update_worker(w, p->view->workers[i], (p->view->is_false >> i & 1) != 0);
 }
 
-static const struct worker_finding *finding_of(const struct pool *p, const struct pool_worker *w)
-{
-    return w->trusted != NULL ? findings_of(p->findings, w->trusted->identity) : NULL;
-}
-
-static void update_sick(struct pool *p)
+static void update_findings(struct pool *p)
 {
     for (size_t i = 0; i < p->n; i++) {
-        const struct worker_finding *f = p->seats[i] != NULL ? finding_of(p, p->seats[i]) : NULL;
-        balance_set_sick(&p->balance, i, f != NULL && f->sick, now_ms(p));
+        struct pool_worker *w = p->seats[i];
+        if (w == NULL)
+            continue;
+        w->finding = w->trusted != NULL ? findings_of(p->findings, w->trusted->identity) : NULL;
+        balance_set_sick(&p->balance, i, w->finding != NULL && w->finding->sick, now_ms(p));
     }
 }
 
@@ -241,7 +241,7 @@ static void update_all(struct pool *p)
     part_with_who_left(p);
     for (size_t i = 0; i < p->view->set->n; i++)
         update_place(p, i);
-    update_sick(p);
+    update_findings(p);
 }
 
 void pool_use_findings(struct pool *p, struct findings *findings)
@@ -249,7 +249,7 @@ void pool_use_findings(struct pool *p, struct findings *findings)
     findings_ref(findings);
     findings_unref(p->findings);
     p->findings = findings;
-    update_sick(p);
+    update_findings(p);
     tell(p);
     p->settings.ready(p->settings.owner);
 }
@@ -324,9 +324,9 @@ static uint64_t seat_of(const struct pool *p, size_t place)
     return w != NULL ? bit(w->seat) : 0;
 }
 
-static const struct model_list *list_of(const struct pool *p, const struct pool_worker *w)
+static const struct model_list *list_of(const struct pool_worker *w)
 {
-    const struct worker_finding *f = w != NULL ? finding_of(p, w) : NULL;
+    const struct worker_finding *f = w != NULL ? w->finding : NULL;
     return f != NULL && f->models.known ? &f->models : NULL;
 }
 
@@ -336,15 +336,13 @@ static uint64_t seats_with(const struct pool *p, uint64_t seats, bytes model)
     uint64_t having = 0;
     uint64_t unknown = 0;
     for (size_t i = 0; i < p->n; i++) {
-        const struct model_list *list = list_of(p, p->seats[i]);
+        const struct model_list *list = list_of(p->seats[i]);
         if (list == NULL)
             unknown |= bit(i);
         else if (model_list_has(list, model))
             having |= bit(i);
     }
-    if (having == 0)
-        return seats;
-    return (seats & having) != 0 ? seats & having : seats & unknown;
+    return having != 0 ? seats & (having | unknown) : seats;
 }
 
 static uint64_t seats_with_most(const struct pool *p, uint64_t seats)
@@ -352,7 +350,7 @@ static uint64_t seats_with_most(const struct pool *p, uint64_t seats)
     uint64_t having = 0;
     size_t most = 0;
     for (size_t i = 0; i < p->n; i++) {
-        const struct model_list *list = (seats & bit(i)) != 0 ? list_of(p, p->seats[i]) : NULL;
+        const struct model_list *list = (seats & bit(i)) != 0 ? list_of(p->seats[i]) : NULL;
         if (list == NULL || list->n < most)
             continue;
         having = list->n > most ? bit(i) : having | bit(i);

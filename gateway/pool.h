@@ -53,7 +53,8 @@ struct pool_want {
 
 /*
  * A worker that is trusted, whose keys have not expired, and whose connection takes a request; of the
- * well ones among these, which do not owe a sign of life, the best of those that come first by their priority. NULL: none.
+ * well ones among these, which do not owe a sign of life, the best of those that come first by their
+ * priority. NULL: none.
  *
  * Where some worker lists the model, one that does, or of which no list is known; NULL when no such can
  * be used now. Where none lists it, any: lists may be old, and engines may have models that they do not
