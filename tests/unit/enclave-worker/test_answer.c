@@ -79,6 +79,8 @@ static void read_plain(bytes plain, struct seen *seen)
     bhttp_reader_free(r);
 }
 
+static bool mends; /* whether the answers below set tool calls right */
+
 /* Runs a whole stream through an answer, flushing after each piece: the first is `first` bytes long,
  * the others `step`. */
 static enum answer_state run_split(bytes in, size_t first, size_t step, bool include_usage,
@@ -86,9 +88,11 @@ static enum answer_state run_split(bytes in, size_t first, size_t step, bool inc
 {
     struct answer a;
     BUF_AUTO plain = BUF(1 << 20);
-    const struct answer_settings settings = {
-        .chat = true, .include_usage = include_usage, .padding = PADDING_SIZE, .receipt_id = "r1"
-    };
+    const struct answer_settings settings = { .chat = true,
+                                              .mends_calls = mends,
+                                              .include_usage = include_usage,
+                                              .padding = PADDING_SIZE,
+                                              .receipt_id = "r1" };
     answer_init(&a, &settings);
     CHECK_OK(answer_head(&a, 200, SSE_FIELDS, 1, -1));
     for (size_t len = first; in.len > 0; len = step) {
@@ -172,6 +176,36 @@ static void every_cut_of_every_writing_gives_the_same_content_and_hash(void **st
             CHECK_BYTES(BYTES_ARRAY(hash), BYTES_ARRAY(expected));
             seen_clear(&seen);
         }
+    }
+}
+
+#define CALL(members)                                                                              \
+    "data: {\"id\":\"c1\",\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{" members          \
+    "\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},\"finish_reason\":null}]}\n\n"
+#define CALLED                                                                                     \
+    "data: "                                                                                       \
+    "{\"id\":\"c1\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"tool_calls\"}]}"    \
+    "\n\n"
+
+/* What is hashed is what the client gets, and not what the engine said. */
+static void hashes_tool_calls_as_they_were_mended(void **state)
+{
+    (void)state;
+    static const char said[] = CHUNK("one") CALL("") CALL("") STOP DONE;
+    static const char want[] =
+        CHUNK("one") CALL("\"index\":0,\"id\":\"call_r100\",\"type\":\"function\",")
+            CALL("\"index\":1,\"id\":\"call_r101\",\"type\":\"function\",") CALLED DONE;
+    uint8_t expected[TRANSCRIPT_LEN];
+    transcript_of(bytes_str(want), true, expected);
+    for (size_t cut = 0; cut <= sizeof said; cut++) {
+        struct seen seen = SEEN(true);
+        uint8_t hash[TRANSCRIPT_LEN] = { 0 };
+        mends = true;
+        CHECK(run_split(bytes_str(said), cut, sizeof said, false, &seen, hash) == ANSWER_COMPLETE);
+        mends = false;
+        CHECK_BYTES(buf_view(&seen.content), bytes_str(want));
+        CHECK_BYTES(BYTES_ARRAY(hash), BYTES_ARRAY(expected));
+        seen_clear(&seen);
     }
 }
 
@@ -436,6 +470,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_split_gives_the_same_content_and_hash),
         cmocka_unit_test(every_cut_of_every_writing_gives_the_same_content_and_hash),
+        cmocka_unit_test(hashes_tool_calls_as_they_were_mended),
         cmocka_unit_test(gives_the_usage_chunk_only_if_asked),
         cmocka_unit_test(adds_the_end_only_where_the_engine_came_to_one),
         cmocka_unit_test(each_choice_must_have_come_to_its_end),
