@@ -90,10 +90,12 @@ static struct door_refusal refusal(const struct door *d, err why)
 
 /* ---- sealing ---- */
 
-/* About one connection, which is not the client's. */
+/* Not what is about one connection, which is not the client's; nor how the content is written, since
+ * every reader of HTTP would undo that on the sealed bytes. */
 static bool is_for_client(bytes name)
 {
-    return !bytes_equal(name, BYTES_LIT("connection"));
+    return !bytes_equal(name, BYTES_LIT("connection")) &&
+           !bytes_equal(name, BYTES_LIT("content-encoding"));
 }
 
 static err write_receipt(struct door_ehbp *e, bytes receipt, struct buf *value)

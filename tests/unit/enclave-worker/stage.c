@@ -355,6 +355,7 @@ static void keep_outer(struct stage_ask *ask, const struct link_field *fields, s
     if (ask->nonce[0] == 0)
         return;
     ask->status = ask->outer;
+    ask->encoded = link_field(fields, n, "content-encoding").len > 0;
     CHECK_OK(ehbp_client_begin(ask->ehbp, bytes_str(ask->nonce)));
     CHECK_OK(text_base64url_decode(&ask->beside, beside));
     if (beside.len > 0)

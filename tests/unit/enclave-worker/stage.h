@@ -91,6 +91,7 @@ struct stage_ask {
 
     char nonce[EHBP_HEX_LEN + 1]; /* EHBP: what came beside the body */
     struct buf beside;
+    bool encoded; /* a content-encoding */
 };
 
 struct stage_request {

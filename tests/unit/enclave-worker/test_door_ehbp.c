@@ -204,6 +204,28 @@ static void its_token_counts_and_goes_no_further(void **state)
     stage_close(&s);
 }
 
+static void sealed_bytes_are_not_said_to_be_encoded(void **state)
+{
+    (void)state;
+    static const struct engine_field fields[] = {
+        { BYTES_LIT(FIELD_CONTENT_TYPE), BYTES_LIT(MEDIA_JSON) },
+        { BYTES_LIT("content-encoding"), BYTES_LIT("identity") },
+    };
+    struct stage s;
+    struct stage_ask ask;
+    stage_open(&s, OPEN);
+    stage_ask_ehbp(&s, &ask, &PLAIN);
+    until_asked(&s, 1);
+    s.calls->events->head(s.calls->owner, 200, fields, 2, sizeof ANSWER - 1);
+    stage_body(&s, ANSWER);
+    stage_end(&s, OK);
+    stage_answer(&s, &ask);
+    CHECK(ask.status == 200 && !ask.encoded);
+    assert_string_equal(ask.media, MEDIA_JSON);
+    stage_ask_clear(&ask);
+    stage_close(&s);
+}
+
 /* ---- what is refused ---- */
 
 static void a_body_is_taken_once(void **state)
@@ -400,6 +422,7 @@ int main(void)
         cmocka_unit_test(without_padding_a_stream_is_events_and_receipt),
         cmocka_unit_test(takes_bodies_in_any_pieces),
         cmocka_unit_test(its_token_counts_and_goes_no_further),
+        cmocka_unit_test(sealed_bytes_are_not_said_to_be_encoded),
         cmocka_unit_test(a_body_is_taken_once),
         cmocka_unit_test(what_is_sealed_to_another_key_is_told_so),
         cmocka_unit_test(all_else_that_does_not_open_has_one_answer),
