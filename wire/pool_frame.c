@@ -129,7 +129,9 @@ static err fill(struct pool_frame_reader *r, bytes *in, const struct pool_frame_
     if (piece.len < want)
         return OK;
     r->held_n = 0;
-    return read_frame(bytes_of(r->held, frame_len(r->held[0])), events, owner);
+    err e = read_frame(bytes_of(r->held, frame_len(r->held[0])), events, owner);
+    secret_wipe(r->held, sizeof r->held);
+    return e;
 }
 
 static err put(struct pool_frame_reader *r, bytes in, const struct pool_frame_events *events,

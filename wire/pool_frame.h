@@ -66,7 +66,7 @@ struct pool_frame_events {
     err (*answer)(void *owner, const struct pool_answer *a);
 };
 
-/* Zero is ready to read; holds at most one frame that is not complete. */
+/* Zero is ready to read; holds at most one frame that is not complete, and nothing of it behind that. */
 struct pool_frame_reader {
     uint8_t held[POOL_FRAME_LEN_MAX];
     size_t held_n;
