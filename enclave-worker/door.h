@@ -56,7 +56,8 @@ struct door_ops {
     err (*read)(struct door *d, bool *whole);
     struct door_refusal (*refusal)(const struct door *d, err why);
     /* Seals and sends, the outer head first; or holds it back until it can be sealed. With an
-     * ending other than DOOR_GOES_ON the stream is at its end. */
+     * ending other than DOOR_GOES_ON the stream is at its end. CLOSED: nothing of an answer that is
+     * broken off has been sent, so it can be another one; LIMIT: it is too large to be held. */
     err (*send)(struct door *d, struct link_stream *s, const struct door_piece *piece);
     void (*free)(struct door *d);
 };

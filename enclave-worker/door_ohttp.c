@@ -181,18 +181,17 @@ static err send_chunked(struct door *d, struct link_stream *s, const struct door
     return e;
 }
 
-/* One sealed piece, or nothing that anybody could open. */
+/* One sealed piece, or none. */
 static err send_plain(struct door *d, struct link_stream *s, const struct door_piece *p)
 {
     struct door_ohttp *o = ohttp_of(d);
+    ENSURE(p->ending != DOOR_CUT, CLOSED);
     TRY(buf_add(&d->whole, p->plain));
     if (p->ending == DOOR_GOES_ON)
         return OK;
     TRY(respond(o, s));
     struct buf sealed = BUF(d->whole.len + DOOR_PLAIN_SLACK);
-    err e = OK;
-    if (p->ending == DOOR_COMPLETE)
-        e = ohttp_server_seal(o->ohttp, buf_view(&d->whole), true, &sealed);
+    err e = ohttp_server_seal(o->ohttp, buf_view(&d->whole), true, &sealed);
     if (e.code == ERR_OK)
         e = door_pass(d, s, &sealed, true);
     buf_clear(&sealed);

@@ -147,8 +147,8 @@ static err flush_once(struct session *s)
     if (s->answer.state == ANSWER_COMPLETE)
         return send_end(s, &plain);
     if (s->answer.state == ANSWER_BROKEN) {
-        s->outcome = WORKER_ENGINE_FAILED;
         TRY(send(s, buf_view(&plain), DOOR_CUT));
+        s->outcome = WORKER_ENGINE_FAILED;
         s->state = SESSION_LINGERING;
         return OK;
     }
@@ -173,11 +173,13 @@ void session_hold_back(struct session *s, bool hold)
 
 static void linger(struct session *s);
 
-/* An answer that is held until it is complete, and too large for that, is an error instead. */
+/* An answer that is held until it is complete, and breaks off or is too large for that, is an error
+ * instead. */
 static void cannot_flush(struct session *s, err why)
 {
-    if (why.code == ERR_LIMIT && !s->door->responded && s->outcome != WORKER_ENGINE_FAILED) {
-        session_fail(s, ERROR_UPSTREAM_MALFORMED);
+    bool held = why.code == ERR_LIMIT || why.code == ERR_CLOSED;
+    if (held && !s->door->responded && s->outcome != WORKER_ENGINE_FAILED) {
+        session_fail(s, why.code == ERR_LIMIT ? ERROR_UPSTREAM_MALFORMED : ERROR_UPSTREAM_BROKEN);
         return;
     }
     s->outcome = WORKER_ENGINE_FAILED;

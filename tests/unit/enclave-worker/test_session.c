@@ -661,9 +661,8 @@ static void passes_on_what_is_empty_by_right(void **state)
 }
 
 /* Its client gets nothing before it is whole, so there is nothing to be cut. */
-static void puts_an_error_in_the_place_of_half_an_unchunked_answer(void **state)
+static void break_unchunked(const char *said, err how)
 {
-    (void)state;
     struct stage s;
     struct stage_ask ask;
     stage_open(&s, NULL);
@@ -673,12 +672,22 @@ static void puts_an_error_in_the_place_of_half_an_unchunked_answer(void **state)
     stage_body(&s, EVENT("a"));
     stage_turns(&s);
     CHECK(ask.outer == 0);
-    stage_end(&s, (err){ ERR_CLOSED });
+    if (said != NULL)
+        stage_body(&s, said);
+    if (s.calls != NULL)
+        stage_end(&s, how);
     stage_answer(&s, &ask);
     check_error(&ask, 502, "upstream_broken");
     CHECK(text_find(buf_view(&ask.content), BYTES_LIT("choices")) == ask.content.len);
     stage_ask_clear(&ask);
     stage_close(&s);
+}
+
+static void puts_an_error_in_the_place_of_half_an_unchunked_answer(void **state)
+{
+    (void)state;
+    break_unchunked(NULL, (err){ ERR_CLOSED });
+    break_unchunked("data: {\"error\":{\"message\":\"oom\"}}\n\n", OK);
 }
 
 static void say_mebibytes(struct stage *s, size_t n)
