@@ -7,6 +7,13 @@ static bool is_space(uint8_t c)
     return c == ' ' || c == '\n' || c == '\t' || c == '\r';
 }
 
+static const uint8_t *skip_space(const uint8_t *at)
+{
+    while (is_space(*at))
+        at++;
+    return at;
+}
+
 void edits_init(struct edits *e)
 {
     e->n = 0;
@@ -58,9 +65,7 @@ err edits_quote(struct edits *e, bytes value)
 err edits_remove(struct edits *e, bytes object, const struct place *member)
 {
     const uint8_t *from = member->key;
-    const uint8_t *to = member->value.at + member->value.len;
-    while (is_space(*to))
-        to++;
+    const uint8_t *to = skip_space(member->value.at + member->value.len);
     if (*to == ',') {
         to++;
     } else {
@@ -83,18 +88,21 @@ err edits_set(struct edits *e, const struct place *p, const char *name, bytes va
     return buf_add_u8(missing, ',');
 }
 
-static bool is_empty(bytes object)
+/* Without members, or without those that are left when the edits so far are done. */
+static bool is_left_empty(const struct edits *e, bytes object)
 {
-    struct scan s;
-    scan_init(&s, object);
-    (void)scan_next(&s);
-    return scan_next(&s) == SCAN_OBJECT_END;
+    const uint8_t *at = skip_space(object.at + 1);
+    for (size_t i = 0; i < e->n; i++) {
+        if (e->list[i].len == 0 && e->list[i].from <= at && at < e->list[i].to)
+            at = skip_space(e->list[i].to);
+    }
+    return *at == '}';
 }
 
 err edits_put(struct edits *e, bytes object, const struct buf *missing)
 {
     bytes text = buf_view(missing);
-    if (text.len > 0 && is_empty(object))
+    if (text.len > 0 && is_left_empty(e, object))
         text.len--;
     return text.len > 0 ? edits_add(e, bytes_of(object.at + 1, 0), text) : OK;
 }

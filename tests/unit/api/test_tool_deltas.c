@@ -184,6 +184,9 @@ static void says_id_and_name_once(void **state)
     check(CALLS(FIRST("0", "a", "f", "")) CALLS("{\"index\":0,\"id\":\"b\"}")
               FINISH("\"tool_calls\"") DONE,
           CALLS(FIRST("0", "a", "f", "")) CALLS("{\"index\":0}") FINISH("\"tool_calls\"") DONE);
+    /* Nothing but what goes away. */
+    check(CALLS(FIRST("0", "a", "f", "")) CALLS("{ \"id\" : \"a\" }") FINISH("\"tool_calls\"") DONE,
+          CALLS(FIRST("0", "a", "f", "")) CALLS("{\"index\":0}") FINISH("\"tool_calls\"") DONE);
 }
 
 static void gives_ids_and_types_where_there_are_none(void **state)
