@@ -105,7 +105,7 @@ static bool take_member(struct scan *s, struct peek *out, struct findings *f)
     enum scan_token t = scan_next(s);
     if (previous)
         take_previous(s, t, out);
-    out->background |= background && t == SCAN_TRUE;
+    out->background |= background && t != SCAN_FALSE && t != SCAN_NULL;
     if (input && t == SCAN_ARRAY)
         return take_items(s, out);
     if (model)

@@ -42,7 +42,8 @@ struct peek {
     enum peek_verdict verdict;
     size_t offset; /* of the first byte that cannot be */
     bool stream;
-    bool background; /* "background" is true, wherever it stands */
+    bool background; /* "background" is neither false nor null, wherever it stands: engines that are
+                        not strict take 1 and "true" for true */
     bool include_usage;
     size_t model_len;
     uint8_t model[PEEK_MODEL_MAX];

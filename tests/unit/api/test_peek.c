@@ -131,7 +131,9 @@ static void sees_that_the_background_is_asked_for(void **state)
     CHECK(look("{\"b\\u0061ckground\":true,\"background\":false}").background);
     CHECK(look("{\"background\":null,\"background\" : true}").background);
     CHECK(!look("{\"model\":\"m\",\"background\":false}").background);
-    CHECK(!look("{\"background\":\"true\",\"x\":{\"background\":true}}").background);
+    CHECK(look("{\"model\":\"m\",\"background\":\"true\"}").background);
+    CHECK(look("{\"model\":\"m\",\"background\":1}").background);
+    CHECK(!look("{\"background\":null,\"x\":{\"background\":true}}").background);
     CHECK(!look("{\"background\":true").background);
 }
 
