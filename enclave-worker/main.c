@@ -264,9 +264,7 @@ static err open_keys(struct program *p)
     uint32_t undated_s = keys_span_s(&settings) + arrival_s;
     if (s->door_ehbp)
         TRY(replay_new(&p->worker.ehbp_replay, undated_s, s->replay_max));
-    /* A request can be accepted for as long as its date allows, in either direction, and as the clock
-     * may go back unnoticed. */
-    uint32_t dated_s = (uint32_t)(2 * s->date_window + KEYS_SET_BACK_S + 1);
+    uint32_t dated_s = worker_settings_memory_s(s);
     return replay_new(&p->worker.replay, s->date_required ? dated_s : undated_s, s->replay_max);
 }
 

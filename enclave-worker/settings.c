@@ -3,6 +3,7 @@
 #include "base/attr.h"
 #include "base/sock.h"
 #include "enclave-worker/gpu.h"
+#include "enclave-worker/keys.h"
 #include "enclave-worker/tee.h"
 #include "wire/ohttp.h"
 
@@ -303,4 +304,9 @@ err worker_settings_check(const struct config *c, const struct worker_settings *
                              "is too long for so short a key_life: at most %d keys are kept",
                              OHTTP_KEYS_MAX);
     return OK;
+}
+
+uint32_t worker_settings_memory_s(const struct worker_settings *s)
+{
+    return (uint32_t)(2 * s->date_window + KEYS_SET_BACK_S + 1 + s->request_timeout / 1000 + 1);
 }

@@ -80,3 +80,8 @@ extern const struct config_program worker_program;
 /* What the table cannot check by itself. */
 err worker_settings_check(const struct config *c, const struct worker_settings *s,
                           struct buf *message);
+
+/* For how many seconds a request with a date in it is to be remembered, from its first byte on: as long
+ * as its date allows, in either direction, as the clock may go back unnoticed, and as the rest of it may
+ * take to arrive, since its date is looked at when all is there. */
+uint32_t worker_settings_memory_s(const struct worker_settings *s);

@@ -186,8 +186,8 @@ static void open_parts(struct stage *s)
                                         .ehbp = s->settings.door_ehbp,
                                         .pooled = s->settings.pool_key_file != NULL };
     CHECK_OK(keys_new(&w->keys, s->loop, &keys));
-    CHECK_OK(replay_new(&w->replay, (uint32_t)(2 * s->settings.date_window + 1),
-                        s->settings.replay_max));
+    CHECK_OK(
+        replay_new(&w->replay, worker_settings_memory_s(&s->settings), s->settings.replay_max));
     if (s->settings.door_ehbp)
         CHECK_OK(replay_new(&w->ehbp_replay, keys_span_s(&keys), s->settings.replay_max));
     CHECK_OK(claims_write(&claims_text, &claims));

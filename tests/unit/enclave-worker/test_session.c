@@ -253,6 +253,16 @@ static void refuses_a_replay_without_asking_twice(void **state)
     stage_close(&s);
 }
 
+/* Whoever holds a request back sees to it that its date is right at last, long after it was noted. */
+static void remembers_for_as_long_as_a_request_may_take_to_arrive(void **state)
+{
+    (void)state;
+    struct worker_settings set = { .date_window = 60, .request_timeout = 30000 };
+    CHECK(worker_settings_memory_s(&set) >= 2 * 60 + 30 + KEYS_SET_BACK_S);
+    set.request_timeout = 1;
+    CHECK(worker_settings_memory_s(&set) > 2 * 60 + KEYS_SET_BACK_S);
+}
+
 static void tells_a_full_memory_of_replays_from_a_replay(void **state)
 {
     (void)state;
@@ -848,6 +858,7 @@ int main(void)
         cmocka_unit_test(large_bodies_arrive_whole_and_are_signed),
         cmocka_unit_test(puts_the_nonce_into_the_receipt),
         cmocka_unit_test(refuses_a_replay_without_asking_twice),
+        cmocka_unit_test(remembers_for_as_long_as_a_request_may_take_to_arrive),
         cmocka_unit_test(tells_a_full_memory_of_replays_from_a_replay),
         cmocka_unit_test(refuses_dates_outside_the_window),
         cmocka_unit_test(asks_for_a_token_and_keeps_it),
