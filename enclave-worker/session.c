@@ -179,6 +179,7 @@ static void cannot_flush(struct session *s, err why)
 {
     bool held = why.code == ERR_LIMIT || why.code == ERR_CLOSED;
     if (held && !s->door->responded && s->outcome != WORKER_ENGINE_FAILED) {
+        use_up(s); /* what the engine said by then was said */
         session_fail(s, why.code == ERR_LIMIT ? ERROR_UPSTREAM_MALFORMED : ERROR_UPSTREAM_BROKEN);
         return;
     }

@@ -737,6 +737,32 @@ static void an_unchunked_answer_is_whole_or_an_error_when_it_is_too_large(void *
     stage_close(&s);
 }
 
+/* The engine has worked for it. */
+static void a_key_pays_for_an_answer_that_is_too_large_for_its_door(void **state)
+{
+    (void)state;
+    struct stage s;
+    struct stage_ask ask;
+    BUF_AUTO text = BUF(8192);
+    static const char *const flags[] = { "--tokens-file={\"sha256\":\"" TOKEN_HEX
+                                         "\",\"name\":\"alice\",\"tokens_per_minute\":100000}",
+                                         NULL };
+    struct stage_request request = PLAIN;
+    request.authorization = "Bearer token";
+    stage_open(&s, flags);
+    stage_ask(&s, &ask, OHTTP_PLAIN, &request);
+    until_asked(&s, 1);
+    say_mebibytes(&s, DOOR_WHOLE_MAX / MEBIBYTE);
+    stage_answer(&s, &ask);
+    check_error(&ask, 502, "upstream_malformed");
+    stage_ask_clear(&ask);
+    stage_turns(&s);
+    CHECK_OK(token_set_render(&s.worker.tokens, &text));
+    CHECK(strstr(buf_str(&text), "type=\"input\"} 0\n") == NULL &&
+          strstr(buf_str(&text), "type=\"input\"} ") != NULL);
+    stage_close(&s);
+}
+
 static void gives_errors_of_the_engine_as_json(void **state)
 {
     (void)state;
@@ -878,6 +904,7 @@ int main(void)
         cmocka_unit_test(answers_with_an_error_while_it_still_can),
         cmocka_unit_test(passes_on_what_is_empty_by_right),
         cmocka_unit_test(an_unchunked_answer_is_whole_or_an_error_when_it_is_too_large),
+        cmocka_unit_test(a_key_pays_for_an_answer_that_is_too_large_for_its_door),
         cmocka_unit_test(gives_errors_of_the_engine_as_json),
         cmocka_unit_test(cancels_the_engine_when_the_client_leaves),
         cmocka_unit_test(lets_a_client_leave_before_its_request_is_complete),
