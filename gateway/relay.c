@@ -183,9 +183,12 @@ static void on_signal(void *owner, int signum)
 /* Which would end it otherwise. */
 static void on_reload(void *owner, int signum)
 {
-    const struct relay *r = owner;
+    struct relay *r = owner;
     (void)signum;
-    LOG_WARN(r->common.log, "a relay reads its files at its start only; start it anew");
+    LOG_WARN(r->common.log,
+             "a relay looks for workers again, but reads its other files at its start "
+             "only; start it anew");
+    discover_reload(r->discover);
 }
 
 /* Who can reach us can also tell us to end: signals are heard before anything listens. */

@@ -365,14 +365,16 @@ def _():
         assert a.status == 404 and a.error["code"] == "previous_response_not_found", a.body
 
 
-@test("a relay follows the same sources")
+@test("a relay follows the same sources, and looks at them again on SIGHUP")
 def _():
     with fleet() as s:
         at = {i: s.fleet.start(i) for i in (1, 2)}
         s.relay_port, s.relay_h2 = free_port(), free_port()
         s.names.records["w.test", "A"] = ["127.0.0.1"]
+        s.names.ttl = 600
         s.relay_settings = {"mode": "relay", "listen": f"127.0.0.1:{s.relay_port}",
                             "listen_h2": f"127.0.0.1:{s.relay_h2}", "dns_server": s.names.address,
+                            "workers_refresh": "1h",
                             "workers": [f"dns://w.test:{s.fleet.port}"]}
         s.relay = Program("sealgate-gateway", flags(s.relay_settings), s.folder)
         wait_for(lambda: is_open(s.relay_port), LONG * Options.patience)
@@ -383,6 +385,7 @@ def _():
                 held = c.ask("POST", "/v1/chat/completions", chat_body("gate-relayed", True))
                 assert held.status == 200 and s.fleet.calls(1, "gate-relayed") == 1
                 s.names.records["w.test", "A"] = ["127.0.0.2"]
+                s.relay.signal(1)  # the time to live is long
                 wait_for(lambda: http(s.relay_port, "GET", "/readyz").status == 200 and
                          s.relay.log.count("another set of workers") == 2, LONG * Options.patience)
                 assert "\nsealgate_relay_workers 1\n" in http(s.relay_port, "GET", "/metrics").body.decode()

@@ -346,7 +346,7 @@ def _():
         s.relay = start_relay(s)
 
 
-@test("a relay outlives SIGHUP, and says that it reads nothing anew")
+@test("a relay outlives SIGHUP, and says that it reads no settings anew")
 def _():
     with relayed() as s:
         s.relay.signal(signal.SIGHUP)
