@@ -12,6 +12,8 @@
 #include "base/text.h"
 #include "crypto/aead.h"
 #include "crypto/init.h"
+#include "receipts/check.h"
+#include "receipts/transcript.h"
 #include "wire/bhttp.h"
 #include "wire/names.h"
 #include "wire/padding.h"
@@ -50,6 +52,35 @@ void stage_turns(struct stage *s)
         loop_stop(s->loop);
         loop_run(s->loop);
     }
+}
+
+static bool was_asked(struct stage *s, void *arg)
+{
+    return s->starts >= *(const size_t *)arg;
+}
+
+void stage_until_asked(struct stage *s, size_t n)
+{
+    stage_until(s, was_asked, &n);
+}
+
+void stage_check_receipt(const struct stage *s, bytes receipt, const char *id, bytes request,
+                         bytes response, bool sse)
+{
+    struct air_report report;
+    uint8_t request_hash[32];
+    uint8_t response_hash[32];
+    char found[AIR_ID_LEN + 1];
+    sha256_of(request, request_hash);
+    transcript_of(response, sse, response_hash);
+    const struct air_policy policy = { .request_hash = BYTES_ARRAY(request_hash),
+                                       .response_hash = BYTES_ARRAY(response_hash),
+                                       .allow_evaluation = true };
+    air_check(receipt, bytes_of(signing_key_public(keys_identity(s->worker.keys)), ED25519_PK_LEN),
+              &policy, &report);
+    CHECK(report.verified);
+    air_id(&report.claims, found);
+    assert_string_equal(found, id);
 }
 
 /* ---- the engine ---- */

@@ -54,6 +54,11 @@ void stage_close(struct stage *s);
 void stage_until(struct stage *s, bool (*done)(struct stage *s, void *arg), void *arg);
 /* A few turns. */
 void stage_turns(struct stage *s);
+/* Until the engine has been asked n times in all. */
+void stage_until_asked(struct stage *s, size_t n);
+/* The receipt is this worker's, of these contents, and of that id. */
+void stage_check_receipt(const struct stage *s, bytes receipt, const char *id, bytes request,
+                         bytes response, bool sse);
 
 /* The engine speaks on its newest call; end() forgets the call. */
 void stage_head(struct stage *s, unsigned status, const char *type, int64_t length);

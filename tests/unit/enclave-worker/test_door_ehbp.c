@@ -2,8 +2,6 @@
 #include <stdio.h>
 
 #include "base/text.h"
-#include "receipts/check.h"
-#include "receipts/transcript.h"
 #include "tests/unit/enclave-worker/stage.h"
 #include "wire/names.h"
 #include "wire/padding.h"
@@ -20,35 +18,6 @@
 static const struct stage_request PLAIN = { .body = BYTES_LIT(BODY) };
 static const struct stage_request STREAM = { .body = BYTES_LIT(STREAM_BODY) };
 static const char *const OPEN[] = { "--door-ehbp", NULL };
-
-static bool was_asked(struct stage *s, void *arg)
-{
-    return s->starts >= *(const size_t *)arg;
-}
-
-static void until_asked(struct stage *s, size_t n)
-{
-    stage_until(s, was_asked, &n);
-}
-
-static void check_receipt(struct stage *s, bytes receipt, const char *id, const char *request,
-                          bytes response, bool sse)
-{
-    struct air_report report;
-    uint8_t request_hash[32];
-    uint8_t response_hash[32];
-    char found[AIR_ID_LEN + 1];
-    sha256_of(bytes_str(request), request_hash);
-    transcript_of(response, sse, response_hash);
-    const struct air_policy policy = { .request_hash = BYTES_ARRAY(request_hash),
-                                       .response_hash = BYTES_ARRAY(response_hash),
-                                       .allow_evaluation = true };
-    air_check(receipt, bytes_of(signing_key_public(keys_identity(s->worker.keys)), ED25519_PK_LEN),
-              &policy, &report);
-    CHECK(report.verified);
-    air_id(&report.claims, found);
-    assert_string_equal(found, id);
-}
 
 static void engine_answers(struct stage *s)
 {
@@ -81,7 +50,7 @@ static void a_whole_answer_has_its_receipt_sealed_in_front(void **state)
     struct stage_ask ask;
     stage_open(&s, OPEN);
     stage_ask_ehbp(&s, &ask, &PLAIN);
-    until_asked(&s, 1);
+    stage_until_asked(&s, 1);
     CHECK_BYTES(buf_view(&s.calls->body), BYTES_LIT(BODY));
     CHECK_BYTES(buf_view(&s.calls->path), BYTES_LIT("/v1/chat/completions"));
     stage_head(&s, 200, "application/json", sizeof ANSWER - 1);
@@ -94,7 +63,8 @@ static void a_whole_answer_has_its_receipt_sealed_in_front(void **state)
     CHECK_OK(ask.opened);
     assert_string_equal(ask.media, "application/json");
     CHECK_BYTES(buf_view(&ask.content), BYTES_LIT(ANSWER));
-    check_receipt(&s, buf_view(&ask.receipt), ask.receipt_id, BODY, BYTES_LIT(ANSWER), false);
+    stage_check_receipt(&s, buf_view(&ask.receipt), ask.receipt_id, BYTES_LIT(BODY),
+                        BYTES_LIT(ANSWER), false);
     stage_ask_clear(&ask);
     stage_close(&s);
 }
@@ -119,7 +89,7 @@ static void a_stream_ends_with_its_receipt(void **state)
     BUF_AUTO receipt = BUF(65536);
     stage_open(&s, OPEN);
     stage_ask_ehbp(&s, &ask, &STREAM);
-    until_asked(&s, 1);
+    stage_until_asked(&s, 1);
     stage_head(&s, 200, "text/event-stream", -1);
     stage_turns(&s);
     CHECK(ask.outer == 200 && ask.nonce[0] != 0 && ask.content.len == 0);
@@ -131,10 +101,10 @@ static void a_stream_ends_with_its_receipt(void **state)
     CHECK(ask.ended && ask.content.len % PADDING_Q_DEFAULT == 0);
     CHECK_OK(ask.opened);
     read_last_comment(&ask, &receipt);
-    check_receipt(&s, buf_view(&receipt), ask.receipt_id, STREAM_BODY, buf_view(&ask.content),
-                  true);
-    check_receipt(&s, buf_view(&receipt), ask.receipt_id, STREAM_BODY,
-                  BYTES_LIT(EVENT("a") EVENT("b") FINISH DONE), true);
+    stage_check_receipt(&s, buf_view(&receipt), ask.receipt_id, BYTES_LIT(STREAM_BODY),
+                        buf_view(&ask.content), true);
+    stage_check_receipt(&s, buf_view(&receipt), ask.receipt_id, BYTES_LIT(STREAM_BODY),
+                        BYTES_LIT(EVENT("a") EVENT("b") FINISH DONE), true);
     stage_ask_clear(&ask);
     stage_end(&s, OK);
     stage_close(&s);
@@ -148,7 +118,7 @@ static void without_padding_a_stream_is_events_and_receipt(void **state)
     struct stage_ask ask;
     stage_open(&s, flags);
     stage_ask_ehbp(&s, &ask, &STREAM);
-    until_asked(&s, 1);
+    stage_until_asked(&s, 1);
     stage_head(&s, 200, "text/event-stream", -1);
     stage_body(&s, EVENT("a") FINISH DONE);
     stage_answer(&s, &ask);
@@ -172,7 +142,7 @@ static void takes_bodies_in_any_pieces(void **state)
             stage_send(&s, &ask, at, steps[i], at + steps[i] >= ask.sealed.len);
             stage_turns(&s);
         }
-        until_asked(&s, i + 1);
+        stage_until_asked(&s, i + 1);
         CHECK_BYTES(buf_view(&s.calls->body), BYTES_LIT(BODY));
         engine_answers(&s);
         stage_answer(&s, &ask);
@@ -195,7 +165,7 @@ static void its_token_counts_and_goes_no_further(void **state)
     check_error(&ask, 401, "invalid_api_key");
     stage_ask_clear(&ask);
     stage_ask_ehbp(&s, &ask, &good);
-    until_asked(&s, 1);
+    stage_until_asked(&s, 1);
     CHECK(s.calls->authorization.len == 0);
     engine_answers(&s);
     stage_answer(&s, &ask);
@@ -215,7 +185,7 @@ static void sealed_bytes_are_not_said_to_be_encoded(void **state)
     struct stage_ask ask;
     stage_open(&s, OPEN);
     stage_ask_ehbp(&s, &ask, &PLAIN);
-    until_asked(&s, 1);
+    stage_until_asked(&s, 1);
     s.calls->events->head(s.calls->owner, 200, fields, 2, sizeof ANSWER - 1);
     stage_body(&s, ANSWER);
     stage_end(&s, OK);
@@ -235,7 +205,7 @@ static void a_body_is_taken_once(void **state)
     struct stage_ask first, again;
     stage_open(&s, OPEN);
     stage_ask_ehbp(&s, &first, &PLAIN);
-    until_asked(&s, 1);
+    stage_until_asked(&s, 1);
     engine_answers(&s);
     stage_answer(&s, &first);
     stage_seal_ehbp(&s, &again, &PLAIN);
@@ -323,7 +293,7 @@ static void a_body_at_the_limit_passes_and_none_above(void **state)
         CHECK_OK(ehbp_client_seal(ask.ehbp, bytes_of(body, 24 + over), &ask.sealed));
         stage_send(&s, &ask, 0, ask.sealed.len, true);
         if (over == 0) {
-            until_asked(&s, 1);
+            stage_until_asked(&s, 1);
             CHECK(s.calls->body.len == 1024);
             engine_answers(&s);
         }
@@ -377,7 +347,7 @@ static void a_broken_stream_ends_with_an_error_and_no_receipt(void **state)
     struct stage_ask ask;
     stage_open(&s, OPEN);
     stage_ask_ehbp(&s, &ask, &STREAM);
-    until_asked(&s, 1);
+    stage_until_asked(&s, 1);
     stage_head(&s, 200, "text/event-stream", -1);
     stage_body(&s, EVENT("a"));
     stage_turns(&s);
@@ -401,7 +371,7 @@ static void a_broken_whole_answer_is_an_error(void **state)
     struct stage_ask ask;
     stage_open(&s, OPEN);
     stage_ask_ehbp(&s, &ask, &speech);
-    until_asked(&s, 1);
+    stage_until_asked(&s, 1);
     stage_head(&s, 200, "audio/mpeg", -1);
     stage_body(&s, "half of it");
     stage_turns(&s);

@@ -6,8 +6,6 @@
 #include "enclave-worker/door.h"
 #include "enclave-worker/session.h"
 #include "receipts/air_read.h"
-#include "receipts/check.h"
-#include "receipts/transcript.h"
 #include "tests/unit/enclave-worker/stage.h"
 #include "wire/names.h"
 
@@ -24,16 +22,6 @@ enum { MEBIBYTE = 1024 * 1024 };
 
 static const struct stage_request PLAIN = { .body = BYTES_LIT(BODY) };
 static const struct stage_request STREAM = { .body = BYTES_LIT(STREAM_BODY) };
-
-static bool was_asked(struct stage *s, void *arg)
-{
-    return s->starts >= *(const size_t *)arg;
-}
-
-static void until_asked(struct stage *s, size_t n)
-{
-    stage_until(s, was_asked, &n);
-}
 
 static bool was_cancelled(struct stage *s, void *arg)
 {
@@ -52,21 +40,8 @@ static void check_complete(const struct stage_ask *ask)
 static void check_receipt(struct stage *s, const struct stage_ask *ask, const char *request,
                           const char *response, bool sse)
 {
-    struct air_report report;
-    uint8_t request_hash[32];
-    uint8_t response_hash[32];
-    char id[AIR_ID_LEN + 1];
-    sha256_of(bytes_str(request), request_hash);
-    transcript_of(bytes_str(response), sse, response_hash);
-    const struct air_policy policy = { .request_hash = BYTES_ARRAY(request_hash),
-                                       .response_hash = BYTES_ARRAY(response_hash),
-                                       .allow_evaluation = true };
-    air_check(buf_view(&ask->receipt),
-              bytes_of(signing_key_public(keys_identity(s->worker.keys)), ED25519_PK_LEN), &policy,
-              &report);
-    CHECK(report.verified);
-    air_id(&report.claims, id);
-    assert_string_equal(id, ask->receipt_id);
+    stage_check_receipt(s, buf_view(&ask->receipt), ask->receipt_id, bytes_str(request),
+                        bytes_str(response), sse);
 }
 
 static void check_error(const struct stage_ask *ask, unsigned status, const char *code)
@@ -82,7 +57,7 @@ static void answers_and_signs(struct stage *s, enum ohttp_variant variant)
 {
     struct stage_ask ask;
     stage_ask(s, &ask, variant, &PLAIN);
-    until_asked(s, s->starts + 1);
+    stage_until_asked(s, s->starts + 1);
     CHECK_BYTES(buf_view(&s->calls->body), BYTES_LIT(BODY));
     CHECK_BYTES(buf_view(&s->calls->path), BYTES_LIT("/v1/chat/completions"));
     stage_head(s, 200, "application/json", sizeof ANSWER - 1);
@@ -113,7 +88,7 @@ static void streams_whole_events_and_the_end_with_its_receipt(void **state)
     struct stage_ask ask;
     stage_open(&s, NULL);
     stage_ask(&s, &ask, OHTTP_CHUNKED, &STREAM);
-    until_asked(&s, 1);
+    stage_until_asked(&s, 1);
     stage_head(&s, 200, "text/event-stream", -1);
     stage_turns(&s);
     CHECK(ask.outer == 200 && ask.plain.len > 0 && !ask.ended);
@@ -148,7 +123,7 @@ static void takes_requests_in_any_pieces(void **state)
             stage_send(&s, &ask, at, steps[i], at + steps[i] >= ask.sealed.len);
             stage_turns(&s);
         }
-        until_asked(&s, i + 1);
+        stage_until_asked(&s, i + 1);
         CHECK_BYTES(buf_view(&s.calls->body), BYTES_LIT(BODY));
         stage_ask_clear(&ask);
         s.cancels = 0;
@@ -188,7 +163,7 @@ static void large_bodies_arrive_whole_and_are_signed(void **state)
                 stage_send(&s, &asks[k], at, steps[i], at + steps[i] >= asks[k].sealed.len);
                 stage_turns(&s);
             }
-            until_asked(&s, 2 * i + k + 1);
+            stage_until_asked(&s, 2 * i + k + 1);
             CHECK_BYTES(buf_view(&s.calls->body), buf_view(&bodies[k]));
         }
         for (size_t k = 2; k-- > 0;) {
@@ -215,7 +190,7 @@ static void puts_the_nonce_into_the_receipt(void **state)
     request.nonce = "AAECAwQFBgcICQ";
     stage_open(&s, NULL);
     stage_ask(&s, &ask, OHTTP_CHUNKED, &request);
-    until_asked(&s, 1);
+    stage_until_asked(&s, 1);
     stage_head(&s, 200, "application/json", -1);
     stage_body(&s, ANSWER);
     stage_end(&s, OK);
@@ -237,7 +212,7 @@ static void refuses_a_replay_without_asking_twice(void **state)
     struct stage_ask again;
     stage_open(&s, NULL);
     stage_ask(&s, &first, OHTTP_CHUNKED, &PLAIN);
-    until_asked(&s, 1);
+    stage_until_asked(&s, 1);
     /* The same bytes, by somebody who has no key: only the owner of the first can open the answer. */
     again = first;
     again.stream = NULL;
@@ -320,7 +295,7 @@ static void asks_for_a_token_and_keeps_it(void **state)
     refuse_one(&s, &wrong, 401, "invalid_api_key");
     CHECK(s.starts == 0);
     stage_ask(&s, &ask, OHTTP_CHUNKED, &right);
-    until_asked(&s, 1);
+    stage_until_asked(&s, 1);
     CHECK(s.calls->authorization.len == 0);
     stage_ask_clear(&ask);
     stage_until(&s, was_cancelled, NULL);
@@ -348,7 +323,7 @@ static void a_key_deletes_its_own_models_only(void **state)
     CHECK(s.starts == 0);
     request.path = "/v1/models/my%2Fm";
     stage_ask(&s, &ask, OHTTP_CHUNKED, &request);
-    until_asked(&s, 1);
+    stage_until_asked(&s, 1);
     stage_ask_clear(&ask);
     stage_until(&s, was_cancelled, NULL);
     stage_close(&s);
@@ -363,7 +338,7 @@ static void passes_a_token_on_that_nobody_asked_for(void **state)
     request.authorization = "Bearer mine";
     stage_open(&s, NULL);
     stage_ask(&s, &ask, OHTTP_CHUNKED, &request);
-    until_asked(&s, 1);
+    stage_until_asked(&s, 1);
     CHECK_BYTES(buf_view(&s.calls->authorization), BYTES_LIT("Bearer mine"));
     stage_ask_clear(&ask);
     stage_until(&s, was_cancelled, NULL);
@@ -392,7 +367,7 @@ static void takes_a_body_at_the_limit_and_none_above(void **state)
     CHECK(s.starts == 0);
     stage_ask_clear(&ask);
     ask_with_body(&s, 64 * 1024, &ask);
-    until_asked(&s, 1);
+    stage_until_asked(&s, 1);
     CHECK(s.calls->body.len == 64 * 1024);
     stage_ask_clear(&ask);
     stage_until(&s, was_cancelled, NULL);
@@ -408,7 +383,7 @@ static void holds_no_more_than_allowed_in_all(void **state)
     static const char *const flags[] = { "--body-max=64KiB", "--held-max=100KiB", NULL };
     stage_open(&s, flags);
     ask_with_body(&s, 60 * 1024, &first);
-    until_asked(&s, 1);
+    stage_until_asked(&s, 1);
     ask_with_body(&s, 60 * 1024, &second);
     stage_answer(&s, &second);
     check_error(&second, 503, "server_overloaded");
@@ -416,7 +391,7 @@ static void holds_no_more_than_allowed_in_all(void **state)
     stage_ask_clear(&first);
     stage_until(&s, was_cancelled, NULL);
     ask_with_body(&s, 60 * 1024, &second);
-    until_asked(&s, 2);
+    stage_until_asked(&s, 2);
     stage_ask_clear(&second);
     stage_turns(&s);
     stage_close(&s);
@@ -569,7 +544,7 @@ static void break_stream(const char *said, err how, const char *error)
     struct stage_ask ask;
     stage_open(&s, NULL);
     stage_ask(&s, &ask, OHTTP_CHUNKED, &STREAM);
-    until_asked(&s, 1);
+    stage_until_asked(&s, 1);
     stage_head(&s, 200, "text/event-stream", -1);
     stage_body(&s, EVENT("a"));
     stage_turns(&s);
@@ -603,7 +578,7 @@ static void break_early(bool head, const char *said, err how, unsigned status, c
     struct stage_ask ask;
     stage_open(&s, NULL);
     stage_ask(&s, &ask, OHTTP_CHUNKED, &PLAIN);
-    until_asked(&s, 1);
+    stage_until_asked(&s, 1);
     if (head)
         stage_head(&s, 200, "application/json", -1);
     if (said[0] != 0)
@@ -653,7 +628,7 @@ static void passes_on_what_is_empty_by_right(void **state)
             request.body = (bytes){ 0 };
         stage_open(&s, NULL);
         stage_ask(&s, &ask, OHTTP_CHUNKED, &request);
-        until_asked(&s, 1);
+        stage_until_asked(&s, 1);
         stage_head(&s, rows[i].status, "application/json", -1);
         stage_end(&s, OK);
         stage_answer(&s, &ask);
@@ -677,7 +652,7 @@ static void break_unchunked(const char *said, err how)
     struct stage_ask ask;
     stage_open(&s, NULL);
     stage_ask(&s, &ask, OHTTP_PLAIN, &STREAM);
-    until_asked(&s, 1);
+    stage_until_asked(&s, 1);
     stage_head(&s, 200, "text/event-stream", -1);
     stage_body(&s, EVENT("a"));
     stage_turns(&s);
@@ -721,14 +696,14 @@ static void an_unchunked_answer_is_whole_or_an_error_when_it_is_too_large(void *
     struct stage_ask ask;
     stage_open(&s, NULL);
     stage_ask(&s, &ask, OHTTP_PLAIN, &PLAIN);
-    until_asked(&s, 1);
+    stage_until_asked(&s, 1);
     say_mebibytes(&s, 3);
     stage_answer(&s, &ask);
     check_complete(&ask);
     CHECK(ask.status == 200 && ask.content.len == 3 * MEBIBYTE && ask.receipt.len > 0);
     stage_ask_clear(&ask);
     stage_ask(&s, &ask, OHTTP_PLAIN, &PLAIN);
-    until_asked(&s, 2);
+    stage_until_asked(&s, 2);
     say_mebibytes(&s, DOOR_WHOLE_MAX / MEBIBYTE);
     stage_answer(&s, &ask);
     check_error(&ask, 502, "upstream_malformed");
@@ -771,7 +746,7 @@ static void gives_errors_of_the_engine_as_json(void **state)
     static const char error[] = "{\"error\":{\"message\":\"no\"}}";
     stage_open(&s, NULL);
     stage_ask(&s, &ask, OHTTP_CHUNKED, &STREAM);
-    until_asked(&s, 1);
+    stage_until_asked(&s, 1);
     stage_head(&s, 400, "text/event-stream", -1);
     stage_body(&s, error);
     stage_end(&s, OK);
@@ -792,7 +767,7 @@ static void cancels_the_engine_when_the_client_leaves(void **state)
         struct stage_ask ask;
         stage_open(&s, NULL);
         stage_ask(&s, &ask, OHTTP_CHUNKED, &STREAM);
-        until_asked(&s, 1);
+        stage_until_asked(&s, 1);
         if (phase > 0)
             stage_head(&s, 200, "text/event-stream", -1);
         if (phase > 1)
@@ -832,7 +807,7 @@ static void holds_the_engine_back_for_a_slow_client(void **state)
     stage_open(&s, NULL);
     stage_ask(&s, &ask, OHTTP_CHUNKED, &STREAM);
     ask.holds = true;
-    until_asked(&s, 1);
+    stage_until_asked(&s, 1);
     stage_head(&s, 200, "text/event-stream", -1);
     size_t said = 0;
     for (; said < 1000 && s.pauses == 0; said++) {
@@ -863,7 +838,7 @@ static void does_not_count_those_that_only_linger(void **state)
     stage_open(&s, flags);
     for (size_t i = 1; i <= 3; i++) {
         stage_ask(&s, &ask, OHTTP_CHUNKED, &STREAM);
-        until_asked(&s, i);
+        stage_until_asked(&s, i);
         stage_head(&s, 200, "text/event-stream", -1);
         stage_body(&s, FINISH DONE);
         stage_answer(&s, &ask);

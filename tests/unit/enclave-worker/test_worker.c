@@ -7,11 +7,6 @@
 static const struct stage_request PLAIN = { .body =
                                                 BYTES_LIT("{\"model\":\"m\",\"messages\":[]}") };
 
-static bool was_asked(struct stage *s, void *arg)
-{
-    return s->starts >= *(const size_t *)arg;
-}
-
 static void submit(struct stage *s, struct stage_ask *ask, const char *path, const char *media)
 {
     const struct link_field field = { BYTES_LIT(FIELD_CONTENT_TYPE), bytes_str(media) };
@@ -33,7 +28,7 @@ static void opens_both_doors(void **state)
         size_t want = i + 1;
         stage_seal(&s, &ask, OHTTP_CHUNKED, &PLAIN);
         submit(&s, &ask, doors[i], MEDIA_OHTTP_CHUNKED_REQ);
-        stage_until(&s, was_asked, &want);
+        stage_until_asked(&s, want);
         stage_ask_clear(&ask);
     }
     stage_turns(&s);
@@ -65,7 +60,7 @@ static void ask_at(struct stage *s, enum ohttp_variant variant, const char *medi
     stage_seal(s, &ask, variant, &PLAIN);
     submit(s, &ask, PATH_OHTTP_GATEWAY, media);
     if (opens)
-        stage_until(s, was_asked, &want);
+        stage_until_asked(s, want);
     else
         stage_answer(s, &ask);
     CHECK(s->starts == want && (opens || (ask.outer == 415 && ask.ended)));
@@ -128,14 +123,14 @@ static void turns_away_what_is_over_the_limit(void **state)
     stage_open(&s, flags);
     for (size_t i = 0; i < ARRAY_LEN(held); i++)
         stage_ask(&s, &held[i], OHTTP_CHUNKED, &PLAIN);
-    stage_until(&s, was_asked, &want);
+    stage_until_asked(&s, want);
     refuse_at_the_door(&s);
     CHECK(s.starts == 2);
     stage_ask_clear(&held[0]);
     stage_turns(&s);
     stage_ask(&s, &held[0], OHTTP_CHUNKED, &PLAIN);
     want = 3;
-    stage_until(&s, was_asked, &want);
+    stage_until_asked(&s, want);
     for (size_t i = 0; i < ARRAY_LEN(held); i++)
         stage_ask_clear(&held[i]);
     stage_turns(&s);
@@ -163,7 +158,7 @@ static void lets_go_of_all_when_it_is_closed(void **state)
         stage_open(&s, NULL);
         stage_ask(&s, &ask, OHTTP_CHUNKED, &PLAIN);
         if (phase > 0)
-            stage_until(&s, was_asked, &want);
+            stage_until_asked(&s, want);
         if (phase > 1)
             stage_head(&s, 200, "text/event-stream", -1);
         link_listener_free(s.listener);
