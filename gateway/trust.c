@@ -8,6 +8,7 @@
 #include "gateway/trust.h"
 
 #include "attest/verify.h"
+#include "base/attr.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -295,13 +296,20 @@ static void accept(struct watch *w)
 
 static err ask(struct watch *w, enum watch_step step, const char *method, bytes path, bytes body)
 {
-    const struct link_field fields[] = { { BYTES_LIT(FIELD_CONTENT_TYPE), BYTES_LIT(MEDIA_JSON) } };
+    BUF_AUTO length = BUF(24);
+    TRY(buf_addf(&length, "%zu", body.len));
+    /* With its length the request needs no chunks on a proxy's way to a relay, which would close that
+     * connection behind them; a relay asks one worker for all that comes on one connection. */
+    const struct link_field fields[] = {
+        { BYTES_LIT(FIELD_CONTENT_TYPE), BYTES_LIT(MEDIA_JSON) },
+        { BYTES_LIT(FIELD_CONTENT_LENGTH), buf_view(&length) },
+    };
     const struct link_request request = {
         .method = bytes_str(method),
         .authority = BYTES_LIT("worker"),
         .path = path,
         .fields = fields,
-        .fields_n = body.len > 0 ? 1 : 0,
+        .fields_n = body.len > 0 ? ARRAY_LEN(fields) : 0,
         .end = body.len == 0,
     };
     buf_truncate(&w->answer, 0);
