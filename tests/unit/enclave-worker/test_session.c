@@ -726,7 +726,7 @@ static void a_key_pays_for_an_answer_that_is_too_large_for_its_door(void **state
     request.authorization = "Bearer token";
     stage_open(&s, flags);
     stage_ask(&s, &ask, OHTTP_PLAIN, &request);
-    until_asked(&s, 1);
+    stage_until_asked(&s, 1);
     say_mebibytes(&s, DOOR_WHOLE_MAX / MEBIBYTE);
     stage_answer(&s, &ask);
     check_error(&ask, 502, "upstream_malformed");
