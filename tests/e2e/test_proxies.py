@@ -3,6 +3,7 @@ import concurrent.futures
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import subprocess
 import installs
 from client import PROMPT_CANARY, chat, chat_body, http, wait_for
 from engine import ANSWER_CANARY
-from stack import Options, Program, free_port, is_open
+from stack import Options, Program, flags, free_port, is_open
 from suite import Skip, test
 from test_http import certificate
 from test_relay import SEALED, relayed, start_relay
@@ -74,14 +75,27 @@ def with_tls(text, pair):
     return made
 
 
+def doubled(text, relays):
+    """The line of a relay once more for each of the others."""
+    out = []
+    for line in text.splitlines():
+        out.append(line)
+        for i, (h1, h2) in enumerate(relays, 2):
+            if re.match(r" *(server |- endpoint: ).*808[56]", line):
+                out.append(line.replace("8085", str(h1)).replace("8086", str(h2))
+                           .replace("relay1", f"relay{i}"))
+    return "\n".join(out) + "\n"
+
+
 class Carrier:
     """A proxy of somebody else's, between a relay and its clients."""
 
-    def __init__(self, kind, folder, relay_h1, relay_h2, tls=None):
+    def __init__(self, kind, folder, relays, tls=None):
+        """relays: (port of HTTP/1.1, port of HTTP/2) of each."""
         self.at = pathlib.Path(folder)
         self.port, self.h1 = free_port(), free_port()
-        ports = {"8085": relay_h1, "8086": relay_h2, "8090": self.port, "8091": self.h1}
-        command = kind(self.at, lambda text: self.placed(with_tls(text, tls), ports))
+        ports = {"8085": relays[0][0], "8086": relays[0][1], "8090": self.port, "8091": self.h1}
+        command = kind(self.at, lambda text: self.placed(doubled(with_tls(text, tls), relays[1:]), ports))
         self.log = open(self.at / "carrier.log", "wb")
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log,
                                         stderr=self.log)
@@ -110,13 +124,13 @@ class Carrier:
 
 
 @contextlib.contextmanager
-def carried(kind, workers=1, direct=False, tls=False):
+def carried(kind, workers=1, direct=False, tls=False, more=lambda s: []):
     """SDK - gateway - somebody's proxy - relay - workers; direct: without the relay; tls: gateways come
-    with TLS."""
+    with TLS; more: starts further relays and says their ports."""
     with relayed(workers=workers, gateway=False) as s:
-        upstream = s.ports[0] if direct else s.relay_h2
+        relays = [(s.relay_port, s.ports[0] if direct else s.relay_h2), *more(s)]
         pair = certificate(s) if tls else None
-        carrier = Carrier(kind, s.folder, s.relay_port, upstream, pair)
+        carrier = Carrier(kind, s.folder, relays, pair)
         try:
             s.gateway_settings["workers"] = [f"127.0.0.1:{carrier.port}"]
             if tls:
@@ -182,6 +196,25 @@ def look_broken(answer):
     assert not answer.complete or b'"error"' in answer.body, answer.body[-300:]
 
 
+def two_relays(kind):
+    second = []
+
+    def start(s):
+        h1, h2 = free_port(), free_port()
+        settings = {**s.relay_settings, "listen": f"127.0.0.1:{h1}", "listen_h2": f"127.0.0.1:{h2}"}
+        second.append(Program("sealgate-gateway", flags(settings), s.folder))
+        wait_for(lambda: is_open(h1) and http(h1, "GET", "/readyz").status == 200, 20 * Options.patience)
+        return [(h1, h2)]
+
+    with carried(kind, workers=3, more=start) as s:
+        assert all(chat(s.port, "gpt-test").complete for _ in range(20))
+        s.relay.kill()
+        wait_for(lambda: chat(s.port, "gpt-test").status == 200, 60 * Options.patience)
+        s.relay = start_relay(s)
+        second[0].kill()
+        wait_for(lambda: chat(s.port, "gpt-test").status == 200, 60 * Options.patience)
+
+
 def other_clients(kind):
     """HTTP/1.1, as third-party clients speak; and nothing in the clear is let through."""
     with carried(kind) as s:
@@ -205,6 +238,8 @@ def over(name, kind, direct, tls):
     test(f"{name} carries 8 MB there and 3 back, and a client that leaves frees the engine", 90)(
         lambda: large_and_left(kind))
     test(f"{name}: what breaks behind it never looks finished, and heals", 180)(lambda: broken(kind))
+    test(f"{name} has two relays with three workers, of which each may die", 180)(
+        lambda: two_relays(kind))
     test(f"{name} carries HTTP/1.1 of other clients, and nothing goes in the clear")(
         lambda: other_clients(kind))
     if direct:
