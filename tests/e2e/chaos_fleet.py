@@ -109,11 +109,11 @@ class Fleet:
         out = collections.Counter()
         for name, p in self.programs.items():
             status = pathlib.Path(f"/proc/{p.pid}/status").read_text() if p.alive() else ""
-            kind = name.rstrip("123").replace("g", "gateway") if name[0] == "g" else name.rstrip("123")
+            kind = "gateway" if name in GATEWAYS else "worker" if name in WORKERS else name
             for line in status.splitlines():
                 if line.startswith("VmRSS"):
                     out[kind] = max(out[kind], int(line.split()[1]) / 1024)
-        return {{"w": "worker"}.get(k, k): v for k, v in out.items()}
+        return out
 
     # ---- clients ----
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Clients that ask for streams, each with an id of its own, and look at every byte of the answers.
 
-    tests/e2e/load.py --to HOST:PORT... [--requests N [--until FILE]] [--seconds N] [--clients N] [--events A-B]
-                      [--gap A-B] [--patience SECONDS] [--token FILE] [--name WORD] --out FILE
+    tests/e2e/load.py --to HOST:PORT... [--requests N [--until FILE]] [--seconds N] [--clients N]
+                      [--events A-B] [--gap A-B] [--patience SECONDS] [--token FILE] [--name WORD]
+                      --out FILE
 
 On SIGTERM no more is asked, and what is under way ends. FILE gets a line of JSON for each request: its
 id, when it began and ended (steady clock), the address
