@@ -32,6 +32,6 @@ void thim_free(struct thim *t); /* NULL is allowed */
 err thim_collateral(void *thim, bytes report, bytes table, int64_t now, struct buf *out);
 
 /* Appends the table of an answer's certificates. ERR_STALE: they are of another level (tcbm) than the
- * one that the report was signed at, as after an update of the host's firmware. ERR_MALFORMED: no such JSON, or no certificates.
- * ERR_LIMIT: too many of them, or too large. */
+ * one that the report was signed at, as after an update of the host's firmware. ERR_MALFORMED: no such JSON,
+ * or no certificates. ERR_TRUNCATED: one has no end. ERR_LIMIT: too many of them, or too large. */
 err thim_read(bytes answer, const struct snp_tcb *reported, struct buf *table);
