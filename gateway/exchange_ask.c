@@ -222,8 +222,8 @@ static err on_inner_head(void *owner, const struct bhttp_head *head)
     TRY(kept_head(&x->answer, head));
     bytes type = kept_field(&x->answer, FIELD_CONTENT_TYPE);
     bool sse = text_equal_nocase(bytes_slice(type, 0, sizeof MEDIA_SSE - 1), BYTES_LIT(MEDIA_SSE));
-    /* The client was told 200 and a stream already. */
-    ENSURE(!x->begun || sse, UNAVAILABLE);
+    /* The client was told 200 and a stream already, which is no fault of the worker's. */
+    ENSURE(!x->begun || sse, CANCELLED);
     x->sse = sse;
     exchange_fire(x, ON_HEAD);
     return OK;
@@ -255,7 +255,7 @@ static void open_more(struct exchange *x, bytes in, bool end)
     }
     err sent = x->has_outlet ? exchange_release_ready(x) : OK;
     if (e.code != ERR_OK || sent.code != ERR_OK) {
-        if (e.code != ERR_OK)
+        if (e.code != ERR_OK && e.code != ERR_CANCELLED)
             exchange_note(x, BALANCE_FAILED);
         exchange_fail(x, error_from(e.code != ERR_OK ? e : sent, true), ON_BROKEN);
         return;

@@ -1,4 +1,6 @@
 """Several workers: which of them is asked, and what a bad one costs"""
+import asyncio
+import concurrent.futures
 import contextlib
 import signal
 
@@ -126,6 +128,22 @@ def _():
         assert len(s.engines[0].of("gpt-test")) == len(bad)
 
 
+@test("an error that comes when a stream was promised already is blamed on nobody but its maker")
+def _():
+    async def late(call):
+        await asyncio.sleep(0.4)
+        error(call, 400, "too long", "context_length_exceeded")
+    with fleet(1, gateway={"commit_after": "100ms", "worker_out": "1h",
+                           "worker_out_max": "1h"}) as s:
+        s.engines[0].scripts["late"] = late
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            answers = list(pool.map(lambda _: chat(s.port, "late", True), range(24)))
+        for a in answers:
+            assert a.status == 200 and not a.complete and b"upstream_broken" in a.body, a.body
+        assert s.metric("sealgate_worker_outs_total", state="open") == 0
+        good(some(s, 5))
+
+
 @test("a worker that was killed costs nothing that was not under way, and gets its share again")
 def _():
     with fleet(gateway={"worker_out": "100ms"}) as s:
@@ -141,7 +159,6 @@ def _():
 
 @test("a frozen worker is found out, and works again when it thaws", 60)
 def _():
-    import concurrent.futures
     with fleet(gateway={"worker_ping": "300ms"}) as s:
         s.workers[1].signal(signal.SIGSTOP)
         try:
