@@ -159,13 +159,19 @@ static uint64_t idle_in(struct conn *c, uint64_t now)
     return idle_ms;
 }
 
+/* Bytes that trickle in are no silence, but a head may not take for ever. */
+static bool is_slow(const struct conn *c, uint64_t now)
+{
+    return c->settings->head_ms > 0 && h2_in_head(c->h2, now) > c->settings->head_ms;
+}
+
 /* One timer for silence and for idleness; traffic does not re-arm it. */
 static void on_tick(struct loop_timer *t)
 {
     struct conn *c = CONTAINER_OF(t, struct conn, timer);
     uint64_t now = loop_now_ms(c->loop);
     uint64_t silent = now - c->heard_ms;
-    if (c->pinged) {
+    if (c->pinged || is_slow(c, now)) {
         end_with(c, ERR_TIMEOUT);
         return;
     }

@@ -19,6 +19,7 @@ struct tls;
 struct conn_settings {
     struct h2_settings h2;
     uint64_t hello_ms, ping_ms, ping_timeout_ms;
+    uint64_t head_ms; /* 0: the peer may take any time for a head */
     uint64_t idle_ms; /* 0: never drained for being idle */
 };
 

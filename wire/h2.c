@@ -361,6 +361,11 @@ err h2_why(const struct h2 *h)
     return OK;
 }
 
+uint64_t h2_in_head(const struct h2 *h, uint64_t now_ms)
+{
+    return h->in_head ? now_ms - h->in_head_ms : 0;
+}
+
 bool h2_worn_out(const struct h2 *h)
 {
     return !h->settings.server && h2_usable(h) &&

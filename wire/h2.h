@@ -83,6 +83,9 @@ bool h2_worn_out(const struct h2 *h);
 /* More answers wait than an honest peer causes: it does not read. */
 bool h2_flooded(const struct h2 *h);
 
+/* The peer has been in the middle of a head for that long; 0: it is not. */
+uint64_t h2_in_head(const struct h2 *h, uint64_t now_ms);
+
 size_t h2_streams(const struct h2 *h);
 /* Client: streams that may be submitted now. */
 size_t h2_room(const struct h2 *h);

@@ -38,6 +38,8 @@ struct h2 {
     struct rate heads, settings_frames, pings, resets, others;
     uint64_t now_ms;
     unsigned continuations; /* of the head being read */
+    bool in_head;           /* one has begun and not ended */
+    uint64_t in_head_ms;    /* since when */
 
     struct buf *out; /* during h2_take() */
     size_t out_from, enough;

@@ -65,6 +65,9 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
     struct h2 *h = arg;
     struct rate *r = rate_of(h, hd);
     h->continuations = hd->type == NGHTTP2_CONTINUATION ? h->continuations + 1 : 0;
+    if (hd->type == NGHTTP2_HEADERS)
+        h->in_head_ms = h->now_ms;
+    h->in_head = hd->type == NGHTTP2_HEADERS || (hd->type == NGHTTP2_CONTINUATION && h->in_head);
     if (h->continuations <= H2_CONTINUATIONS_MAX && (r == NULL || rate_take(r, h->now_ms)))
         return 0;
     h2_fail(h, ERR_LIMIT);
@@ -276,6 +279,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     struct h2 *h = arg;
     switch (frame->hd.type) {
     case NGHTTP2_HEADERS:
+        h->in_head = false;
         got_headers(h, frame);
         break;
     case NGHTTP2_DATA:

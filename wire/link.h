@@ -160,6 +160,7 @@ struct link_limits {
     uint64_t hello_ms;        /* 10000: accept until the peer's SETTINGS are here */
     uint64_t ping_ms;         /* 15000 */
     uint64_t ping_timeout_ms; /* 5000 */
+    uint64_t head_ms;         /* 10000: for a request's head; looked at every ping_ms */
     uint64_t idle_ms;         /* never: a connection without streams is drained after this */
     bool shared;              /* SO_REUSEPORT */
 };

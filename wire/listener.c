@@ -115,6 +115,7 @@ static struct conn_settings settings_of(const struct link_limits *m)
                                    .hello_ms = or_ms(m->hello_ms, 10000),
                                    .ping_ms = or_ms(m->ping_ms, 15000),
                                    .ping_timeout_ms = or_ms(m->ping_timeout_ms, 5000),
+                                   .head_ms = or_ms(m->head_ms, 10000),
                                    .idle_ms = m->idle_ms };
 }
 

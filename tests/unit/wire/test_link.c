@@ -1027,6 +1027,22 @@ static void a_client_that_never_greets_is_closed(void **state)
     dismiss(&f);
 }
 
+/* The peer of this one answers no ping either, but it has an hour for that. */
+static void a_head_that_never_ends_is_not_waited_for(void **state)
+{
+    (void)state;
+    struct fixture f;
+    const struct link_limits slow = { .ping_ms = 5, .ping_timeout_ms = 3600000, .head_ms = 1 };
+    limits = &slow;
+    connect_at(&f, unix_text());
+    BUF_AUTO begun = BUF(256);
+    CHECK_OK(buf_add(&begun, BYTES_LIT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")));
+    CHECK_OK(buf_add(&begun, BYTES_LIT("\0\0\100\1\5\0\0\0\1\202")));
+    speak_raw(&f, buf_view(&begun));
+    limits = &no_limits;
+    dismiss(&f);
+}
+
 static void connections_over_the_limit_are_closed_unread(void **state)
 {
     (void)state;
@@ -1223,6 +1239,7 @@ int main(void)
         cmocka_unit_test(pings_keep_a_quiet_link_alive),
         cmocka_unit_test(a_server_sends_strangers_away_and_serves_on),
         cmocka_unit_test(a_client_that_never_greets_is_closed),
+        cmocka_unit_test(a_head_that_never_ends_is_not_waited_for),
         cmocka_unit_test(connections_over_the_limit_are_closed_unread),
         cmocka_unit_test(an_idle_connection_is_drained),
         cmocka_unit_test(a_wrong_certificate_keeps_the_link_down),
