@@ -192,11 +192,20 @@ static void note(struct worker *w, enum balance_outcome outcome)
     balance_note(&w->all->balance, w->seat, outcome, now_ms(w->all));
 }
 
+/* As gateway/blame.h has it, where a worker says in the clear what it would say sealed. */
+static enum balance_outcome blame(unsigned status, const struct link_field *fields, size_t n)
+{
+    if (status < 500)
+        return BALANCE_WELL;
+    bool engines = status != 503 && link_field(fields, n, FIELD_RECEIPT_ID).len > 0;
+    return engines ? BALANCE_POOR : BALANCE_FAILED;
+}
+
 static void on_head(struct link_stream *s, unsigned status, const struct link_field *fields,
                     size_t n)
 {
     struct relay_up *u = link_stream_owner(s);
-    note(u->worker, status >= 500 ? BALANCE_FAILED : BALANCE_WELL);
+    note(u->worker, blame(status, fields, n));
     u->ops->head(u, status, fields, n);
 }
 

@@ -185,6 +185,56 @@ static void one_that_fails_is_left_to_those_who_name_its_key(void **state)
     stage_down(&s);
 }
 
+static void on_up_head(struct relay_up *u, unsigned status, const struct link_field *fields,
+                       size_t n)
+{
+    (void)u;
+    (void)fields;
+    (void)n;
+    CHECK(status == 500);
+}
+
+static void on_up_end(struct relay_up *u)
+{
+    (void)u;
+}
+
+/* As many as would put the worker out, with so many fields. */
+static void answer_500(struct stage *s, const struct link_field *fields, size_t n)
+{
+    const struct relay_up_ops ops = { .head = on_up_head,
+                                      .end = on_up_end,
+                                      .closed = on_up_closed };
+    struct relay_up up = { .ops = &ops };
+    const struct link_request request = { .method = BYTES_LIT("POST"),
+                                          .path = BYTES_LIT("/"),
+                                          .end = true };
+    s->more = &up;
+    s->workers[1].knows = true;
+    for (int i = 0; i < STAGE_FAILURES; i++) {
+        s->workers[1].requests = 0;
+        CHECK_OK(relay_workers_ask(s->all, 1, &request, &up));
+        stage_until(s, request_came);
+        CHECK_OK(link_respond(s->workers[1].stream, 500, fields, n, true));
+        stage_until(s, stream_is_over);
+    }
+}
+
+/* Which a client can ask for. */
+static void an_error_of_its_engine_puts_no_worker_out(void **state)
+{
+    (void)state;
+    struct stage s;
+    const struct link_field id = { BYTES_LIT(FIELD_RECEIPT_ID), BYTES_LIT("ab") };
+    const struct relay_want near = { .key_id = -1, .sticky = true, .near = 1 };
+    stage_up(&s);
+    answer_500(&s, &id, 1);
+    CHECK(relay_workers_choose(s.all, &near) == 1);
+    answer_500(&s, NULL, 0);
+    CHECK(relay_workers_choose(s.all, &near) == 2);
+    stage_down(&s);
+}
+
 static void who_comes_first_is_chosen_while_it_is_there(void **state)
 {
     (void)state;
@@ -219,6 +269,7 @@ int main(void)
         cmocka_unit_test(the_same_is_chosen_for_the_same_connection),
         cmocka_unit_test(one_that_is_gone_is_not_chosen_and_found_when_it_is_back),
         cmocka_unit_test(one_that_fails_is_left_to_those_who_name_its_key),
+        cmocka_unit_test(an_error_of_its_engine_puts_no_worker_out),
         cmocka_unit_test(one_that_left_finishes_and_gets_nothing_new),
         cmocka_unit_test(who_comes_first_is_chosen_while_it_is_there),
         cmocka_unit_test(one_that_comes_back_while_it_leaves_gets_another_seat),
