@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "gateway/discover.h"
 #include "tests/lib/law.h"
+#include "tests/lib/turn.h"
 
 enum { PATIENCE_MS = 30000 };
 
@@ -67,22 +68,6 @@ static void put(const char *text)
     CHECK_OK(file_write(path, bytes_str(text)));
 }
 
-static void turn(void)
-{
-    loop_stop(loop);
-    loop_run(loop);
-}
-
-#define TURN_UNTIL(what)                                                                           \
-    do {                                                                                           \
-        uint64_t give_up = clock_steady_ms() + PATIENCE_MS;                                        \
-        while (turn(), !(what)) {                                                                  \
-            if (clock_steady_ms() > give_up)                                                       \
-                fail_msg("waited too long for " #what);                                            \
-            (void)poll(NULL, 0, 5);                                                                \
-        }                                                                                          \
-    } while (0)
-
 static bool is_set(const char *addresses)
 {
     BUF_AUTO text = BUF(4096);
@@ -121,10 +106,10 @@ static void a_file_is_followed_whether_replaced_or_rewritten(void **state)
     put("a:1\n");
     CHECK_OK(start(sources, 1, NULL));
     put("a:1\nb:1\n");
-    TURN_UNTIL(is_set("0=a:1 1=b:1 "));
+    TURN_UNTIL(loop, PATIENCE_MS, is_set("0=a:1 1=b:1 "));
     FILE *f = fopen(path, "w");
     CHECK(f != NULL && fputs("c:1\nb:1\n", f) > 0 && fclose(f) == 0);
-    TURN_UNTIL(is_set("1=b:1 2=c:1 "));
+    TURN_UNTIL(loop, PATIENCE_MS, is_set("1=b:1 2=c:1 "));
     CHECK(changes == 2);
 }
 
@@ -135,11 +120,11 @@ static void what_is_wrong_with_a_file_changes_nothing_and_is_told_once(void **st
     put("a:1\n");
     CHECK_OK(start(sources, 1, NULL));
     put("a:1\nnothing\n");
-    TURN_UNTIL(discover_count(discover, DISCOVER_MALFORMED) == 1);
+    TURN_UNTIL(loop, PATIENCE_MS, discover_count(discover, DISCOVER_MALFORMED) == 1);
     put("# nobody\n");
-    TURN_UNTIL(discover_count(discover, DISCOVER_NOTHING) == 1);
+    TURN_UNTIL(loop, PATIENCE_MS, discover_count(discover, DISCOVER_NOTHING) == 1);
     CHECK(unlink(path) == 0);
-    TURN_UNTIL(discover_count(discover, DISCOVER_UNREADABLE) == 1);
+    TURN_UNTIL(loop, PATIENCE_MS, discover_count(discover, DISCOVER_UNREADABLE) == 1);
     CHECK(is_set("0=a:1 ") && changes == 0 && notes == 3);
     CHECK(page_says("\"state\":\"unreadable\""));
     discover_reload(discover);
@@ -157,7 +142,7 @@ static void a_file_that_is_not_there_yet_is_waited_for(void **state)
     CHECK_OK(start(sources, 1, NULL));
     CHECK(is_set("") && discover_count(discover, DISCOVER_UNREADABLE) == 1);
     put("a:1\n");
-    TURN_UNTIL(is_set("0=a:1 "));
+    TURN_UNTIL(loop, PATIENCE_MS, is_set("0=a:1 "));
 }
 
 static void a_file_that_is_wrong_at_the_start_is_refused_by_its_line(void **state)
@@ -178,13 +163,13 @@ static void name_servers_that_do_not_answer_change_nothing_and_are_told_once(voi
     const char *const sources[] = { "a:1", "dns://w.test:1", "srv://_s._tcp.test" };
     CHECK_OK(start(sources, 3, NULL));
     CHECK(is_set("0=a:1 ") && discover_count(discover, DISCOVER_NOT_ASKED) == 2);
-    TURN_UNTIL(discover_count(discover, DISCOVER_UNAVAILABLE) == 2);
+    TURN_UNTIL(loop, PATIENCE_MS, discover_count(discover, DISCOVER_UNAVAILABLE) == 2);
     CHECK(notes == 2);
     discover_reload(discover);
     discover_reload(discover);
     uint64_t until = clock_steady_ms() + 500; /* some more of them */
     while (clock_steady_ms() < until) {
-        turn();
+        turn_once(loop);
         (void)poll(NULL, 0, 5);
     }
     CHECK(notes == 2 && changes == 0 && is_set("0=a:1 "));

@@ -1,4 +1,3 @@
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -10,6 +9,7 @@
 #include "crypto/init.h"
 #include "gateway/keeper.h"
 #include "tests/lib/law.h"
+#include "tests/lib/turn.h"
 
 enum { PATIENCE_MS = 20000, LIFE_S = 1000 };
 
@@ -117,22 +117,6 @@ static bool says(const char *what)
     return text_find(buf_view(&text), bytes_str(what)) < text.len;
 }
 
-static void turn(void)
-{
-    loop_stop(loop);
-    loop_run(loop);
-}
-
-#define TURN_UNTIL(what)                                                                           \
-    do {                                                                                           \
-        uint64_t give_up = clock_steady_ms() + PATIENCE_MS;                                        \
-        while (turn(), !(what)) {                                                                  \
-            if (clock_steady_ms() > give_up)                                                       \
-                fail_msg("waited too long for " #what);                                            \
-            (void)poll(NULL, 0, 5);                                                                \
-        }                                                                                          \
-    } while (0)
-
 static int set_up(void **state)
 {
     (void)state;
@@ -167,7 +151,7 @@ static void a_changed_file_is_put_in_force(void **state)
     again(&no_keys);
     CHECK(keeper_policy(keeper)->worker_names.n == 0 && says("\"signed\":false"));
     put(ONE);
-    TURN_UNTIL(changes == 1);
+    TURN_UNTIL(loop, PATIENCE_MS, changes == 1);
     CHECK(given == keeper_policy(keeper) && given->worker_names.n == 1 && notes == 0);
     CHECK(shows("sealgate_policy_loads_total{outcome=\"accepted\"} 1"));
     CHECK(shows("sealgate_policy_in_force 1"));
@@ -180,7 +164,7 @@ static void what_does_not_read_leaves_the_present_one(void **state)
     again(&no_keys);
     const struct policy *present = keeper_policy(keeper);
     put(BROKEN);
-    TURN_UNTIL(notes == 1);
+    TURN_UNTIL(loop, PATIENCE_MS, notes == 1);
     CHECK(changes == 0 && keeper_policy(keeper) == present &&
           says("\"latest_load\":\"malformed\""));
     CHECK(says("\"in_force\":true") && unlink(path) == 0);
@@ -278,10 +262,10 @@ static void it_ends_in_time(void **state)
     put_signed(5, ANY, 0);
     again(&first_key);
     clock_shift_wall_s(LIFE_S - 1);
-    turn();
+    turn_once(loop);
     CHECK(changes == 0);
     clock_shift_wall_s(LIFE_S + 1);
-    TURN_UNTIL(changes == 1);
+    TURN_UNTIL(loop, PATIENCE_MS, changes == 1);
     CHECK(given == NULL && keeper_policy(keeper) == NULL && says("\"in_force\":false"));
     CHECK(shows("sealgate_policy_in_force 0"));
     keeper_reload(keeper);
@@ -298,10 +282,10 @@ static void a_later_one_comes_back_after_the_end(void **state)
     put_signed(5, ANY, 0);
     again(&first_key);
     clock_shift_wall_s(LIFE_S + 1);
-    TURN_UNTIL(changes == 1);
+    TURN_UNTIL(loop, PATIENCE_MS, changes == 1);
     before = NULL;
     put_signed(6, ONE, 0);
-    TURN_UNTIL(changes == 2);
+    TURN_UNTIL(loop, PATIENCE_MS, changes == 2);
     CHECK(given != NULL && given == keeper_policy(keeper) && says("\"in_force\":true"));
 }
 

@@ -169,22 +169,6 @@ static void on_done(struct supply_ask *ask, err e, bytes collateral, bytes for_g
     CHECK_OK(buf_add(&a->gpu, for_gpu));
 }
 
-static void turn(void)
-{
-    loop_stop(loop);
-    loop_run(loop);
-}
-
-#define TURN_UNTIL(what)                                                                           \
-    do {                                                                                           \
-        uint64_t give_up = clock_steady_ms() + PATIENCE_MS;                                        \
-        while (turn(), !(what)) {                                                                  \
-            if (clock_steady_ms() > give_up)                                                       \
-                fail_msg("waited too long for " #what);                                            \
-            (void)poll(NULL, 0, 1);                                                                \
-        }                                                                                          \
-    } while (0)
-
 static void begin(struct asking *a, const struct bundle *b)
 {
     buf_clear(&a->collateral);
@@ -199,14 +183,14 @@ static err ask(const struct recorded *r)
 {
     struct asking *a = &askings[0];
     begin(a, &r->bundle);
-    TURN_UNTIL(a->done);
+    TURN_UNTIL(loop, PATIENCE_MS, a->done);
     return a->e;
 }
 
 /* Nothing that was begun is still under way. */
 static void settle(void)
 {
-    TURN_UNTIL(supply_under_way(supply) == 0);
+    TURN_UNTIL(loop, PATIENCE_MS, supply_under_way(supply) == 0);
 }
 
 static struct vendor_route *route(const char *path)
@@ -306,7 +290,7 @@ static void fetches_once_for_all_who_ask(void **state)
     for (int i = 0; i < ASKS; i++)
         begin(&askings[i], &tdx.bundle);
     for (int i = 0; i < ASKS; i++)
-        TURN_UNTIL(askings[i].done);
+        TURN_UNTIL(loop, PATIENCE_MS, askings[i].done);
     for (int i = 0; i < ASKS; i++) {
         CHECK_OK(askings[i].e);
         CHECK_BYTES(buf_view(&askings[i].collateral), buf_view(&askings[0].collateral));
@@ -344,7 +328,7 @@ static void needs_nothing_for_other_platforms(void **state)
     NEEDS_VECTORS();
     const struct bundle b = { .platform = BYTES_LIT("simulated"), .evidence = BYTES_LIT("x") };
     begin(&askings[0], &b);
-    TURN_UNTIL(askings[0].done);
+    TURN_UNTIL(loop, PATIENCE_MS, askings[0].done);
     CHECK_OK(askings[0].e);
     CHECK(askings[0].collateral.len == 0 && vendor.asked == 0);
 }
@@ -672,7 +656,7 @@ static err ask_gpu(void)
 {
     at_time(gpu.at);
     begin(&askings[0], &gpu.bundle);
-    TURN_UNTIL(askings[0].done);
+    TURN_UNTIL(loop, PATIENCE_MS, askings[0].done);
     return askings[0].e;
 }
 
@@ -719,7 +703,7 @@ static void gives_what_a_cpu_and_its_gpu_need(void **state)
     collateral_plan_clear(&plan);
     CHECK_OK(ask_gpu());
     begin(&askings[1], &b);
-    TURN_UNTIL(askings[1].done);
+    TURN_UNTIL(loop, PATIENCE_MS, askings[1].done);
     if (err_is_ok(askings[1].e)) {
         CHECK(askings[1].collateral.len > 0);
         CHECK_BYTES(buf_view(&askings[1].gpu), buf_view(&askings[0].gpu));
@@ -809,13 +793,13 @@ static void asks_about_gpus_again_before_answers_end(void **state)
     unsigned asked = vendor.asked;
     at_time(gpu.at + INT64_C(16) * 3600);
     begin(&askings[0], &gpu.bundle);
-    TURN_UNTIL(askings[0].done);
+    TURN_UNTIL(loop, PATIENCE_MS, askings[0].done);
     CHECK_OK(askings[0].e);
     settle();
     CHECK(vendor.asked == asked + 3);
     at_time(gpu.at + INT64_C(30) * 3600); /* the recorded answers are over */
     begin(&askings[0], &gpu.bundle);
-    TURN_UNTIL(askings[0].done);
+    TURN_UNTIL(loop, PATIENCE_MS, askings[0].done);
     CHECK_ERR(askings[0].e, STALE);
 }
 
@@ -857,7 +841,7 @@ static err ask_service(void)
     *a =
         (struct asking){ .collateral = BUF(BUNDLE_COLLATERAL_MAX), .gpu = BUF(COLLATERAL_GPU_MAX) };
     CHECK_OK(supply_ask(supply, &a->ask, &served.bundle, served.policy, on_done));
-    TURN_UNTIL(a->done);
+    TURN_UNTIL(loop, PATIENCE_MS, a->done);
     return a->e;
 }
 
@@ -923,7 +907,7 @@ static void forgets_who_cancels(void **state)
     begin(&askings[0], &tdx.bundle);
     supply_cancel(&askings[0].ask);
     begin(&askings[1], &tdx.bundle);
-    TURN_UNTIL(vendor.asked > 0);
+    TURN_UNTIL(loop, PATIENCE_MS, vendor.asked > 0);
     if (!askings[1].done)
         supply_cancel(&askings[1].ask);
     supply_cancel(&askings[1].ask);
@@ -940,7 +924,7 @@ static void is_closed_in_the_middle(void **state)
     route(TCB_PATH)->manner = VENDOR_SILENT;
     begin(&askings[0], &tdx.bundle);
     begin(&askings[1], &tdx.bundle);
-    TURN_UNTIL(route(TCB_PATH)->asked > 0);
+    TURN_UNTIL(loop, PATIENCE_MS, route(TCB_PATH)->asked > 0);
     supply_close(supply);
     supply = NULL;
     CHECK(!askings[0].done && !askings[1].done);
@@ -960,7 +944,7 @@ static void bounds_what_it_remembers(void **state)
         report.at[0x1a0] = (uint8_t)i;
         report.at[0x1a1] = (uint8_t)(0x80U | i >> 8);
         begin(&askings[0], &b);
-        TURN_UNTIL(askings[0].done);
+        TURN_UNTIL(loop, PATIENCE_MS, askings[0].done);
         CHECK_ERR(askings[0].e, NOT_FOUND);
     }
     CHECK(supply_pieces(supply) == SUPPLY_PIECES_MAX);

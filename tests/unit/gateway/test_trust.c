@@ -3,7 +3,6 @@
  * on the gateway's own loop. The quote binds no key of ours, so with all collateral at hand it is
  * refused for its binding and nothing else: how far the checks came tells what was at hand.
  */
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -189,22 +188,6 @@ static bool page_says(const char *check, const char *key, const char *value)
     return says;
 }
 
-static void turn(void)
-{
-    loop_stop(loop);
-    loop_run(loop);
-}
-
-#define TURN_UNTIL(what)                                                                           \
-    do {                                                                                           \
-        uint64_t give_up = clock_steady_ms() + PATIENCE_MS;                                        \
-        while (turn(), !(what)) {                                                                  \
-            if (clock_steady_ms() > give_up)                                                       \
-                fail_msg("waited too long for " #what ", page: %s", buf_str(&page));               \
-            (void)poll(NULL, 0, 1);                                                                \
-        }                                                                                          \
-    } while (0)
-
 #define NEEDS_VECTORS()                                                                            \
     (void)state;                                                                                   \
     if (law_vectors() == NULL)                                                                     \
@@ -216,7 +199,7 @@ static void judges_with_collateral_that_the_worker_lacks(void **state)
 {
     NEEDS_VECTORS();
     start("tdx", "mrtd", supply);
-    TURN_UNTIL(page_says("binding", "status", "fail"));
+    TURN_UNTIL(loop, PATIENCE_MS, page_says("binding", "status", "fail"));
     CHECK(page_says("form", "status", "pass") && page_says("signature", "status", "pass"));
     CHECK(page_says(NULL, "quarantine", NULL) && !page_says(NULL, "quarantine", "not_asked"));
     CHECK(vendor.asked == 4 && looks == 1);
@@ -226,10 +209,10 @@ static void asks_no_vendor_for_another_look(void **state)
 {
     NEEDS_VECTORS();
     start("tdx", "mrtd", supply);
-    TURN_UNTIL(page_says("binding", "status", "fail"));
+    TURN_UNTIL(loop, PATIENCE_MS, page_says("binding", "status", "fail"));
     buf_truncate(&page, 0);
     trust_hurry(trust, 0);
-    TURN_UNTIL(looks == 2 && page_says("binding", "status", "fail"));
+    TURN_UNTIL(loop, PATIENCE_MS, looks == 2 && page_says("binding", "status", "fail"));
     CHECK(vendor.asked == 4);
 }
 
@@ -237,7 +220,7 @@ static void refuses_without_a_supply(void **state)
 {
     NEEDS_VECTORS();
     start("tdx", "mrtd", NULL);
-    TURN_UNTIL(page_says("form", "status", "fail"));
+    TURN_UNTIL(loop, PATIENCE_MS, page_says("form", "status", "fail"));
     CHECK(vendor.asked == 0);
 }
 
@@ -245,7 +228,7 @@ static void asks_no_vendor_about_a_platform_nobody_accepts(void **state)
 {
     NEEDS_VECTORS();
     start("sev-snp", "measurement", supply);
-    TURN_UNTIL(page_says("form", "status", "fail"));
+    TURN_UNTIL(loop, PATIENCE_MS, page_says("form", "status", "fail"));
     CHECK(vendor.asked == 0);
 }
 
@@ -255,12 +238,12 @@ static void has_no_verdict_when_the_vendor_fails(void **state)
     for (size_t i = 0; i < vendor.routes_n; i++)
         vendor.routes[i].status = 503;
     start("tdx", "mrtd", supply);
-    TURN_UNTIL(page_says(NULL, "trouble", NULL));
+    TURN_UNTIL(loop, PATIENCE_MS, page_says(NULL, "trouble", NULL));
     CHECK(!page_says("form", "status", NULL));
     CHECK(page_says(NULL, "quarantine", NULL) && !page_says(NULL, "quarantine", "not_asked"));
     /* When it is there again, so is the verdict. */
     play();
-    TURN_UNTIL(page_says("binding", "status", "fail"));
+    TURN_UNTIL(loop, PATIENCE_MS, page_says("binding", "status", "fail"));
 }
 
 static void is_freed_while_it_waits_for_the_vendor(void **state)
@@ -269,11 +252,11 @@ static void is_freed_while_it_waits_for_the_vendor(void **state)
     for (size_t i = 0; i < vendor.routes_n; i++)
         vendor.routes[i].manner = VENDOR_SILENT;
     start("tdx", "mrtd", supply);
-    TURN_UNTIL(vendor.asked > 0);
+    TURN_UNTIL(loop, PATIENCE_MS, vendor.asked > 0);
     trust_free(trust);
     trust = NULL;
     for (int i = 0; i < 10; i++)
-        turn();
+        turn_once(loop);
 }
 
 static int open_recorded(void **state)

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "gateway/trust.h"
+#include "tests/lib/turn.h"
 #include "tests/unit/attest/scene.h"
 #include "tests/unit/gateway/verdicts.h"
 #include "tests/unit/gateway/worker_sets.h"
@@ -202,22 +203,6 @@ static int close_stage(void **state)
     return 0;
 }
 
-static void turn(void)
-{
-    loop_stop(loop);
-    loop_run(loop);
-}
-
-#define TURN_UNTIL(what)                                                                           \
-    do {                                                                                           \
-        uint64_t give_up = clock_steady_ms() + PATIENCE_MS;                                        \
-        while (turn(), !(what)) {                                                                  \
-            if (clock_steady_ms() > give_up)                                                       \
-                fail_msg("waited too long for " #what);                                            \
-            (void)poll(NULL, 0, 1);                                                                \
-        }                                                                                          \
-    } while (0)
-
 static struct trusted *in_use(void)
 {
     return view != NULL ? view->workers[0] : NULL;
@@ -233,27 +218,27 @@ static bool page_says(const char *text)
 static void a_worker_that_fits_stays_in_use_and_is_looked_at_again(void **state)
 {
     (void)state;
-    TURN_UNTIL(in_use() != NULL);
+    TURN_UNTIL(loop, PATIENCE_MS, in_use() != NULL);
     struct trusted *before = in_use();
     trust_use_policy(trust, read_policy(US));
     CHECK(in_use() == before && !trusted_is_withdrawn(before));
     CHECK(page_says("{\"rule\":\"worker_names\",\"status\":\"pass\""));
-    TURN_UNTIL(in_use() != before);
+    TURN_UNTIL(loop, PATIENCE_MS, in_use() != before);
     CHECK(in_use() != NULL && looks == 2);
 }
 
 static void a_worker_that_does_not_fit_is_out_when_the_call_returns(void **state)
 {
     (void)state;
-    TURN_UNTIL(in_use() != NULL);
+    TURN_UNTIL(loop, PATIENCE_MS, in_use() != NULL);
     struct trusted *before = trusted_ref(in_use());
     trust_use_policy(trust, read_policy(NOBODY));
     CHECK(in_use() == NULL && trusted_is_withdrawn(before) && looks == 1);
     CHECK(page_says("{\"rule\":\"worker_names\",\"status\":\"fail\""));
     trusted_unref(before);
-    TURN_UNTIL(looks == 2);
+    TURN_UNTIL(loop, PATIENCE_MS, looks == 2);
     unsigned seen = views;
-    TURN_UNTIL(views > seen);
+    TURN_UNTIL(loop, PATIENCE_MS, views > seen);
     CHECK(in_use() == NULL);
 }
 
@@ -261,16 +246,16 @@ static void one_that_was_refused_is_asked_again_at_once(void **state)
 {
     (void)state;
     trust_use_policy(trust, read_policy(LATER));
-    TURN_UNTIL(page_says("{\"rule\":\"minimum_software\",\"status\":\"fail\""));
+    TURN_UNTIL(loop, PATIENCE_MS, page_says("{\"rule\":\"minimum_software\",\"status\":\"fail\""));
     CHECK(in_use() == NULL);
     trust_use_policy(trust, read_policy(ANY));
-    TURN_UNTIL(in_use() != NULL);
+    TURN_UNTIL(loop, PATIENCE_MS, in_use() != NULL);
 }
 
 static void without_a_policy_nobody_is_used_or_asked(void **state)
 {
     (void)state;
-    TURN_UNTIL(in_use() != NULL);
+    TURN_UNTIL(loop, PATIENCE_MS, in_use() != NULL);
     struct trusted *before = trusted_ref(in_use());
     trust_use_policy(trust, NULL);
     CHECK(in_use() == NULL && trusted_is_withdrawn(before) && looks == 1);
@@ -278,12 +263,12 @@ static void without_a_policy_nobody_is_used_or_asked(void **state)
     trust_hurry(trust, 0);
     uint64_t until = clock_steady_ms() + 700; /* longer than any look is put off */
     while (clock_steady_ms() < until) {
-        turn();
+        turn_once(loop);
         (void)poll(NULL, 0, 5);
     }
     CHECK(in_use() == NULL && looks == 1);
     trust_use_policy(trust, read_policy(ANY));
-    TURN_UNTIL(in_use() != NULL);
+    TURN_UNTIL(loop, PATIENCE_MS, in_use() != NULL);
     CHECK(looks == 2);
 }
 
@@ -291,23 +276,24 @@ static void what_was_asked_for_one_policy_is_not_judged_by_another(void **state)
 {
     (void)state;
     holds = true;
-    TURN_UNTIL(held != NULL);
+    TURN_UNTIL(loop, PATIENCE_MS, held != NULL);
     trust_use_policy(trust, read_policy(NOBODY));
-    TURN_UNTIL(held == NULL); /* it was given up */
+    TURN_UNTIL(loop, PATIENCE_MS, held == NULL); /* it was given up */
     holds = false;
-    TURN_UNTIL(looks == 1 && page_says("{\"rule\":\"worker_names\",\"status\":\"fail\""));
+    TURN_UNTIL(loop, PATIENCE_MS,
+               looks == 1 && page_says("{\"rule\":\"worker_names\",\"status\":\"fail\""));
     CHECK(in_use() == NULL);
 }
 
 static void a_document_that_no_longer_fits_ends_its_worker(void **state)
 {
     (void)state;
-    TURN_UNTIL(in_use() != NULL);
+    TURN_UNTIL(loop, PATIENCE_MS, in_use() != NULL);
     struct trusted *before = trusted_ref(in_use());
     document.at[document.len - 1] ^= 1; /* what is fetched again is another one */
     trust_use_policy(trust, read_policy(US));
     CHECK(in_use() == before);
-    TURN_UNTIL(in_use() == NULL);
+    TURN_UNTIL(loop, PATIENCE_MS, in_use() == NULL);
     CHECK(trusted_is_withdrawn(before));
     trusted_unref(before);
 }
