@@ -17,6 +17,7 @@
 #include "base/text.h"
 #include "crypto/init.h"
 #include "gateway/supply.h"
+#include "tests/lib/turn.h"
 #include "tests/unit/attest/recorded.h"
 #include "tests/unit/attest/recorded_gpu.h"
 #include "tests/unit/gateway/vendor.h"

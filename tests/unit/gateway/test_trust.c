@@ -13,6 +13,7 @@
 #include "crypto/init.h"
 #include "gateway/supply.h"
 #include "gateway/trust.h"
+#include "tests/lib/turn.h"
 #include "tests/unit/attest/recorded.h"
 #include "tests/unit/gateway/vendor.h"
 #include "tests/unit/gateway/worker_sets.h"
