@@ -41,6 +41,9 @@ enum cli_exit ask_bundle(const char *address, const char *ca, bytes nonce, struc
     if (e.code == ERR_OK)
         e = fetch_run(&f, &status, &message);
     if (e.code != ERR_OK)
-        return cli_complain("%s: %s", address, message.len > 0 ? buf_str(&message) : err_text(e));
+        return cli_complain(
+            "%s: %s; %s", address, message.len > 0 ? buf_str(&message) : err_text(e),
+            addr.tls ? "does a worker listen there, under a name that --ca vouches for?"
+                     : "does a worker listen there, without TLS?");
     return status == 200 ? CLI_OK : cli_complain("%s answered %ld", address, status);
 }

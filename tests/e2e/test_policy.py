@@ -255,7 +255,10 @@ def _():
     with folder() as f:
         address = f"127.0.0.1:{s.ports[0]}"
         code, out, err = run("measure", address)
-        assert code == 1 and not out and "nothing to pin" in err, (code, out, err)
+        assert code == 1 and not out and "nothing to pin" in err and "--simulated" in err, (code, out, err)
+        for wrong, what in ((f"tls://{address}", "--ca"), (f"unix:{f}/none", "without TLS")):
+            code, out, err = run("attest", wrong)
+            assert code == 2 and not out and what in err, (wrong, code, out, err)
         out = done("measure", address, "--simulated")
         assert "NO PROTECTION" in out and "# worker_names: [w0]" in out, out
         policy = f / "p.yaml"
