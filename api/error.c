@@ -73,8 +73,9 @@ static const struct row rows[ERROR_CAUSES] = {
                                    "This gateway takes no requests from web pages of that origin. "
                                    "The setting cors_origins names those it does." },
     [ERROR_SEAL_REQUIRED] = { 403, RETRY_AS_USUAL, false, INVALID, WORD_INIT("seal_required"),
-                              "This worker takes API requests only in sealed form. Call it through "
-                              "a Sealgate gateway." },
+                              "API requests are taken here only in sealed form. Send them to a "
+                              "Sealgate "
+                              "gateway." },
     [ERROR_MODEL_NOT_FOUND] = { 404, RETRY_AS_USUAL, false, INVALID, WORD_INIT("model_not_found"),
                                 "The model @ does not exist or is not served here." },
     [ERROR_UNKNOWN_URL] = { 404, RETRY_AS_USUAL, false, INVALID, WORD_INIT("unknown_url"),

@@ -161,7 +161,7 @@ static bool has_row(const struct config_program *program, const char *name)
 static err put_common_help(const struct config_program *program, struct buf *out)
 {
     BUF_AUTO config = BUF(FACTS_MAX);
-    TRY(buf_addf(&config, "A YAML file with the settings below. Environment: %sCONFIG.",
+    TRY(buf_addf(&config, "A YAML file with these settings. Environment: %sCONFIG.",
                  program->env_prefix));
     const char *text = buf_str(&config);
     ENSURE(text != NULL, NOMEM);
