@@ -272,16 +272,22 @@ static bool is_sealed_answer(const struct link_field *fields, size_t n)
                        BYTES_LIT(MEDIA_OHTTP_CHUNKED_RES));
 }
 
+/* A proxy on the way says 408, 429 and 503 of requests, too, that it has passed on: HAProxy and Envoy say
+ * 503 when who had the request is gone. Theirs are no JSON. */
+static bool is_of_ours(const struct link_field *fields, size_t n)
+{
+    bytes type = link_field(fields, n, FIELD_CONTENT_TYPE);
+    return bytes_equal(type, BYTES_LIT(MEDIA_PROBLEM_JSON)) ||
+           bytes_equal(type, BYTES_LIT(MEDIA_JSON));
+}
+
 /* What a worker that cannot open a request, or takes no more, and a relay that has nobody to pass it to
  * would say. With anything else it may have been passed on. */
-static bool says_undone(unsigned status)
+static bool says_undone(unsigned status, const struct link_field *fields, size_t n)
 {
-    static const unsigned undone[] = { 400, 408, 421, 422, 429, 503 };
-    for (size_t i = 0; i < ARRAY_LEN(undone); i++) {
-        if (status == undone[i])
-            return true;
-    }
-    return false;
+    if (status == 408 || status == 429 || status == 503)
+        return is_of_ours(fields, n);
+    return status == 400 || status == 421 || status == 422;
 }
 
 /* An answer in the clear is nobody's word: at most a hint that our key is stale or the worker full.
@@ -296,7 +302,7 @@ static void on_head(struct link_stream *s, unsigned status, const struct link_fi
     exchange_note(x, x->needs_fresh ? BALANCE_NOTHING : BALANCE_FAILED);
     if (x->needs_fresh)
         shard_report_stale(x->guest.shard, x->trusted->place);
-    if (says_undone(status))
+    if (says_undone(status, fields, n))
         exchange_fail(
             x, status == 503 || status == 429 ? ERROR_OVERLOADED : ERROR_UPSTREAM_UNREACHABLE,
             ON_UNDONE);

@@ -191,6 +191,19 @@ def broken(kind):
         s.engine.release.update({"worker-dies": True, "relay-dies": True})
 
 
+def asked_once(kind):
+    """Behind a whole request a relay dies: who is in front of it does not know what became of it."""
+    with carried(kind) as s, concurrent.futures.ThreadPoolExecutor() as pool:
+        answer = pool.submit(chat, s.port, "silent-once", True)
+        wait_for(lambda: s.engine.of("silent-once"))
+        s.relay.kill()
+        s.relay = start_relay(s)
+        wait_for(lambda: answer.done() or len(s.engine.of("silent-once")) > 1, 60 * Options.patience)
+        assert len(s.engine.of("silent-once")) == 1
+        a = answer.result()
+        assert a.status == 502 and a.error["code"] == "upstream_broken", (a.status, a.body)
+
+
 def look_broken(answer):
     assert b"[DONE]" not in answer.body, answer.body[-300:]
     assert not answer.complete or b'"error"' in answer.body, answer.body[-300:]
@@ -238,6 +251,8 @@ def over(name, kind, direct, tls):
     test(f"{name} carries 8 MB there and 3 back, and a client that leaves frees the engine", 90)(
         lambda: large_and_left(kind))
     test(f"{name}: what breaks behind it never looks finished, and heals", 180)(lambda: broken(kind))
+    test(f"{name}: what may have been acted on behind it is not asked for again", 120)(
+        lambda: asked_once(kind))
     test(f"{name} has two relays with three workers, of which each may die", 180)(
         lambda: two_relays(kind))
     test(f"{name} carries HTTP/1.1 of other clients, and nothing goes in the clear")(
