@@ -112,7 +112,7 @@ static err read_engines(struct program *p, struct buf *message)
     if (path == NULL)
         return OK;
     if (file_read(&text, path).code != ERR_OK)
-        return complain(message, path, "cannot be read");
+        return complain(message, path, "cannot be read (engines)");
     TRY(engines_read(&p->engines, buf_view(&text), path, message));
     for (size_t i = 0; i < p->engines->entries_n; i++) {
         if (p->engines->entries[i].token_file != NULL && p->settings.secrets == SECRETS_SEALED)
@@ -156,7 +156,7 @@ static err read_manifest(struct program *p, struct buf *message)
     if (s->manifest == NULL)
         return OK;
     if (file_read(&p->manifest_file, s->manifest).code != ERR_OK)
-        return complain(message, s->manifest, "cannot be read");
+        return complain(message, s->manifest, "cannot be read (manifest)");
     return manifest_read(&p->manifest, buf_view(&p->manifest_file), message);
 }
 

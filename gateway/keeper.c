@@ -138,7 +138,7 @@ static void obtain(struct keeper *k, struct policy_opened *out, struct buf *mess
                                               .message = message },
                         out);
     if (e.code != ERR_OK || out->outcome == POLICY_UNREAD)
-        say(message, name, "the policy cannot be read");
+        say(message, name, "cannot be read (policy)");
     if (out->outcome == POLICY_ACCEPTED && is_older(k, &out->facts))
         out->outcome = POLICY_OLDER;
     else if (out->outcome == POLICY_ACCEPTED && !remember(k, &out->facts))

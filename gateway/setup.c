@@ -52,7 +52,7 @@ err setup_tokens(struct token_set *out, const struct gateway_settings *s, struct
     if (s->tokens_file == NULL)
         return OK;
     if (file_read(&text, s->tokens_file).code != ERR_OK)
-        return setup_complain(message, s->tokens_file, "cannot be read");
+        return setup_complain(message, s->tokens_file, "cannot be read (tokens_file)");
     TRY(buf_addf(message, "%s:", s->tokens_file));
     TRY(token_set_read(out, buf_view(&text), message));
     buf_truncate(message, 0);

@@ -77,11 +77,16 @@ def _():
                                             "receipts": ":memory:"}), "listened"),
                 ("sealgate-worker", flags({"listen": f"127.0.0.1:{s.ports[0]}",
                                            "platform": "simulated"}), "listened"),
-                ("sealgate-gateway", flags({"policy": "/nowhere/policy"}), "/nowhere/policy"),
+                ("sealgate-gateway", flags({"policy": "/nowhere/a"}), "/nowhere/a: cannot be read (policy)"),
+                ("sealgate-gateway", flags({"policy": "simulated", "tokens_file": "/nowhere/a"}),
+                 "/nowhere/a: cannot be read (tokens_file)"),
                 ("sealgate-gateway", flags({"policy": "simulated", "listen": "127.0.0.1:0",
                                             "receipts": "/nowhere/receipts"}), "/nowhere/receipts"),
                 ("sealgate-worker", flags({"engine": "ftp://x"}), "engine"),
-                ("sealgate-worker", flags({"manifest": "/nowhere/m"}), "/nowhere/m")):
+                ("sealgate-worker", flags({"manifest": "/nowhere/a"}),
+                 "/nowhere/a: cannot be read (manifest)"),
+                ("sealgate-worker", flags({"engines": "/nowhere/a", "platform": "simulated"}),
+                 "/nowhere/a: cannot be read (engines)")):
             status, out = run(program, *arguments)
             last = out.strip().splitlines()[-1]
             assert status == 1 and word in last and last.startswith(program), (program, out)
