@@ -138,8 +138,8 @@ static void fail(struct scout *s, enum discover_state state, size_t line)
     struct discover *d = s->all;
     if (!enter(s, state))
         return;
-    LOG_WARN(d->settings.log, "workers cannot be looked up; those of before stay",
-             F_U64("source", s->index), F_WORD_OF("why", STATES[state]), F_U64("line", line));
+    LOG_WARN(d->settings.log, "workers cannot be looked up", F_U64("source", s->index),
+             F_WORD_OF("why", STATES[state]), F_U64("line", line), F_U64("kept", s->wishes_n));
     d->settings.noted(d->settings.owner);
 }
 
