@@ -108,18 +108,8 @@ static err make_seal(struct exchange *x)
 
 static err submit(struct exchange *x)
 {
-    const struct link_field fields[] = {
-        { BYTES_LIT(FIELD_CONTENT_TYPE), BYTES_LIT(MEDIA_OHTTP_CHUNKED_REQ) },
-        { BYTES_LIT(FIELD_INCREMENTAL), BYTES_LIT(INCREMENTAL_YES) },
-        { BYTES_LIT(FIELD_OHTTP_KEY), bytes_str(x->trusted->hint) },
-    };
-    const struct link_request request = { .method = BYTES_LIT("POST"),
-                                          .authority = bytes_str(x->trusted->name),
-                                          .path = BYTES_LIT(PATH_OHTTP_GATEWAY),
-                                          .fields = fields,
-                                          .fields_n = ARRAY_LEN(fields) };
     TRY(make_seal(x));
-    TRY(link_submit(pool_worker_link(x->worker), &request, &x->stream, x));
+    TRY(seal_submit(x->trusted, pool_worker_link(x->worker), &x->stream, x));
     return send_more(x, FIRST_ROOM);
 }
 

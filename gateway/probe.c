@@ -199,22 +199,12 @@ static err send(struct watch *w)
 
 static err ask(struct watch *w)
 {
-    const struct link_field fields[] = {
-        { BYTES_LIT(FIELD_CONTENT_TYPE), BYTES_LIT(MEDIA_OHTTP_CHUNKED_REQ) },
-        { BYTES_LIT(FIELD_INCREMENTAL), BYTES_LIT(INCREMENTAL_YES) },
-        { BYTES_LIT(FIELD_OHTTP_KEY), bytes_str(w->trusted->hint) },
-    };
-    const struct link_request request = { .method = BYTES_LIT("POST"),
-                                          .authority = bytes_str(w->trusted->name),
-                                          .path = BYTES_LIT(PATH_OHTTP_GATEWAY),
-                                          .fields = fields,
-                                          .fields_n = ARRAY_LEN(fields) };
     buf_truncate(&w->body, 0);
     w->status = 0;
     w->outcome = BALANCE_NOTHING;
     w->complete = false;
     TRY(make_seal(w));
-    TRY(link_submit(w->link, &request, &w->stream, w));
+    TRY(seal_submit(w->trusted, w->link, &w->stream, w));
     return send(w);
 }
 

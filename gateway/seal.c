@@ -220,3 +220,18 @@ err seal_open(struct seal *s, bytes in, bool end)
     TRY(e);
     return step == OHTTP_DONE ? finish(s) : OK;
 }
+
+err seal_submit(const struct trusted *to, struct link *link, struct link_stream **out, void *owner)
+{
+    const struct link_field fields[] = {
+        { BYTES_LIT(FIELD_CONTENT_TYPE), BYTES_LIT(MEDIA_OHTTP_CHUNKED_REQ) },
+        { BYTES_LIT(FIELD_INCREMENTAL), BYTES_LIT(INCREMENTAL_YES) },
+        { BYTES_LIT(FIELD_OHTTP_KEY), bytes_str(to->hint) },
+    };
+    const struct link_request request = { .method = BYTES_LIT("POST"),
+                                          .authority = bytes_str(to->name),
+                                          .path = BYTES_LIT(PATH_OHTTP_GATEWAY),
+                                          .fields = fields,
+                                          .fields_n = ARRAY_LEN(fields) };
+    return link_submit(link, &request, out, owner);
+}

@@ -1,13 +1,14 @@
 /*
  * gateway/seal.h - one request sealed, one answer opened: Binary HTTP inside chunked OHTTP.
  *
- * No I/O. The request is sealed piece by piece, as far as there is room for it; the answer is opened
+ * No I/O of its own. The request is sealed piece by piece, as far as there is room for it; the answer is opened
  * as it arrives, freed of padding, and handed on. What does not verify is never shown.
  */
 #pragma once
 
 #include "gateway/trusted.h"
 #include "wire/kept.h"
+#include "wire/link.h"
 #include "wire/ohttp.h"
 
 struct seal;
@@ -33,6 +34,9 @@ struct seal_request {
 err seal_new(struct seal **out, const struct trusted *to, const struct seal_request *request,
              const struct seal_events *events, void *owner);
 void seal_free(struct seal *s);
+
+/* The stream of a sealed request to that worker, without its body. Errors of link_submit(). */
+err seal_submit(const struct trusted *to, struct link *link, struct link_stream **out, void *owner);
 
 /* Appends the next sealed bytes: of the content as many as fill `room`, but at least one chunk. *done
  * once the final chunk is out. */
