@@ -345,10 +345,10 @@ void balance_note(struct balance *b, size_t place, enum balance_outcome outcome,
     struct balance_worker *w = worker_at(b, place);
     turn_windows(b, now_ms);
     catch_up(w, now_ms);
-    if (outcome == BALANCE_NOTHING)
+    if (outcome == BALANCE_NOTHING) {
         w->trial_ms = 0;
-    if (outcome == BALANCE_NOTHING)
         return;
+    }
     w->counts[0].all++;
     w->counts[0].bad += outcome != BALANCE_WELL;
     w->counts[0].failed += outcome == BALANCE_FAILED;
