@@ -37,13 +37,12 @@ http {{
   }}
   server {{
     listen 127.0.0.1:{nginx} backlog=4096;
-    location / {{
-      proxy_pass http://engine; proxy_http_version 1.1; proxy_set_header Connection "";
-      proxy_buffering off; proxy_read_timeout 1h;
-    }}
+    location / {{ {location} }}
   }}
 }}
 """
+PASS_HTTP = """proxy_pass http://engine; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_buffering off; proxy_read_timeout 1h;"""
 
 
 def free_port():
@@ -107,12 +106,7 @@ class Stand:
         p = self.ports
         self.spawn(LOAD_CORE, self.build / "tests/bench/bench-engine", p["engine"])
         wait_for(p["engine"], "the mock engine")
-        conf = self.dir / "nginx.conf"
-        user = "user root;" if os.geteuid() == 0 else ""
-        conf.write_text(NGINX.format(dir=self.dir, user=user, **p))
-        nginx = self.spawn(PROXY_CORE, shutil.which("nginx") or "/usr/sbin/nginx", "-c", conf,
-                           "-e", self.dir / "nginx.log")
-        wait_for(p["nginx"], "nginx")
+        nginx = self.spawn_nginx(p["engine"], PASS_HTTP)
         began = time.monotonic()
         worker = self.spawn(PROXY_CORE, self.build / "sealgate-worker", "--listen",
                             f"127.0.0.1:{p['worker']}", "--platform", "simulated",
@@ -127,6 +121,16 @@ class Stand:
         self.cold_start_s = time.monotonic() - began
         children = open(f"/proc/{nginx}/task/{nginx}/children").read().split()
         self.pids = {"direct": [], "nginx": [int(children[0])], "ours": [gateway, worker]}
+
+    def spawn_nginx(self, upstream, location):
+        conf = self.dir / "nginx.conf"
+        user = "user root;" if os.geteuid() == 0 else ""
+        conf.write_text(NGINX.format(dir=self.dir, user=user, engine=upstream, nginx=self.ports["nginx"],
+                                     location=location))
+        nginx = self.spawn(PROXY_CORE, shutil.which("nginx") or "/usr/sbin/nginx", "-c", conf,
+                           "-e", self.dir / "nginx.log")
+        wait_for(self.ports["nginx"], "nginx")
+        return nginx
 
     @staticmethod
     def wait_until_ready(port):

@@ -4,32 +4,13 @@ worker (bench-sealed, which has no key: none of the three could tell).
 All take HTTP/1.1 from clients and speak HTTP/2 to the worker, in the clear.
 """
 import os
-import pathlib
 import shutil
 import statistics
 import subprocess
 import sys
 
 PROXIES = ("nginx", "haproxy", "ours")
-NGINX = """
-{user}
-daemon off; worker_processes 1; pid {dir}/nginx.pid; error_log {dir}/nginx.log crit;
-worker_rlimit_nofile 16384;
-events {{ worker_connections 8192; }}
-http {{
-  access_log off; tcp_nodelay on; keepalive_requests 1000000000; keepalive_timeout 1h;
-  client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy;
-  fastcgi_temp_path {dir}/f; uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
-  client_max_body_size 64m; client_body_buffer_size 1m;
-  upstream worker {{
-    server 127.0.0.1:{worker}; keepalive 2048; keepalive_requests 1000000000;
-  }}
-  server {{
-    listen 127.0.0.1:{nginx} backlog=4096;
-    location / {{ grpc_pass grpc://worker; grpc_read_timeout 1h; grpc_buffer_size 16k; }}
-  }}
-}}
-"""
+PASS_H2 = "grpc_pass grpc://engine; grpc_read_timeout 1h; grpc_buffer_size 16k;"
 HAPROXY = """
 global
   maxconn 4000
@@ -59,11 +40,7 @@ def stand_of(bench):
         def open(self):
             p = self.ports
             self.start_worker()
-            user = "user root;" if os.geteuid() == 0 else ""
-            conf = self.dir / "nginx-relay.conf"
-            conf.write_text(NGINX.format(dir=self.dir, user=user, **p))
-            nginx = self.spawn(bench.PROXY_CORE, shutil.which("nginx") or "/usr/sbin/nginx", "-c", conf,
-                               "-e", self.dir / "nginx.log")
+            nginx = self.spawn_nginx(p["worker"], PASS_H2)
             conf = self.dir / "haproxy.cfg"
             conf.write_text(HAPROXY.format(**p))
             haproxy = self.spawn(bench.PROXY_CORE, shutil.which("haproxy") or "/usr/sbin/haproxy",
