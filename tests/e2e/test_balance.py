@@ -149,6 +149,7 @@ def _():
     with fleet(gateway={"worker_out": "100ms"}) as s:
         good(some(s, 20))
         s.workers[1].kill()
+        wait_for(lambda: in_use(s) == 2)
         good(some(s, 30))
         killed = share(s)[1]
         s.workers[1] = s.start_worker(1, engine=s.engines[1].url)
