@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/heap.h"
 
 struct loop;
 struct sockaddr_storage;
@@ -66,8 +67,7 @@ typedef void loop_timer_fn(struct loop_timer *t);
 struct loop_timer {
     struct loop *loop; /* NULL when stopped */
     loop_timer_fn *fn;
-    uint64_t at_ms;
-    struct loop_timer *child, *next, *prev;
+    struct heap_node due; /* ranked by loop_now_ms() of then */
 };
 
 /* Once, delay_ms after loop_now_ms(); an active timer is re-armed. Timers due at the same
@@ -75,6 +75,9 @@ struct loop_timer {
 void loop_timer_start(struct loop *l, struct loop_timer *t, uint64_t delay_ms, loop_timer_fn *fn);
 void loop_timer_stop(struct loop_timer *t);
 bool loop_timer_active(const struct loop_timer *t);
+
+/* Until it runs; 0 when it is due or stopped. */
+uint64_t loop_timer_left_ms(const struct loop_timer *t);
 
 /* ---- the end of a turn ---- */
 

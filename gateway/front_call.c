@@ -21,8 +21,7 @@ static void body_clock_stop(struct front_request *r)
     struct loop_timer *t = &r->conn->timer;
     if (!loop_timer_active(t))
         return;
-    uint64_t now = loop_now_ms(r->front->loop);
-    r->body_left_ms = t->at_ms > now ? t->at_ms - now : 0;
+    r->body_left_ms = loop_timer_left_ms(t);
     loop_timer_stop(t);
 }
 

@@ -89,7 +89,7 @@ static void start(struct fixture *f, struct alarm *a, uint64_t ms)
 {
     a->f = f;
     loop_timer_start(f->loop, &a->timer, ms, on_alarm);
-    a->due_ms = a->timer.at_ms;
+    a->due_ms = loop_now_ms(f->loop) + loop_timer_left_ms(&a->timer);
 }
 
 static void timers_run_in_the_order_of_their_time(void **state)
@@ -125,6 +125,21 @@ static void a_timer_can_be_moved_and_stopped(void **state)
     loop_run(f->loop);
     told(f, "moved last ");
     CHECK(!loop_timer_active(&killed.timer));
+}
+
+static void a_timer_knows_what_is_left_of_its_time(void **state)
+{
+    struct fixture *f = *state;
+    struct alarm far = { 0 }, last = { .stop = true };
+    CHECK(loop_timer_left_ms(&far.timer) == 0);
+    start(f, &far, 1000000);
+    CHECK(loop_timer_left_ms(&far.timer) == 1000000);
+    start(f, &last, 2);
+    loop_run(f->loop);
+    CHECK(loop_timer_left_ms(&last.timer) == 0);
+    CHECK(loop_now_ms(f->loop) + loop_timer_left_ms(&far.timer) == far.due_ms);
+    loop_timer_stop(&far.timer);
+    CHECK(loop_timer_left_ms(&far.timer) == 0);
 }
 
 static void a_timer_may_start_itself_again_without_starving_others(void **state)
@@ -754,6 +769,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(timers_run_in_the_order_of_their_time),
         TEST(a_timer_can_be_moved_and_stopped),
+        TEST(a_timer_knows_what_is_left_of_its_time),
         TEST(a_timer_may_start_itself_again_without_starving_others),
         TEST(many_timers_keep_their_order),
         TEST(tasks_run_before_hooks_and_last_tasks_after),
