@@ -125,25 +125,6 @@ static void removing_counts_what_went(void **state)
     store_db_close(db);
 }
 
-static void a_newer_format_is_refused(void **state)
-{
-    (void)state;
-    char path[64];
-    struct store_db *db = NULL;
-    (void)snprintf(path, sizeof path, "/tmp/test-store-db-%lu.db",
-                   (unsigned long)clock_steady_us());
-    const struct store_settings settings = { .path = path };
-    CHECK_OK(store_db_open(&db, &settings));
-    store_db_close(db);
-    FILE *f = fopen(path, "r+b");
-    CHECK(f != NULL);
-    CHECK(fseek(f, 63, SEEK_SET) == 0); /* user_version is the big-endian word at 60 */
-    CHECK(fputc(2, f) == 2);
-    (void)fclose(f);
-    CHECK_ERR(store_db_open(&db, &settings), UNSUPPORTED);
-    CHECK(remove(path) == 0);
-}
-
 static err everything_once(void *arg)
 {
     struct store_db *db = NULL;
@@ -176,7 +157,6 @@ int main(void)
         cmocka_unit_test(a_transaction_begins_once),
         cmocka_unit_test(a_dropped_document_is_not_remembered),
         cmocka_unit_test(removing_counts_what_went),
-        cmocka_unit_test(a_newer_format_is_refused),
         cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
