@@ -54,7 +54,7 @@ class Fleet:
             for name in (RELAY, *GATEWAYS):
                 self.start(name)
             for name in GATEWAYS:
-                wait_for(lambda: self.is_ready(name), 30 * Options.patience)
+                wait_for(lambda: self.is_ready(name))
         except BaseException:
             self.close()
             raise
@@ -91,7 +91,7 @@ class Fleet:
         self.programs[name] = p = Program(binary, flags(settings), self.logs, env, self.net.inside(name))
         port = SEALED_PORT if name in WORKERS else PORT
         with self.net.entered("clients"):
-            wait_for(lambda: listens(self.address(name), port) or not p.alive(), 20 * Options.patience)
+            wait_for(lambda: listens(self.address(name), port) or not p.alive())
         p.check()
 
     def start_engine(self, name):
@@ -99,7 +99,7 @@ class Fleet:
             [*self.net.inside(name), sys.executable, str(HERE / "load_engine.py"), "127.0.0.1:9000",
              str(self.folder / f"asked-{name}")])
         with self.net.entered(name):
-            wait_for(lambda: listens("127.0.0.1", 9000), 20 * Options.patience)
+            wait_for(lambda: listens("127.0.0.1", 9000))
 
     def set_clock(self, name, text):
         (self.folder / f"clock-{name}").write_text(text + "\n")
@@ -141,8 +141,7 @@ class Fleet:
     def passes(self, name):
         """True when one request through that gateway is answered now."""
         process, out = self.load(20, clients=1, patience=15, to=[name])
-        wait_for(lambda: out.exists() and out.read_text().count("\n") > 0 or process.poll() is not None,
-                 40 * Options.patience)
+        wait_for(lambda: out.exists() and out.read_text().count("\n") > 0 or process.poll() is not None)
         process.kill()
         process.wait()
         lines = [json.loads(line) for line in out.read_text().splitlines() if line.endswith("}")]

@@ -4,7 +4,14 @@ import socket
 import ssl
 import time
 
+from options import Options
+
 PROMPT_CANARY = "marmoset-prompt-canary-77c2"
+
+
+def hangs_s():
+    """A wait for one thing that is longer than this will have no end."""
+    return 60 * Options.patience
 
 
 class Broken(Exception):
@@ -55,8 +62,8 @@ class Answer:
 class Conn:
     """One connection to a gateway."""
 
-    def __init__(self, port, timeout=30, tls=None, host="127.0.0.1"):
-        self.sock = socket.create_connection((host, port), timeout)
+    def __init__(self, port, timeout=None, tls=None, host="127.0.0.1"):
+        self.sock = socket.create_connection((host, port), timeout or hangs_s())
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:
             self.sock = tls.wrap_socket(self.sock, server_hostname="localhost")
@@ -158,9 +165,8 @@ class Conn:
     def get(self, method, path, body=None, headers=()):
         return self.rest(self.ask(method, path, body, headers), method)
 
-    def is_closed(self, within=5):
+    def is_closed(self):
         """True when the other side has closed, or does so in time."""
-        self.sock.settimeout(within)
         try:
             return self.sock.recv(1) == b""
         except ConnectionError:
@@ -184,7 +190,7 @@ def request_bytes(method, path, body=None, headers=(), port=0):
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + (body or b"")
 
 
-def http(port, method, path, body=None, headers=(), timeout=30, tls=None):
+def http(port, method, path, body=None, headers=(), timeout=None, tls=None):
     with Conn(port, timeout, tls) as c:
         return c.get(method, path, body, headers)
 
@@ -194,17 +200,17 @@ def chat_body(model, stream=False, prompt=PROMPT_CANARY, **more):
             "messages": [{"role": "user", "content": f"say something about {prompt}"}], **more}
 
 
-def chat(port, model, stream=False, headers=(), timeout=30, **more):
+def chat(port, model, stream=False, headers=(), timeout=None, **more):
     return http(port, "POST", "/v1/chat/completions", chat_body(model, stream, **more), headers,
                 timeout)
 
 
-def wait_for(what, seconds=10, every=0.02):
-    """What a condition says once it is true; fails when that takes too long."""
-    until = time.monotonic() + seconds
+def wait_for(what, every=0.02):
+    """What a condition says once it is true. It fails when something hangs, not when it is slow."""
+    until = time.monotonic() + hangs_s()
     while True:
         value = what()
         if value:
             return value
-        assert time.monotonic() < until, f"did not happen within {seconds} s"
+        assert time.monotonic() < until, f"did not happen within {hangs_s()} s"
         time.sleep(every)

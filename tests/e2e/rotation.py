@@ -36,7 +36,7 @@ class EngineProcess:
         self.asked_path = pathlib.Path(folder) / "asked"
         self.process = subprocess.Popen([sys.executable, str(HERE / "load_engine.py"),
                                          f"127.0.0.1:{self.port}", str(self.asked_path)])
-        wait_for(lambda: is_open(self.port), 20 * Options.patience)
+        wait_for(lambda: is_open(self.port))
 
     def asked(self):
         return collections.Counter(self.asked_path.read_text().split())
@@ -81,10 +81,9 @@ class Fleet:
                         "collateral": str(self.folder / f"collateral-{i}")}
             g = Program("sealgate-gateway", flags(settings), self.stack.folder)
             self.gateways.append(g)
-            wait_for(lambda: is_open(port) or not g.alive(), 20 * Options.patience)
+            wait_for(lambda: is_open(port) or not g.alive())
             g.check()
-        wait_for(lambda: all(self.get(p, "/readyz").status == 200 for p in self.ports),
-                 30 * Options.patience)
+        wait_for(lambda: all(self.get(p, "/readyz").status == 200 for p in self.ports))
 
     def get(self, port, path, conn=None):
         headers = [("authorization", f"Bearer {TOKEN}")]

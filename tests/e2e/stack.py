@@ -11,30 +11,46 @@ import time
 
 from client import Broken, Conn, PROMPT_CANARY, http, wait_for
 from engine import ANSWER_CANARY, Engine
+from options import Options
 
 SANITIZER = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:",
              "WARNING: ThreadSanitizer", "UndefinedBehaviorSanitizer")
 
 
-class Options:
-    """What the command line said."""
-    build = pathlib.Path("build")
-    patience = 1  # times longer for slow builds
-    keep = False
+RESERVED = []  # until this process ends
+
+
+def is_reserved(port):
+    """Takes a port's name, an abstract socket, which only one of all tests that run here can have."""
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0sealgate-tests-port-{port}")
+    except OSError:
+        name.close()
+        return True
+    RESERVED.append(name)
+    return False
+
+
+def is_free(port):
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def free_port():
-    """A port below those that the kernel gives to whoever connects, so that nobody takes it between."""
+    """A port that no other test gets, of this run or of one beside it, and that lies below those that the
+    kernel gives to whoever connects."""
     first = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    low = 10000 if first > 12000 else 1024
     while True:
-        port = random.randrange(10000, first) if first > 12000 else 0
-        with socket.socket() as s:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                s.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return s.getsockname()[1]
+        port = random.randrange(low, first)
+        if is_free(port) and not is_reserved(port):
+            return port
 
 
 def flags(settings):
@@ -79,7 +95,7 @@ class Program:
         if self.alive():
             self.process.send_signal(number)
 
-    def wait(self, seconds=15):
+    def wait(self, seconds=60):
         try:
             status = self.process.wait(seconds * Options.patience)
         except subprocess.TimeoutExpired:
@@ -95,7 +111,7 @@ class Program:
         self.signal(signal.SIGKILL)
         self.wait()
 
-    def stop(self, seconds=45):
+    def stop(self, seconds=60):
         """Ends it politely; it must have had no fault."""
         crashed = not self.alive()
         self.signal(signal.SIGTERM)
@@ -138,6 +154,7 @@ class Stack:
                 addresses = [f"127.0.0.1:{p.port}" for p in self.proxies]
             self.gateway_settings = {"workers": addresses, "policy": "simulated",
                                      "listen": f"127.0.0.1:{self.port}", "receipts": "receipts.db",
+                                     "worker_timeout": "60s",
                                      **(gateway or {})}
             if start_gateway:
                 self.start_gateway()
@@ -161,18 +178,18 @@ class Stack:
                     **self.worker_settings, **more}
         env = self.env(i) if callable(self.env) else self.env
         w = Program(self.worker_binary, flags(settings), self.folder, env)
-        wait_for(lambda: is_open(self.ports[i]) or not w.alive(), 20 * Options.patience)
+        wait_for(lambda: is_open(self.ports[i]) or not w.alive())
         w.check()
         return w
 
     def start_gateway(self):
         self.gateway = Program(self.gateway_binary, flags(self.gateway_settings), self.folder,
                                self.gateway_env)
-        wait_for(lambda: is_open(self.port) or not self.gateway.alive(), 20 * Options.patience)
+        wait_for(lambda: is_open(self.port) or not self.gateway.alive())
         self.gateway.check()
 
     def wait_ready(self):
-        wait_for(self.is_ready, 20 * Options.patience)
+        wait_for(self.is_ready)
 
     def is_ready(self):
         self.gateway.check()
@@ -224,10 +241,10 @@ class Stack:
         path.write_text(text)
         return str(path)
 
-    def conn(self, timeout=30):
+    def conn(self, timeout=None):
         return Conn(self.port, timeout)
 
-    def http(self, method, path, body=None, headers=(), timeout=30):
+    def http(self, method, path, body=None, headers=(), timeout=None):
         return http(self.port, method, path, body, headers, timeout)
 
     def metric(self, name, **labels):
@@ -257,7 +274,7 @@ def kill_all():
     Program.living.clear()
 
 
-def run(binary, *arguments, env=None, seconds=30):
+def run(binary, *arguments, env=None, seconds=60):
     """A program to its end: (status, output)."""
     done = subprocess.run([str(Options.build / binary), *arguments], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,

@@ -18,7 +18,7 @@ class TooLong(BaseException):
     pass
 
 
-def test(sentence, seconds=60, **marks):
+def test(sentence, seconds=180, **marks):
     """Registers a test. seconds is when something hangs, not how long it should take."""
     def register(fn):
         TESTS.append((sentence, fn, seconds, marks))

@@ -81,7 +81,7 @@ def _():
     check(stack(), body, a)
 
 
-@test("5.9 a stream that is silent for longer than a proxy waits stays up behind nginx", 90)
+@test("5.9 a stream that is silent for longer than a proxy waits stays up behind nginx")
 def _():
     nginx = shutil.which("nginx") or "/usr/sbin/nginx"
     if not pathlib.Path(nginx).exists():

@@ -10,7 +10,6 @@ import tempfile
 
 import installs
 from client import wait_for
-from stack import Options
 from suite import Skip, test
 from test_deploy import ROOT, must, needs, out_of, packages
 
@@ -171,7 +170,7 @@ class System:
         if code != 0:
             raise Skip(f"no system boots in a container here: {text[-300:]}")
         wait_for(lambda: self.run("systemctl", "is-system-running")[1].strip() in
-                 ("running", "degraded"), 60 * Options.patience)
+                 ("running", "degraded"))
 
     def close(self):
         self.p.within("podman", "rm", "--force", "--time", "5", "system")
@@ -210,7 +209,7 @@ def _():
         system.must("sed", "-i", "s/8443/8086/", "/etc/sealgate/gateway.yaml")
         system.must("systemctl", "daemon-reload")
         system.must("systemctl", "enable", "--now", *SERVICES)
-        wait_for(system.answers, 30 * Options.patience)
+        wait_for(system.answers)
         assert "receipt: " in system.must("sealgate", "chat", "hello")
         before = system.pids()
         system.must("systemctl", "reload", "sealgate-gateway")
@@ -218,7 +217,7 @@ def _():
         system.must("sh", "-c", "dpkg -i /packages/*.deb")
         after = system.pids()
         assert "0" not in after and not set(before) & set(after), (before, after)
-        wait_for(system.answers, 30 * Options.patience)
+        wait_for(system.answers)
         system.must("systemctl", "stop", *SERVICES)
         for s in SERVICES:
             assert system.must("systemctl", "show", "-p", "Result", "--value", s) == "success"
@@ -269,7 +268,7 @@ def _():
            str(ROOT / "deploy/container/compose.yaml")]
     code, text = p.within(*run, "up", "-d", "--no-build")
     assert code == 0, text[-3000:]
-    wait_for(lambda: answered(p), 60 * Options.patience)
+    wait_for(lambda: answered(p))
     names = p.must("ps", "--format", "{{.Names}}").split()
     assert len(names) == 5, names
     for name in names:
@@ -280,7 +279,7 @@ def _():
     for name in [n for n in names if "worker" in n]:
         code, text = p.within("podman", "restart", "--time", "20", name)
         assert code == 0, text
-        wait_for(lambda: answered(p), 60 * Options.patience)
+        wait_for(lambda: answered(p))
     code, text = p.within("podman", "stop", "--all", "--time", "40")
     assert code == 0, text
     ends = p.must("ps", "--all", "--format", "{{.Names}} {{.ExitCode}}").split("\n")

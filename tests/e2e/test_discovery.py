@@ -12,8 +12,6 @@ from engine import Engine
 from stack import Options, Program, Stack, flags, free_port, is_open
 from suite import Skip, test
 
-LONG = 20
-
 
 class Fleet:
     """Workers at 127.0.0.1, 127.0.0.2 and so on, on one port, each with an engine of its own."""
@@ -68,7 +66,7 @@ def trusted(s):
 
 
 def until_trusted(s, addresses):
-    wait_for(lambda: trusted(s) == set(addresses), LONG * Options.patience)
+    wait_for(lambda: trusted(s) == set(addresses))
 
 
 def states(s):
@@ -76,7 +74,7 @@ def states(s):
 
 
 def until_state(s, state):
-    wait_for(lambda: states(s) == [state], LONG * Options.patience)
+    wait_for(lambda: states(s) == [state])
 
 
 class Crowd:
@@ -114,7 +112,7 @@ def until_served(s, i, ask=None):
         if ask is not None:
             ask(s.port, "gpt-test")
         return s.fleet.calls(i, "gpt-test") > before
-    wait_for(is_served, LONG * Options.patience)
+    wait_for(is_served)
 
 
 @test("workers behind a name come and go without a failed request, and who leaves finishes")
@@ -157,7 +155,7 @@ def _():
             make()
             until_state(s, state)
             before = s.names.times("w.test")
-            wait_for(lambda: s.names.times("w.test") > before + 2, LONG * Options.patience)
+            wait_for(lambda: s.names.times("w.test") > before + 2)
             assert states(s) == [state] and trusted(s) == {at}
             assert chat(s.port, "gpt-test").status == 200
         assert s.metric("sealgate_worker_sources", state="nothing") == 1
@@ -216,8 +214,7 @@ def _():
         until_served(s, 2, chat)
         until_served(s, 3, chat)
         s.names.records[service] = [(0, 0, ports[3], "w3.test"), (9, 0, ports[2], "w2.test")]
-        wait_for(lambda: [w.get("priority") for w in page(s)["data"]] == [9, None],
-                 LONG * Options.patience)
+        wait_for(lambda: [w.get("priority") for w in page(s)["data"]] == [9, None])
         for _ in range(12):
             assert chat(s.port, "plain-last").status == 200
         assert [s.fleet.calls(i, "plain-last") for i in (2, 3)] == [0, 12]
@@ -236,7 +233,7 @@ def start_elsewhere(s, resolv):
     g.pid = g.process.pid
     Program.living.append(g)
     s.gateway = g
-    wait_for(lambda: is_open(s.port) or not g.alive(), LONG * Options.patience)
+    wait_for(lambda: is_open(s.port) or not g.alive())
     g.check()
 
 
@@ -262,8 +259,7 @@ def _():
                 until_trusted(s, [f"tls://127.0.0.2:{s.fleet.port}"])
                 assert page(s)["data"][0]["name"] == "w.test" and chat(s.port, "gpt-test").status == 200
             else:
-                wait_for(lambda: [w["quarantine"] for w in page(s)["data"]] == ["unreachable"],
-                         LONG * Options.patience)
+                wait_for(lambda: [w["quarantine"] for w in page(s)["data"]] == ["unreachable"])
                 assert chat(s.port, "gpt-test").status == 503
             s.gateway.stop()
             s.gateway = None
@@ -336,8 +332,7 @@ def _():
             "policy.yaml", "platforms: [simulated]\nmeasurements: any\nworker_names: [w1]\n")
         s.names.records["w.test", "A"] = ["127.0.0.1", "127.0.0.2"]
         start(s, [f"dns://w.test:{s.fleet.port}"])
-        wait_for(lambda: [w for w in page(s)["data"] if w.get("quarantine") == "worker"],
-                 LONG * Options.patience)
+        wait_for(lambda: [w for w in page(s)["data"] if w.get("quarantine") == "worker"])
         until_trusted(s, [at[1]])
         for _ in range(8):
             assert chat(s.port, "gpt-test").status == 200
@@ -377,7 +372,7 @@ def _():
                             "workers_refresh": "1h",
                             "workers": [f"dns://w.test:{s.fleet.port}"]}
         s.relay = Program("sealgate-gateway", flags(s.relay_settings), s.folder)
-        wait_for(lambda: is_open(s.relay_port), LONG * Options.patience)
+        wait_for(lambda: is_open(s.relay_port))
         try:
             start(s, [f"127.0.0.1:{s.relay_h2}"])
             s.wait_ready()
@@ -387,10 +382,9 @@ def _():
                 s.names.records["w.test", "A"] = ["127.0.0.2"]
                 s.relay.signal(1)  # the time to live is long
                 wait_for(lambda: http(s.relay_port, "GET", "/readyz").status == 200 and
-                         s.relay.log.count("another set of workers") == 2, LONG * Options.patience)
+                         s.relay.log.count("another set of workers") == 2)
                 assert "\nsealgate_relay_workers 1\n" in http(s.relay_port, "GET", "/metrics").body.decode()
-                wait_for(lambda: chat(s.port, "plain").status == 200 and s.fleet.calls(2, "plain"),
-                         LONG * Options.patience)
+                wait_for(lambda: chat(s.port, "plain").status == 200 and s.fleet.calls(2, "plain"))
                 s.fleet.engines[1].release["relayed"] = True
                 assert c.rest(held).complete and held.body.rstrip().endswith(b"[DONE]")
             assert s.fleet.calls(1, "plain") == 0, at

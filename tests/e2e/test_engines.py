@@ -228,7 +228,7 @@ def _():
             wait_for(lambda i=i: s.engine.of(f"silent-gone-{i}"))
             time.sleep(0.2)
         left = time.monotonic()
-        gone = wait_for(lambda i=i: s.engine.of(f"silent-gone-{i}")[0].gone, 1.9)
+        gone = wait_for(lambda i=i: s.engine.of(f"silent-gone-{i}")[0].gone)
         assert gone - left < 1.9
     wait_for(lambda: s.metric("sealgate_requests_in_flight") <= 1)
 
@@ -244,7 +244,7 @@ def _():
             c.chunk(a)
         left = time.monotonic()
         (c.reset if rude else c.close)()
-        gone = wait_for(lambda name=name: s.engine.of(name)[0].gone, 3)
+        gone = wait_for(lambda name=name: s.engine.of(name)[0].gone)
         assert gone - left < 3
 
 

@@ -252,7 +252,7 @@ def check_concurrency(s):
         c.ask("POST", "/v1/chat/completions", chat_body("gate-x", True), bearer("one"))
         assert chat(s.port, "gpt-test", headers=bearer("one")).status == 429
         assert chat(s.port, "gpt-test", headers=bearer("free")).status == 200
-    wait_for(lambda: chat(s.port, "gpt-test", headers=bearer("one")).status == 200, 10)
+    wait_for(lambda: chat(s.port, "gpt-test", headers=bearer("one")).status == 200)
 
 
 def check_models(s):
@@ -311,7 +311,7 @@ def _():
         def output():
             page = http(s.port, "GET", "/metrics", headers=bearer("gone")).body.decode()
             return float(page.split(name)[1].split("\n")[0])
-        wait_for(lambda: output() >= 5, 10)
+        wait_for(lambda: output() >= 5)
 
 
 @test("a gateway reads its keys anew on SIGHUP, or keeps them all, and nobody starts afresh")
@@ -441,7 +441,7 @@ def _():
             assert http(s.port, "GET", path, headers=bearer("one")).json["status"] != "completed"
         assert in_background(s, "gpt-test", "one").status == 429
         s.engine.release["behind"] = True
-        wait_for(lambda: is_free(s, "one"), 10)
+        wait_for(lambda: is_free(s, "one"))
         behind = [x for x in lines_of(s) if x["background"]]
         assert [(x["key"], x["route"], x["status"], x["input_tokens"] > 0, x["output_tokens"] > 0)
                 for x in behind] == [("one", "responses", 200, True, True)], behind
@@ -450,7 +450,7 @@ def _():
             path = queued(s, "endless", "one")
             assert not is_free(s, "one")
             assert http(s.port, method, path + what, headers=bearer("one")).status == 200
-            wait_for(lambda: is_free(s, "one"), 10)
+            wait_for(lambda: is_free(s, "one"))
             behind = [x for x in lines_of(s) if x["background"]]
             assert len(behind) == n + 2 and behind[-1]["estimated"], behind
         # 17 tokens each; a stream that is left is made to its end.
@@ -459,9 +459,9 @@ def _():
                                                 "background": True}, bearer("tokens"))
             c.chunk(a)
         s.engine.release["left"] = True
-        wait_for(lambda: [x for x in lines_of(s) if x["key"] == "tokens"], 10)
+        wait_for(lambda: [x for x in lines_of(s) if x["key"] == "tokens"])
         queued(s, "gpt-test", "tokens")
-        wait_for(lambda: len([x for x in lines_of(s) if x["key"] == "tokens"]) == 2, 10)
+        wait_for(lambda: len([x for x in lines_of(s) if x["key"] == "tokens"]) == 2)
         a = chat(s.port, "gpt-test", headers=bearer("tokens"))
         assert a.status == 429 and a.header(LIMITS[4]) == "0", (a.status, a.headers)
 
@@ -532,6 +532,6 @@ def _():
             with Stack(gateway={"otlp": url}) as s:
                 for _ in range(5):
                     assert chat(s.port, "gpt-test").status == 200
-                wait_for(lambda: s.metric("sealgate_spans_dropped") >= 5, 10)
+                wait_for(lambda: s.metric("sealgate_spans_dropped") >= 5)
     finally:
         collector.close()

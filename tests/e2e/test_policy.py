@@ -368,7 +368,7 @@ def reload(s, outcome="accepted"):
     """SIGHUP; back when the gateway has taken or refused the policy."""
     before = loads(s, outcome)
     s.gateway.signal(signal.SIGHUP)
-    wait_for(lambda: loads(s, outcome) > before, 20 * Options.patience)
+    wait_for(lambda: loads(s, outcome) > before)
 
 
 def lines(s, message):
@@ -435,7 +435,7 @@ def _():
 def _():
     with running(ANY) as s:
         put(s, NOBODY)
-        wait_for(lambda: s.http("GET", "/readyz").status == 503, 20 * Options.patience)
+        wait_for(lambda: s.http("GET", "/readyz").status == 503)
         put(s, ANY)
         s.wait_ready()
         assert served(s) == "w0"
@@ -461,7 +461,7 @@ def _():
                     put(s, only("w0", "w1"))
                     reload(s)
                     wait_for(lambda: all(w["trusted"] for w in
-                                         s.http("GET", "/v1/attestation").json["data"]), 20)
+                                         s.http("GET", "/v1/attestation").json["data"]))
                     put(s, only(name))
                     reload(s)
                     assert {served(s) for _ in range(6)} == {name}
@@ -544,7 +544,7 @@ def _():
         with running(lambda file: signer.sign(ANY, 1, str(over), to=file), keys=[signer.public]) as s:
             assert s.metric("sealgate_policy_expires_timestamp_seconds") == over
             with under_way(s) as answer:
-                wait_for(lambda: s.http("GET", "/readyz").status == 503, 30 * Options.patience)
+                wait_for(lambda: s.http("GET", "/readyz").status == 503)
                 assert time.time() >= over
                 refused(s)
                 assert s.metric("sealgate_policy_in_force") == 0
@@ -553,7 +553,7 @@ def _():
                 assert not page["policy"]["in_force"] and not page["data"][0]["trusted"], page
             assert answer.result().complete
             s.gateway.signal(signal.SIGHUP)
-            wait_for(lambda: loads(s, "expired") == 1, 20 * Options.patience)
+            wait_for(lambda: loads(s, "expired") == 1)
             signer.sign(ANY, 2, to=s.policy)
             s.wait_ready()
             assert served(s) == "w0" and s.metric("sealgate_policy_in_force") == 1

@@ -7,7 +7,7 @@ import tempfile
 
 from client import Broken, PROMPT_CANARY, chat, chat_body, http, wait_for
 from engine import WORDS
-from stack import Options, Program, Stack, flags, free_port, is_open, run
+from stack import Program, Stack, flags, free_port, is_open, run
 from suite import Skip, test
 
 TEXT = "".join(WORDS)
@@ -270,10 +270,10 @@ def up(engine):
         program = Program("sealgate", ["up", *flags(settings)], folder)
         try:
             wait_for(lambda: not program.alive() or is_open(port) and
-                     http(port, "GET", "/readyz").status == 200, 30 * Options.patience)
+                     http(port, "GET", "/readyz").status == 200)
             program.check()
             assert "simulated" in program.log.lower(), program.log
-            a = chat(port, "demo", True, timeout=60)
+            a = chat(port, "demo", True)
             assert a.complete and a.events()[-1] == "[DONE]" and a.text(), a.body
             assert engine is None or a.text() == TEXT
             status, out = run("sealgate", "verify", "--policy", "simulated", "--gateway",
@@ -293,7 +293,7 @@ def _():
         program = Program("sealgate", ["up", *flags({"listen": f"127.0.0.1:{port}",
                                                      "state": f"{folder}/state"})], folder)
         wait_for(lambda: not program.alive() or is_open(port) and
-                 http(port, "GET", "/readyz").status == 200, 30 * Options.patience)
+                 http(port, "GET", "/readyz").status == 200)
         program.check()
         children = children_of(program.pid)
         os.kill(children[0], signal.SIGKILL)

@@ -11,7 +11,7 @@ import subprocess
 import installs
 from client import PROMPT_CANARY, chat, chat_body, http, wait_for
 from engine import ANSWER_CANARY
-from stack import Options, Program, flags, free_port, is_open
+from stack import Program, flags, free_port, is_open
 from suite import Skip, test
 from test_http import certificate
 from test_relay import SEALED, relayed, start_relay
@@ -99,7 +99,7 @@ class Carrier:
         self.log = open(self.at / "carrier.log", "wb")
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log,
                                         stderr=self.log)
-        wait_for(lambda: is_open(self.port) or self.process.poll() is not None, 20 * Options.patience)
+        wait_for(lambda: is_open(self.port) or self.process.poll() is not None)
         self.check()
 
     @staticmethod
@@ -165,12 +165,12 @@ def answers(kind, direct=False, tls=False):
 def large_and_left(kind):
     with carried(kind) as s:
         a = http(s.port, "POST", "/v1/chat/completions",
-                 chat_body("big-3000", False, prompt="x" * (8 << 20)), timeout=60)
+                 chat_body("big-3000", False, prompt="x" * (8 << 20)))
         assert a.status == 200 and a.complete, a.status
         with s.conn() as c:
             c.ask("POST", "/v1/chat/completions", chat_body("gate-leaves", True))
             wait_for(lambda: s.engine.of("gate-leaves"))
-        wait_for(lambda: s.engine.of("gate-leaves")[0].gone, 10 * Options.patience)
+        wait_for(lambda: s.engine.of("gate-leaves")[0].gone)
 
 
 def broken(kind):
@@ -181,13 +181,13 @@ def broken(kind):
             s.workers[0].kill()
             look_broken(c.rest(held))
         s.workers[0] = s.start_worker(0)
-        wait_for(lambda: chat(s.port, "gpt-test").status == 200, 60 * Options.patience)
+        wait_for(lambda: chat(s.port, "gpt-test").status == 200)
         with s.conn() as c:
             held = c.ask("POST", "/v1/chat/completions", chat_body("gate-relay-dies", True))
             s.relay.kill()
             look_broken(c.rest(held))
         s.relay = start_relay(s)
-        wait_for(lambda: chat(s.port, "gpt-test").status == 200, 60 * Options.patience)
+        wait_for(lambda: chat(s.port, "gpt-test").status == 200)
         s.engine.release.update({"worker-dies": True, "relay-dies": True})
 
 
@@ -198,7 +198,7 @@ def asked_once(kind):
         wait_for(lambda: s.engine.of("silent-once"))
         s.relay.kill()
         s.relay = start_relay(s)
-        wait_for(lambda: answer.done() or len(s.engine.of("silent-once")) > 1, 60 * Options.patience)
+        wait_for(lambda: answer.done() or len(s.engine.of("silent-once")) > 1)
         assert len(s.engine.of("silent-once")) == 1
         a = answer.result()
         assert a.status == 502 and a.error["code"] == "upstream_broken", (a.status, a.body)
@@ -216,16 +216,16 @@ def two_relays(kind):
         h1, h2 = free_port(), free_port()
         settings = {**s.relay_settings, "listen": f"127.0.0.1:{h1}", "listen_h2": f"127.0.0.1:{h2}"}
         second.append(Program("sealgate-gateway", flags(settings), s.folder))
-        wait_for(lambda: is_open(h1) and http(h1, "GET", "/readyz").status == 200, 20 * Options.patience)
+        wait_for(lambda: is_open(h1) and http(h1, "GET", "/readyz").status == 200)
         return [(h1, h2)]
 
     with carried(kind, workers=3, more=start) as s:
         assert all(chat(s.port, "gpt-test").complete for _ in range(20))
         s.relay.kill()
-        wait_for(lambda: chat(s.port, "gpt-test").status == 200, 60 * Options.patience)
+        wait_for(lambda: chat(s.port, "gpt-test").status == 200)
         s.relay = start_relay(s)
         second[0].kill()
-        wait_for(lambda: chat(s.port, "gpt-test").status == 200, 60 * Options.patience)
+        wait_for(lambda: chat(s.port, "gpt-test").status == 200)
 
 
 def other_clients(kind):

@@ -13,7 +13,7 @@ from http.client import HTTPConnection
 from client import Conn, PROMPT_CANARY, chat, chat_body, http, wait_for
 from engine import ANSWER_CANARY
 from proxy import DATA, PREFACE, Proxy, frames_of
-from stack import Options, Program, Stack, flags, free_port, is_open
+from stack import Program, Stack, flags, free_port, is_open
 from suite import test
 
 SEALED = "/.well-known/ohttp-gateway"
@@ -48,9 +48,9 @@ def relayed(workers=1, relay=None, gateway=None, worker=None, between=None):
 
 def start_relay(s):
     relay = Program("sealgate-gateway", flags(s.relay_settings), s.folder)
-    wait_for(lambda: is_open(s.relay_h2) or not relay.alive(), 20 * Options.patience)
+    wait_for(lambda: is_open(s.relay_h2) or not relay.alive())
     relay.check()
-    wait_for(lambda: http(s.relay_port, "GET", "/readyz").status == 200, 20 * Options.patience)
+    wait_for(lambda: http(s.relay_port, "GET", "/readyz").status == 200)
     return relay
 
 
@@ -184,7 +184,7 @@ def _():
         assert b"[DONE]" not in a.body
         s.engine.release["dies"] = True
         s.workers[1] = s.start_worker(1)
-        wait_for(lambda: chat(s.port, "gpt-test").status == 200, 30 * Options.patience)
+        wait_for(lambda: chat(s.port, "gpt-test").status == 200)
         s.workers[0] = s.start_worker(0)
 
 
@@ -199,7 +199,7 @@ def _():
             a = answer.result()
         assert a.status == 502 and a.error["code"] == "upstream_broken", (a.status, a.body)
         s.workers = [s.start_worker(0), s.start_worker(1)]
-        wait_for(lambda: chat(s.port, "gpt-test").status == 200, 30 * Options.patience)
+        wait_for(lambda: chat(s.port, "gpt-test").status == 200)
         assert len(s.engine.of("silent-behind")) == 1
 
 
@@ -209,7 +209,7 @@ def _():
         with s.conn() as c:
             c.ask("POST", "/v1/chat/completions", chat_body("gate-leaves", True))
             wait_for(lambda: s.engine.of("gate-leaves"))
-        wait_for(lambda: s.engine.of("gate-leaves")[0].gone, 5 * Options.patience)
+        wait_for(lambda: s.engine.of("gate-leaves")[0].gone)
 
 
 @test("a relay's tokens are asked for, not passed on, and limited")
@@ -259,10 +259,10 @@ def _():
     with relayed() as s:
         big = "x" * (8 << 20)
         a = http(s.port, "POST", "/v1/chat/completions",
-                 chat_body("big-3000", False, prompt=big), timeout=60)
+                 chat_body("big-3000", False, prompt=big))
         assert a.status == 200 and a.complete, a.status
         before = rss(s.relay)
-        with s.conn(60) as c:
+        with s.conn() as c:
             c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             held = c.ask("POST", "/v1/chat/completions", chat_body("endless", True))
             time.sleep(1)
@@ -295,9 +295,9 @@ def _():
         s.relay_settings.update(tls_cert=cert, tls_key=key,
                                 listen_h2=f"tls://127.0.0.1:{s.relay_h2}")
         s.relay = Program("sealgate-gateway", flags(s.relay_settings), s.folder)
-        wait_for(lambda: is_open(s.relay_h2) or not s.relay.alive(), 20 * Options.patience)
+        wait_for(lambda: is_open(s.relay_h2) or not s.relay.alive())
         tls = ssl.create_default_context(cafile=cert)
-        with Conn(s.relay_port, 30, tls) as c:
+        with Conn(s.relay_port, tls=tls) as c:
             assert c.get("GET", "/healthz").status == 200
         s.gateway_settings["workers"] = [f"tls://localhost:{s.relay_h2}"]
         s.gateway_settings["worker_ca"] = cert

@@ -47,7 +47,7 @@ class Pool:
                                    **dict(gateway)}
             s.start_gateway()
             s.wait_ready()
-            wait_for(self.all_in_use, 20 * Options.patience)
+            wait_for(self.all_in_use)
         except BaseException:
             self.leave()
             raise
@@ -66,7 +66,7 @@ class Pool:
         self.keeper = Program("sealgate-worker", flags({
             **settings, "listen": f"127.0.0.1:{port}", "name": "keeper",
             "replay_keeper_listen": self.address}), self.stack.folder, self.keeper_env)
-        wait_for(lambda: is_open(port) or not self.keeper.alive(), 20 * Options.patience)
+        wait_for(lambda: is_open(port) or not self.keeper.alive())
         self.keeper.check()
         self.keeper_port = port
 
@@ -153,7 +153,7 @@ def spread(s, taken, sealed):
         "mode": "relay", "listen": f"127.0.0.1:{free_port()}", "listen_h2": f"127.0.0.1:{port}",
         "workers": [f"127.0.0.1:{p}" for p in s.ports]}), s.folder)
     try:
-        wait_for(lambda: is_open(port) and list_of(port)[0] == 200, 20 * Options.patience)
+        wait_for(lambda: is_open(port) and list_of(port)[0] == 200)
         before = sum(refused(w) for w in s.workers)
         for tape in taken:
             replay(tape, port)
@@ -164,7 +164,7 @@ def spread(s, taken, sealed):
             relay.kill()
 
 
-@test("a captured request is refused by every worker of a pool; the engine is asked once", 120)
+@test("a captured request is refused by every worker of a pool; the engine is asked once")
 def _():
     with Pool() as p:
         s = p.stack
@@ -194,7 +194,7 @@ def _():
         assert len(s.engine.of("plain-fresh")) == 2 * REPLICAS
 
 
-@test("workers without a pool key refuse a replay of their own, and cannot open another's", 120)
+@test("workers without a pool key refuse a replay of their own, and cannot open another's")
 def _():
     with Pool(key=False) as p:
         s = p.stack
@@ -211,7 +211,7 @@ def _():
 
 
 @test("a pool without its keeper refuses, honestly; when it is back all is well, and old requests are "
-      "not opened", 120)
+      "not opened")
 def _():
     with Pool(gateway={"worker_timeout": "1s"}) as p:
         s = p.stack
@@ -244,7 +244,7 @@ def _():
             assert chat(s.port, "plain-back").status == 200
 
 
-@test("a keeper that hangs is not waited for long, and is asked again when it goes on", 120)
+@test("a keeper that hangs is not waited for long, and is asked again when it goes on")
 def _():
     with Pool(gateway={"worker_timeout": "1s"}) as p:
         s = p.stack
@@ -255,12 +255,11 @@ def _():
             assert not s.engine.of("plain-while-frozen")
         finally:
             p.keeper.signal(signal.SIGCONT)
-        wait_for(lambda: all(page(port, "/readyz")[0] == 200 for port in s.ports),
-                 20 * Options.patience)
+        wait_for(lambda: all(page(port, "/readyz")[0] == 200 for port in s.ports))
         wait_for(lambda: chat(s.port, "plain-goes-on").status == 200)
 
 
-@test("whoever has another key is no member of a pool, and a pool's worker follows no other keeper", 120)
+@test("whoever has another key is no member of a pool, and a pool's worker follows no other keeper")
 def _():
     with Pool(workers=1) as p:
         s = p.stack
@@ -277,7 +276,7 @@ def _():
             s.ports.pop()
 
 
-@test("keys of a pool turn together, and requests go on meanwhile", 120)
+@test("keys of a pool turn together, and requests go on meanwhile")
 def _():
     times = {"key_life": "3s", "key_ahead": "1s", "key_grace": "2s"}
     with Pool(settings=times, gateway={"refresh": "1s"}) as p:
@@ -297,7 +296,7 @@ def _():
         try:
             lists = {first}
             while len(lists) < 5:
-                now = wait_for(lambda: (lambda l: l if len(set(l)) == 1 else None)(p.key_lists()), 20)
+                now = wait_for(lambda: (lambda l: l if len(set(l)) == 1 else None)(p.key_lists()))
                 assert now[0][0] == 200, now
                 lists.add(now[0])
                 time.sleep(0.1)
@@ -316,7 +315,7 @@ def need_faketime():
         raise Skip("needs libfaketime (Debian: faketime)")
 
 
-@test("a worker of a pool whose clock is behind lets no old request in", 120)
+@test("a worker of a pool whose clock is behind lets no old request in")
 def _():
     need_faketime()
     window, behind = 3, 12
@@ -326,7 +325,7 @@ def _():
         began = time.monotonic()
         # Who remembers it no longer has it in two windows, of twice the date's each.
         wait_for(lambda: metric(p.keeper_port, "sealgate_worker_pool_entries") == 0 or
-                 time.monotonic() - began > behind - 2, 60)
+                 time.monotonic() - began > behind - 2)
         s.env = {"LD_PRELOAD": FAKETIME, "FAKETIME": f"-{behind}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
         s.ports.append(free_port())
         s.workers.append(s.start_worker(2))
@@ -358,11 +357,11 @@ def serves(s):
     s.gateway.stop()
     s.start_gateway()
     s.wait_ready()
-    wait_for(lambda: chat(s.port, "plain-after").status == 200, 20 * Options.patience)
+    wait_for(lambda: chat(s.port, "plain-after").status == 200)
 
 
 @test("a worker of its own whose clock jumps by hours opens no old request, and serves when it is right "
-      "again", 120)
+      "again")
 def _():
     with settable_clock() as (clock, env), Pool(key=False, workers=1, worker_env=env) as p:
         s = p.stack
@@ -370,7 +369,7 @@ def _():
         for jump in ("-2h", "+2h", "+0"):
             old = p.key_lists()[0]
             clock.write_text(jump)
-            wait_for(lambda: p.key_lists()[0] != old, 30)
+            wait_for(lambda: p.key_lists()[0] != old)
             calls = len(s.engine.calls)
             for tape in taken:
                 said = replay(tape, s.ports[0])
@@ -379,8 +378,7 @@ def _():
         serves(s)
 
 
-@test("a keeper's clock that jumps by hours brings no request back, and does not stop the pool for good",
-      120)
+@test("a keeper's clock that jumps by hours brings no request back, and does not stop the pool for good")
 def _():
     with settable_clock() as (clock, env), Pool(keeper_env=env) as p:
         s = p.stack
@@ -388,7 +386,7 @@ def _():
         for jump in ("-2h", "+2h", "+0"):
             old = p.key_lists()[0]
             clock.write_text(jump)
-            wait_for(lambda: len(set(p.key_lists())) == 1 and p.key_lists()[0] != old, 30)
+            wait_for(lambda: len(set(p.key_lists())) == 1 and p.key_lists()[0] != old)
             calls = len(s.engine.calls)
             for tape in taken:
                 for port in s.ports:
@@ -415,7 +413,7 @@ def _():
         worker = Program("sealgate-worker", flags({"listen": f"127.0.0.1:{port}", **settings,
                                                    "pool_key_file": paths["sealed"]}), folder)
         try:
-            wait_for(lambda: is_open(port) or not worker.alive(), 20 * Options.patience)
+            wait_for(lambda: is_open(port) or not worker.alive())
             worker.check()
             assert page(port, "/readyz")[0] == 200
             worker.stop()

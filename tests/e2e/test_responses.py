@@ -145,7 +145,7 @@ def _():
         while a.body.count(b"output_text.delta\n") < 2:
             assert c.chunk(a)
         call = s.engine.of("big-65536")[-1]
-        wait_for(lambda: not call.protocol.may_write.is_set(), 20)
+        wait_for(lambda: not call.protocol.may_write.is_set())
         assert call.written < 48 << 20, call.written
 
 

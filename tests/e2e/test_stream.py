@@ -249,9 +249,9 @@ def _():
 @test("a large answer comes whole, streamed and not")
 def _():
     s = stack()
-    a = chat(s.port, "big-3000", timeout=60)
+    a = chat(s.port, "big-3000")
     assert a.complete and len(a.json["choices"][0]["message"]["content"]) == 3000 * 1024
-    a = chat(s.port, "big-3008", True, timeout=60)
+    a = chat(s.port, "big-3008", True)
     assert a.complete and len(a.text()) == 3008 * 1024
 
 
@@ -271,7 +271,7 @@ def _():
         call.put(b"data: [DONE]\n\n")
         call.end()
     s.engine.scripts["flood"] = flood
-    with s.conn(60) as c:
+    with s.conn() as c:
         c.send(b"")
         a = c.ask("POST", "/v1/chat/completions", chat_body("flood", True))
         last = -1

@@ -351,7 +351,7 @@ def _():
         end = time.monotonic() + 4 * life
 
         def client(k):
-            with Conn(s.port, 60) as c:
+            with Conn(s.port) as c:
                 i = 0
                 while i < 125 or time.monotonic() < end:
                     i += 1
@@ -368,7 +368,7 @@ def _():
         assert not failures, (len(failures), done, failures[:3])
 
 
-@test("a request held up while its key was replaced is still answered", 90)
+@test("a request held up while its key was replaced is still answered")
 def _():
     life = 2 if Options.patience == 1 else 4
     with Stack(worker={"key_life": f"{life}s", "key_ahead": f"{life // 2}s",
@@ -397,10 +397,10 @@ def _():
         with Stack(gateway_env=env) as s:
             def trusted():
                 return s.http("GET", "/v1/attestation").json["data"][0]["trusted"]
-            for text, good in (("+2h", False), ("+0", True)):
+            # A look that was due anyway may find out before the clock is looked at.
+            for n, (text, good) in enumerate([("+2h", False), ("+0", True)]):
                 set_clock(text)
-                wait_for(lambda: trusted() == good, 20 * Options.patience)
-            assert s.gateway.log.count("the clock was set") == 2, s.gateway.log[-2000:]
+                wait_for(lambda: trusted() == good and s.gateway.log.count("the clock was set") == n + 1)
             assert chat(s.port, "gpt-test").status == 200
 
 
@@ -411,7 +411,7 @@ def _():
         assert first.status == 200
         s.workers[0].kill()
         s.workers[0] = s.start_worker(0)
-        a = wait_for(lambda: (lambda a: a if a.status == 200 else None)(chat(s.port, "gpt-test")), 20)
+        a = wait_for(lambda: (lambda a: a if a.status == 200 else None)(chat(s.port, "gpt-test")))
         one = s.http("GET", first.header("x-receipt-url")).json
         two = s.http("GET", a.header("x-receipt-url")).json
         assert one["signing_key"] != two["signing_key"]
@@ -443,8 +443,7 @@ def _():
         with s.conn() as c:
             a = c.ask("POST", "/v1/chat/completions", chat_body("gate-long-drain", True))
             s.workers[0].signal(signal.SIGTERM)
-            wait_for(lambda: not s.http("GET", "/v1/attestation").json["data"][0]["trusted"],
-                     30 * Options.patience)
+            wait_for(lambda: not s.http("GET", "/v1/attestation").json["data"][0]["trusted"])
             s.engine.release["long-drain"] = True
             c.rest(a)
         assert a.complete and a.text() == TEXT, (a.complete, a.body[-300:])

@@ -51,7 +51,7 @@ class Server:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             cwd=folder, env={**os.environ, **(env or {})})
         try:
-            wait_for(lambda: self.answers(ready), 120)
+            wait_for(lambda: self.answers(ready))
         except BaseException:
             self.close()
             raise

@@ -200,7 +200,7 @@ def leaving_a_stream():
     with chat().conn() as c:
         c.chunk(c.ask("POST", CHAT, {**LONG, "stream": True}))
         wait_for(lambda: busy() == 1)
-    wait_for(lambda: busy() == 0, 2)
+    wait_for(lambda: busy() == 0)
 
 
 def established(s):
@@ -219,7 +219,7 @@ def leaving_an_answer():
         wait_for(lambda: busy() == 1)
         held = established(chat())
         assert held >= 1
-    wait_for(lambda: established(chat()) < held, 2)
+    wait_for(lambda: established(chat()) < held)
 
 
 def the_end():

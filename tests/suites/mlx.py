@@ -96,7 +96,7 @@ def leaving():
                                      "stream": True}))
         held = established(s)
         assert held >= 1
-    wait_for(lambda: established(s) < held, 2)
+    wait_for(lambda: established(s) < held)
 
 
 def the_end():

@@ -34,7 +34,7 @@ class Steady:
             [str(program), "--host", "127.0.0.1", "-p", str(self.port), "-q", "--stream-interval=2",
              *BRACKETS, str(spec)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, start_new_session=True)
-        wait_for(self.is_up, 60)
+        wait_for(self.is_up)
         spec.unlink()
 
     def is_up(self):
