@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "wire/names.h"
+#include "wire/roster.h"
 
 enum { ANSWER_MAX = 2 * 1024 * 1024, NONCE_DEPTH_MAX = 4, DIGEST_HEX_LEN = 64 };
 
@@ -29,19 +30,28 @@ static void page_free(struct page *p)
     mem_free(p);
 }
 
-static err answer(struct link_stream *s, unsigned status, const char *media, bytes body)
+/* tag: NULL for answers that do not name the worker. */
+static err answer_as(struct link_stream *s, unsigned status, const char *media,
+                     const struct worker_tag *tag, bytes body)
 {
     const struct link_field fields[] = {
         { BYTES_LIT(FIELD_CONTENT_TYPE), bytes_str(media) },
         { BYTES_LIT(FIELD_CACHE_CONTROL), BYTES_LIT(CACHE_CONTROL_NO_STORE) },
+        { BYTES_LIT(FIELD_WORKER), tag != NULL ? bytes_str(tag->text) : (bytes){ 0 } },
     };
-    TRY(link_respond(s, status, fields, ARRAY_LEN(fields), false));
+    size_t n = tag != NULL ? ARRAY_LEN(fields) : ARRAY_LEN(fields) - 1;
+    TRY(link_respond(s, status, fields, n, false));
     struct buf copy = BUF(ANSWER_MAX);
     err e = buf_add(&copy, body);
     if (e.code == ERR_OK)
         e = link_stream_take(s, &copy, true);
     buf_clear(&copy);
     return e;
+}
+
+static err answer(struct link_stream *s, unsigned status, const char *media, bytes body)
+{
+    return answer_as(s, status, media, NULL, body);
 }
 
 err worker_refuse(struct link_stream *s, unsigned status, const char *type, const char *title)
@@ -128,12 +138,15 @@ static err prove(struct page *p)
 
 static err keys_page(struct page *p, bytes rest)
 {
+    struct worker_tag tag;
     struct keys *k = p->visit.worker->keys;
     keys_tend(k);
     if (!keys_ready(k))
         return worker_refuse(p->visit.stream, 503, "about:blank", "there is no key now");
     bool bare = bytes_equal(rest, BYTES_LIT("?" QUERY_FORMAT_BARE));
-    return answer(p->visit.stream, 200, MEDIA_OHTTP_KEYS, bare ? keys_list_bare(k) : keys_list(k));
+    TRY(worker_tag_of(bytes_of(signing_key_public(keys_identity(k)), ED25519_PK_LEN), &tag));
+    return answer_as(p->visit.stream, 200, MEDIA_OHTTP_KEYS, &tag,
+                     bare ? keys_list_bare(k) : keys_list(k));
 }
 
 /* One bare configuration is all that EHBP's clients read. */

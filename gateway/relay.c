@@ -27,7 +27,7 @@ static const char *const KIND_WORDS[RELAY_KINDS] = {
     [RELAY_REFUSED] = "unsealed", [RELAY_UNKNOWN] = "unknown",   [RELAY_WRONG_METHOD] = "method",
     [RELAY_SEALED] = "sealed",    [RELAY_ASK] = "ask",           [RELAY_PROOF] = "proof",
     [RELAY_EHBP] = "ehbp",        [RELAY_EVIDENCE] = "evidence", [RELAY_HEALTH] = "healthz",
-    [RELAY_READY] = "readyz",     [RELAY_METRICS] = "metrics",
+    [RELAY_READY] = "readyz",     [RELAY_METRICS] = "metrics",   [RELAY_ROSTER] = "workers",
 };
 static const char *const END_WORDS[] = { [RELAY_UNDER_WAY] = "under_way",
                                          [RELAY_COMPLETE] = "complete",

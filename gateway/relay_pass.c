@@ -111,6 +111,8 @@ static size_t length_of(const struct link_request *request)
 
 static bool crosses(const struct relay_pass *p, bytes name)
 {
+    if (bytes_equal(name, BYTES_LIT(FIELD_WORKER)))
+        return false;
     if (p->host->takes_tokens && bytes_equal(name, BYTES_LIT(FIELD_AUTHORIZATION)))
         return false;
     return relay_route_asks(p->kind, name);
@@ -145,7 +147,8 @@ static bytes hint_of(const struct relay_pass *p)
 
 static void ask_worker(struct relay_pass *p)
 {
-    const struct relay_want want = { .hint = hint_of(p),
+    const struct relay_want want = { .tag = p->tag,
+                                     .hint = hint_of(p),
                                      .key_id = p->key_id,
                                      .sticky = p->kind != RELAY_SEALED,
                                      .near = p->near,
@@ -264,6 +267,7 @@ static bool asks_another(struct relay_pass *p, unsigned status)
         relay_workers_choose(p->host->workers, &want) == SIZE_MAX)
         return false;
     give_up_worker(p);
+    p->tag = want.tag;
     ask_worker(p);
     return true;
 }

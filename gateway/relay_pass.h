@@ -60,6 +60,7 @@ struct relay_pass {
     const struct relay_client_ops *client;
     const struct relay_host *host;
     enum relay_kind kind;
+    struct worker_tag tag; /* whom it is for; zero: not said */
     uint64_t near; /* the client's connection: what it asks of any worker, it asks of the same */
     enum relay_end end;
     unsigned status;  /* 0: not answered */
@@ -84,7 +85,7 @@ struct relay_pass {
     struct link_field fields[RELAY_FIELDS_MAX];
 };
 
-/* client, host, kind and near are set by the caller, the rest is zero. `fields` are all of the client's;
+/* client, host, kind, tag and near are set by the caller, the rest is zero. `fields` are all of the client's;
  * only some are passed on. Borrows for the call. */
 void relay_pass_start(struct relay_pass *p, const struct link_request *request);
 

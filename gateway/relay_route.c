@@ -19,6 +19,7 @@ static const struct {
     { PATH_HEALTHZ, false, { "GET", "HEAD" }, { RELAY_HEALTH, RELAY_HEALTH }, "GET, HEAD" },
     { PATH_READYZ, false, { "GET", "HEAD" }, { RELAY_READY, RELAY_READY }, "GET, HEAD" },
     { PATH_METRICS, false, { "GET" }, { RELAY_METRICS }, "GET" },
+    { PATH_WORKERS, false, { "GET" }, { RELAY_ROSTER }, "GET" },
     { "/v1/", true, { NULL }, { RELAY_REFUSED }, NULL },
 };
 
@@ -27,11 +28,10 @@ static const struct {
 enum { ASKS_ALWAYS = 4, ANSWERS_ALWAYS = 5 };
 
 const char *const relay_route_fields[] = {
-    FIELD_CONTENT_TYPE, FIELD_INCREMENTAL,   FIELD_OHTTP_KEY,
-    FIELD_ACCEPT,       FIELD_EHBP_KEY,      FIELD_AUTHORIZATION,
-    FIELD_REQUEST_ID,   FIELD_RECEIPT_NONCE, FIELD_TRACEPARENT,
-    FIELD_TRACESTATE,   "openai-beta",       "openai-organization",
-    "openai-project",   "idempotency-key",   NULL,
+    FIELD_CONTENT_TYPE, FIELD_INCREMENTAL,   FIELD_OHTTP_KEY,  FIELD_ACCEPT,
+    FIELD_EHBP_KEY,     FIELD_AUTHORIZATION, FIELD_REQUEST_ID, FIELD_RECEIPT_NONCE,
+    FIELD_TRACEPARENT,  FIELD_TRACESTATE,    "openai-beta",    "openai-organization",
+    "openai-project",   "idempotency-key",   FIELD_WORKER,     NULL,
 };
 static const char *const ANSWERS[] = {
     FIELD_CONTENT_TYPE,

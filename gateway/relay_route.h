@@ -24,6 +24,7 @@ enum relay_kind {
     RELAY_HEALTH,
     RELAY_READY,
     RELAY_METRICS,
+    RELAY_ROSTER, /* which workers there are */
     RELAY_KINDS
 };
 

@@ -16,7 +16,12 @@
 #include "gateway/setup.h"
 #include "wire/names.h"
 
-enum { LISTENERS_MAX = 8, V6_NETWORK_LEN = 8, DRAIN_TICK_MS = 20 };
+enum {
+    LISTENERS_MAX = 8,
+    V6_NETWORK_LEN = 8,
+    DRAIN_TICK_MS = 20,
+    ASKER_MAX = V6_NETWORK_LEN + ROSTER_TAG_LEN
+};
 
 struct relay_shard {
     const struct relay_common *common;
@@ -142,24 +147,43 @@ static bool enter(struct quota *q, bytes who, uint64_t now_ms, uint64_t *ticket)
     return fine;
 }
 
-/* All that there are for it, or none. */
-static bool enter_quotas(const struct relay_common *common, bool is_proof, struct relay_caller *c)
+/* All that there are for it, or none. asker: empty for what costs no evidence. */
+static bool enter_quotas(const struct relay_common *common, bytes asker, struct relay_caller *c)
 {
     bytes address = relay_address(c->peer);
     bytes token = c->token != NULL ? bytes_of(c->token, SHA256_LEN) : (bytes){ 0 };
     uint64_t now = clock_steady_us() / 1000;
     bool fine = enter(common->by_address, address, now, &c->by_address) &&
                 enter(c->token != NULL ? common->by_token : NULL, token, now, &c->by_token) &&
-                enter(is_proof ? common->by_asker : NULL, address, now, &c->by_asker);
+                enter(asker.len > 0 ? common->by_asker : NULL, asker, now, &c->by_asker);
     if (!fine)
         leave_quotas(common, c);
     return fine;
 }
 
+static bool is_listed(const struct relay_shard *s, const struct worker_tag *tag)
+{
+    struct roster roster;
+    relay_workers_roster(s->host.workers, &roster);
+    return worker_tag_is(tag) && roster_has(&roster, tag);
+}
+
+/* Each address has a share of each worker that it names: a gateway asks them all. */
+static err name_asker(const struct relay_shard *s, const struct relay_pass *p,
+                      const struct relay_caller *c, struct buf *out)
+{
+    if (p->kind != RELAY_PROOF)
+        return OK;
+    TRY(buf_add(out, relay_address(c->peer)));
+    return is_listed(s, &p->tag) ? buf_add_str(out, p->tag.text) : OK;
+}
+
 static bool admits_quota(struct relay_shard *s, struct relay_pass *p, struct relay_caller *c)
 {
     const struct api_error error = { .cause = ERROR_RATE_LIMIT, .retry_after_s = 1 };
-    c->admitted = enter_quotas(s->common, p->kind == RELAY_PROOF, c);
+    BUF_AUTO asker = BUF(ASKER_MAX);
+    c->admitted =
+        name_asker(s, p, c, &asker).code == ERR_OK && enter_quotas(s->common, buf_view(&asker), c);
     if (!c->admitted)
         refuse(s, p, RELAY_TOO_MANY, &error);
     return c->admitted;
@@ -184,6 +208,17 @@ static void answer_ready(struct relay_shard *s, struct relay_pass *p)
     else
         relay_pass_answer(p, 503, MEDIA_JSON, NULL, 0,
                           BYTES_LIT("{\"ready\":false,\"reason\":\"no worker is connected\"}"));
+}
+
+static void answer_roster(struct relay_shard *s, struct relay_pass *p)
+{
+    struct roster roster;
+    BUF_AUTO text = BUF(ROSTER_TEXT_MAX);
+    relay_workers_roster(s->host.workers, &roster);
+    if (roster_write(&text, &roster).code == ERR_OK)
+        relay_pass_answer(p, 200, MEDIA_ROSTER, NULL, 0, buf_view(&text));
+    else
+        relay_pass_problem(p, 503, "out of memory");
 }
 
 static void answer_error(struct relay_shard *s, struct relay_pass *p, enum error_cause cause,
@@ -227,6 +262,9 @@ static void serve(struct relay_shard *s, struct relay_pass *p, const struct rela
     case RELAY_METRICS:
         answer_metrics(s, p);
         break;
+    case RELAY_ROSTER:
+        answer_roster(s, p);
+        break;
     case RELAY_SEALED:
     case RELAY_EHBP:
     case RELAY_ASK:
@@ -246,6 +284,7 @@ void relay_enter(struct relay_shard *s, struct relay_pass *p, struct relay_calle
     const struct api_error leaving = { .cause = ERROR_SHUTTING_DOWN, .retry_after_s = 1 };
     p->host = &s->host;
     p->kind = route.kind;
+    (void)worker_tag_read(link_field(request->fields, request->fields_n, FIELD_WORKER), &p->tag);
     p->near = route.by_address ? near_address(caller->peer) : relay_near(caller->peer);
     metrics_gauge_add(s->block, s->common->metrics.in_flight, 0, 0, 1);
     if (is_local(route.kind))

@@ -20,6 +20,7 @@ struct worker {
     struct link *link;
     struct published keys[RELAY_KEYS_MAX];
     size_t keys_n;
+    struct worker_tag tag;  /* by its own word */
     struct relay_up reader; /* of the key list */
     bool reader_is_old;     /* it was there when the timer was last due */
     struct buf list;
@@ -71,10 +72,10 @@ static void on_list_head(struct relay_up *u, unsigned status, const struct link_
                          size_t n)
 {
     struct worker *w = reader_of(u);
-    (void)fields;
-    (void)n;
     buf_truncate(&w->list, 0);
     w->is_list = status == 200;
+    if (w->is_list)
+        (void)worker_tag_read(link_field(fields, n, FIELD_WORKER), &w->tag);
 }
 
 static void on_list_data(struct relay_up *u, bytes in)
@@ -185,6 +186,7 @@ static void on_down(struct link *k, void *owner, err why)
     (void)why;
     balance_leave(&w->all->balance, w->seat);
     w->keys_n = 0;
+    w->tag = (struct worker_tag){ 0 };
 }
 
 static void note(struct worker *w, enum balance_outcome outcome)
@@ -417,13 +419,24 @@ size_t relay_workers_up(const struct relay_workers *all)
     return up;
 }
 
+void relay_workers_roster(const struct relay_workers *all, struct roster *out)
+{
+    *out = (struct roster){ 0 };
+    for (size_t i = 0; i < all->n; i++) {
+        if (is_there(all->seats[i]))
+            roster_add(out, &all->seats[i]->tag);
+    }
+}
+
 /* ---- which ---- */
 
-enum fit { FIT_ANY = 0, FIT_ID, FIT_HINT };
+enum fit { FIT_ANY = 0, FIT_ID, FIT_HINT, FIT_TAG };
 
 static enum fit fit_of(const struct worker *w, const struct relay_want *want)
 {
     enum fit best = FIT_ANY;
+    if (worker_tag_is(&want->tag) && worker_tag_equal(&want->tag, &w->tag))
+        return FIT_TAG;
     for (size_t i = 0; i < w->keys_n; i++) {
         if (want->hint.len > 0 && bytes_equal(want->hint, bytes_str(w->keys[i].hint)))
             return FIT_HINT;
@@ -507,6 +520,8 @@ size_t relay_workers_choose(struct relay_workers *all, const struct relay_want *
     uint64_t seats = fitting(all, want, &best);
     if (best == FIT_ANY && (want->hint.len > 0 || want->key_id >= 0))
         hurry(all);
+    if (worker_tag_is(&want->tag) && best < FIT_HINT)
+        return SIZE_MAX;
     seats = best == FIT_ANY ? first_of(all, seats) : seats;
     return want->sticky ? choose_near(all, seats, want->near)
                         : choose_best(all, seats, want->avoid);

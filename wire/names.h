@@ -9,6 +9,7 @@
 #define PATH_OHTTP_GATEWAY "/.well-known/ohttp-gateway" /* RFC 9540 */
 #define PATH_OHTTP "/v1/ohttp"                          /* an alias for POST */
 #define PATH_HPKE_KEYS "/.well-known/hpke-keys"
+#define PATH_WORKERS "/.well-known/sealgate-workers" /* a relay's: wire/roster.h */
 #define PATH_ATTESTATION "/attestation"
 #define PATH_HEALTHZ "/healthz"
 #define PATH_READYZ "/readyz"
@@ -18,6 +19,7 @@
 
 /* Media types. */
 #define MEDIA_OHTTP_KEYS "application/ohttp-keys"
+#define MEDIA_ROSTER "text/plain; charset=utf-8"
 #define MEDIA_OHTTP_REQ "message/ohttp-req"
 #define MEDIA_OHTTP_RES "message/ohttp-res"
 #define MEDIA_OHTTP_CHUNKED_REQ "message/ohttp-chunked-req"
@@ -30,7 +32,8 @@
 #define MEDIA_METRICS "text/plain; version=0.0.4"
 
 /* Fields of outer messages. */
-#define FIELD_OHTTP_KEY "x-ohttp-key" /* routing hint, see key_config_hint() */
+#define FIELD_OHTTP_KEY "x-ohttp-key"  /* routing hint, see key_config_hint() */
+#define FIELD_WORKER "sealgate-worker" /* a worker's tag, see wire/roster.h */
 #define FIELD_INCREMENTAL "incremental"
 #define INCREMENTAL_YES "?1" /* RFC 10036 */
 #define FIELD_CACHE_CONTROL "cache-control"

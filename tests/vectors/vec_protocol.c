@@ -31,6 +31,7 @@
 #include "wire/ohttp.h"
 #include "wire/ohttp_test.h"
 #include "wire/padding.h"
+#include "wire/roster.h"
 
 enum { DOCUMENT_MAX = 1024 * 1024, LINES_MAX = 64, VALUE_MAX = 65536, OUT_MAX = 256 * 1024 };
 
@@ -213,6 +214,22 @@ static void run_key_list(struct block *b)
     block_same(b, buf_view(&out), "key_list");
     block_good(b, key_config_hint(&c, hint), "x-ohttp-key");
     block_same(b, bytes_of(hint, KEY_CONFIG_HINT_LEN), "x-ohttp-key");
+}
+
+static void run_worker_tag(struct block *b)
+{
+    struct roster roster = { 0 };
+    struct worker_tag tag;
+    for (size_t i = 0; i < 2; i++) {
+        block_good(b, worker_tag_of(block_value(b, "identity", i, false), &tag), "identity");
+        if (!bytes_equal(block_value(b, "sealgate-worker", i, false), bytes_str(tag.text)))
+            block_fail(b, "differs", BYTES_LIT("sealgate-worker"));
+        roster_add(&roster, &tag);
+    }
+    (void)fresh();
+    block_good(b, roster_write(&out, &roster), "workers");
+    block_same(b, buf_view(&out), "workers");
+    block_good(b, roster_read(buf_view(&out), &roster), "workers");
 }
 
 static void run_statement(struct block *b)
@@ -541,6 +558,7 @@ static const struct kind {
     { "simulated-registers", run_registers },
     { "simulated-evidence", run_evidence },
     { "key-list", run_key_list },
+    { "worker-tag", run_worker_tag },
     { "key-statement", run_statement },
     { "bundle", run_bundle },
     { "bucket", run_bucket },

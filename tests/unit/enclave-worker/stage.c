@@ -403,6 +403,9 @@ static void client_head(struct link_stream *stream, unsigned status,
             fields[i].value.len < sizeof ask->media)
             memcpy(ask->media, fields[i].value.at, fields[i].value.len);
     }
+    bytes tag = bytes_slice(link_field(fields, n, FIELD_WORKER), 0, sizeof ask->tag - 1);
+    if (tag.len > 0)
+        memcpy(ask->tag, tag.at, tag.len);
     keep_outer(ask, fields, n);
 }
 

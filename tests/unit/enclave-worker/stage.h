@@ -78,6 +78,7 @@ struct stage_ask {
 
     unsigned outer; /* status */
     char media[64];
+    char tag[24];     /* of the worker; empty: it says none */
     struct buf clear; /* an outer answer that is not sealed */
     bool ended;       /* END_STREAM */
     bool closed;

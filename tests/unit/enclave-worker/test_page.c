@@ -52,6 +52,25 @@ static void publishes_its_keys_in_both_forms(void **state)
     stage_close(&s);
 }
 
+/* With its key list and nowhere else: relays ask for that. */
+static void says_how_its_identity_begins_with_its_keys(void **state)
+{
+    (void)state;
+    struct stage s;
+    struct stage_ask ask;
+    BUF_AUTO want = BUF(64);
+    stage_open(&s, NULL);
+    CHECK_OK(text_hex_encode(&want, bytes_of(signing_key_public(keys_identity(s.worker.keys)), 8)));
+    get(&s, &ask, PATH_OHTTP_GATEWAY);
+    CHECK(want.len == 16);
+    CHECK_BYTES(bytes_str(ask.tag), buf_view(&want));
+    stage_ask_clear(&ask);
+    get(&s, &ask, PATH_ATTESTATION);
+    CHECK(ask.outer == 200 && ask.tag[0] == '\0');
+    stage_ask_clear(&ask);
+    stage_close(&s);
+}
+
 /* Each door has its key only while it is open; the one for EHBP is another than all others. */
 static void shows_the_keys_of_open_doors_only(void **state)
 {
@@ -238,6 +257,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(publishes_its_keys_in_both_forms),
+        cmocka_unit_test(says_how_its_identity_begins_with_its_keys),
         cmocka_unit_test(shows_the_keys_of_open_doors_only),
         cmocka_unit_test(says_whether_it_lives_and_takes_requests),
         cmocka_unit_test(gives_the_document_by_its_digest_only),

@@ -20,6 +20,7 @@ enum { STAGE_GUARD_MS = 30000, STAGE_WORKERS = 3, STAGE_FAILURES = 3 };
 struct stage_worker {
     struct stage *stage;
     uint8_t key_id;
+    char tag[24]; /* what it says with its key list; empty: nothing */
     struct link_listener *listener;
     struct link *link;          /* the latest connection */
     struct link_stream *stream; /* the latest that is no key list */
@@ -94,7 +95,8 @@ static inline void stage_send_list(struct stage_worker *w, struct link_stream *s
     const struct key_config config = stage_key(w);
     BUF_AUTO list = BUF(4096);
     CHECK_OK(keylist_write(&list, &config, 1, KEYLIST_PREFIXED));
-    CHECK_OK(link_respond(s, 200, NULL, 0, false));
+    const struct link_field tag = { BYTES_LIT(FIELD_WORKER), bytes_str(w->tag) };
+    CHECK_OK(link_respond(s, 200, &tag, w->tag[0] != '\0', false));
     CHECK_OK(link_stream_write(s, buf_view(&list), true));
     w->lists++;
 }
@@ -177,7 +179,8 @@ static inline void stage_use(struct stage *s, const char *const *addresses, size
     s->set = set;
 }
 
-static inline void stage_up(struct stage *s)
+/* dress: makes the workers what they are before anybody asks them; NULL: nothing. */
+static inline void stage_up_as(struct stage *s, void (*dress)(struct stage *s))
 {
     memset(s, 0, sizeof *s);
     CHECK_OK(loop_new(&s->loop));
@@ -194,6 +197,8 @@ static inline void stage_up(struct stage *s)
         s->addresses[i] = s->texts[i];
         stage_listen(s, i);
     }
+    if (dress != NULL)
+        dress(s);
     const struct relay_workers_settings settings = {
         .balance = { .failures = STAGE_FAILURES, .out_ms = 3600000, .out_max_ms = 3600000 }
     };
@@ -201,6 +206,18 @@ static inline void stage_up(struct stage *s)
     stage_use(s, s->addresses, STAGE_WORKERS);
     stage_until(s, stage_all_up);
     stage_turns(s);
+}
+
+static inline void stage_up(struct stage *s)
+{
+    stage_up_as(s, NULL);
+}
+
+/* Each says the tag 000000000000000N. */
+static inline void stage_tags(struct stage *s)
+{
+    for (unsigned i = 0; i < STAGE_WORKERS; i++)
+        (void)snprintf(s->workers[i].tag, sizeof s->workers[i].tag, "%016x", i);
 }
 
 static inline void stage_down(struct stage *s)

@@ -100,6 +100,11 @@ static const struct link_request SEALED = { .method = BYTES_LIT("POST"),
                                             .fields = FIELDS,
                                             .fields_n = ARRAY_LEN(FIELDS) };
 
+static void set_tag(struct client *c, const char *tag)
+{
+    CHECK_OK(worker_tag_read(bytes_str(tag), &c->pass.tag));
+}
+
 static bool worker1_asked(struct stage *s)
 {
     return s->workers[1].stream != NULL && s->workers[1].ended;
@@ -317,6 +322,82 @@ static void evidence_is_asked_for_until_a_worker_knows_it(void **state)
     }
 }
 
+static bool last_asked(struct stage *s)
+{
+    return s->workers[STAGE_WORKERS - 1].ended;
+}
+
+static void a_tag_names_the_worker_and_ends_at_the_relay(void **state)
+{
+    (void)state;
+    static const struct link_field fields[] = {
+        { BYTES_LIT(FIELD_WORKER), BYTES_LIT("0000000000000002") },
+        { BYTES_LIT(FIELD_OHTTP_KEY), BYTES_LIT("no hint") },
+    };
+    for (int kind = 0; kind < 2; kind++) {
+        const struct link_request request = { .method = BYTES_LIT("POST"),
+                                              .path = BYTES_LIT("/v1/any"),
+                                              .fields = fields,
+                                              .fields_n = ARRAY_LEN(fields),
+                                              .end = true };
+        struct stage s;
+        struct client c;
+        stage_up_as(&s, stage_tags);
+        client_init(&c, &s, kind == 0 ? RELAY_PROOF : RELAY_EHBP);
+        set_tag(&c, "0000000000000002");
+        relay_pass_start(&c.pass, &request);
+        stage_until(&s, last_asked);
+        assert_string_equal(s.workers[2].target, "POST /v1/any 1");
+        CHECK_OK(link_respond(s.workers[2].stream, 200, NULL, 0, true));
+        stage_until(&s, answered);
+        client_done(&c, true, RELAY_COMPLETE);
+        stage_down(&s);
+    }
+}
+
+static void with_a_tag_that_nobody_has_it_is_a_503(void **state)
+{
+    (void)state;
+    const struct link_request request = { .method = BYTES_LIT("POST"),
+                                          .path = BYTES_LIT("/attestation"),
+                                          .end = true };
+    struct stage s;
+    struct client c;
+    stage_up_as(&s, stage_tags);
+    client_init(&c, &s, RELAY_PROOF);
+    set_tag(&c, "00000000000000ff");
+    relay_pass_start(&c.pass, &request);
+    stage_until(&s, answered);
+    CHECK(c.status == 503 && c.ended);
+    for (size_t i = 0; i < STAGE_WORKERS; i++)
+        CHECK(s.workers[i].requests == 0);
+    client_done(&c, true, RELAY_COMPLETE);
+    stage_down(&s);
+}
+
+/* Receipts of a worker that was replaced refer to a document that another one may have. */
+static void evidence_is_asked_of_others_than_the_one_that_is_named(void **state)
+{
+    (void)state;
+    const struct link_request request = { .method = BYTES_LIT("GET"),
+                                          .path = BYTES_LIT("/attestation/00"),
+                                          .end = true };
+    struct stage s;
+    struct client c;
+    stage_up_as(&s, stage_tags);
+    s.workers[0].knows = s.workers[1].knows = false;
+    client_init(&c, &s, RELAY_EVIDENCE);
+    set_tag(&c, "0000000000000001");
+    relay_pass_start(&c.pass, &request);
+    stage_until(&s, last_asked);
+    CHECK(s.workers[1].requests == 1);
+    CHECK_OK(link_respond(s.workers[2].stream, 200, NULL, 0, true));
+    stage_until(&s, answered);
+    CHECK(c.status == 200);
+    client_done(&c, true, RELAY_COMPLETE);
+    stage_down(&s);
+}
+
 static void without_a_worker_it_is_a_503(void **state)
 {
     (void)state;
@@ -363,6 +444,9 @@ int main(void)
         cmocka_unit_test(a_worker_that_does_not_read_slows_the_client_down),
         cmocka_unit_test(a_request_over_the_limit_is_a_413),
         cmocka_unit_test(evidence_is_asked_for_until_a_worker_knows_it),
+        cmocka_unit_test(a_tag_names_the_worker_and_ends_at_the_relay),
+        cmocka_unit_test(with_a_tag_that_nobody_has_it_is_a_503),
+        cmocka_unit_test(evidence_is_asked_of_others_than_the_one_that_is_named),
         cmocka_unit_test(without_a_worker_it_is_a_503),
         cmocka_unit_test(a_client_that_takes_nothing_is_broken_off),
     };

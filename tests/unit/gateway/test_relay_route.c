@@ -36,6 +36,8 @@ static void each_request_is_what_its_head_says(void **state)
         { "GET", "/healthz", RELAY_HEALTH },
         { "HEAD", "/readyz", RELAY_READY },
         { "GET", "/metrics", RELAY_METRICS },
+        { "GET", "/.well-known/sealgate-workers", RELAY_ROSTER },
+        { "POST", "/.well-known/sealgate-workers", RELAY_WRONG_METHOD },
         { "POST", "/v1/chat/completions", RELAY_REFUSED },
         { "GET", "/v1/models", RELAY_REFUSED },
         { "GET", "/.well-known/hpke-keys", RELAY_ASK },

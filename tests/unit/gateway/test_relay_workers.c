@@ -27,6 +27,76 @@ static void a_hint_or_an_id_finds_the_worker_that_published_it(void **state)
     stage_down(&s);
 }
 
+static size_t choose_tag(struct stage *s, const char *tag, const char *hint)
+{
+    struct relay_want want = { .hint = bytes_str(hint), .key_id = -1 };
+    CHECK_OK(worker_tag_read(bytes_str(tag), &want.tag));
+    return relay_workers_choose(s->all, &want);
+}
+
+static size_t listed(struct stage *s)
+{
+    struct roster roster;
+    relay_workers_roster(s->all, &roster);
+    return roster.n;
+}
+
+static void a_tag_finds_its_worker_and_nobody_else(void **state)
+{
+    (void)state;
+    struct stage s;
+    char hint[KEY_CONFIG_HINT_LEN + 1];
+    stage_up_as(&s, stage_tags);
+    const struct key_config config = stage_key(&s.workers[1]);
+    CHECK_OK(key_config_hint(&config, hint));
+    for (size_t i = 0; i < STAGE_WORKERS; i++) {
+        CHECK(choose_tag(&s, s.workers[i].tag, "") == i);
+        CHECK(choose_tag(&s, s.workers[i].tag, hint) == i); /* a pool's share their keys */
+    }
+    CHECK(choose_tag(&s, "00000000000000ff", "") == SIZE_MAX);
+    CHECK(choose_tag(&s, "00000000000000ff", "not a hint") == SIZE_MAX);
+    CHECK(choose_tag(&s, "00000000000000ff", hint) == 1); /* who else could open it? */
+    stage_down(&s);
+}
+
+static bool one_down(struct stage *s)
+{
+    return relay_workers_up(s->all) == STAGE_WORKERS - 1;
+}
+
+static void those_are_listed_who_are_connected_and_have_a_tag(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_up_as(&s, stage_tags);
+    CHECK(listed(&s) == STAGE_WORKERS);
+    link_listener_free(s.workers[1].listener);
+    s.workers[1].listener = NULL;
+    stage_until(&s, one_down);
+    CHECK(listed(&s) == STAGE_WORKERS - 1);
+    CHECK(choose_tag(&s, s.workers[1].tag, "") == SIZE_MAX);
+    stage_down(&s);
+}
+
+static void say_odd_things(struct stage *s)
+{
+    stage_tags(s);
+    (void)snprintf(s->workers[1].tag, sizeof s->workers[1].tag, "%s", s->workers[0].tag);
+    (void)snprintf(s->workers[2].tag, sizeof s->workers[2].tag, "no tag");
+}
+
+static void nobody_is_listed_twice_or_by_what_is_no_tag(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_up_as(&s, say_odd_things);
+    CHECK(listed(&s) == 1);
+    stage_down(&s);
+    stage_up(&s);
+    CHECK(listed(&s) == 0);
+    stage_down(&s);
+}
+
 static bool asked_again(struct stage *s)
 {
     size_t lists = 0;
@@ -66,11 +136,6 @@ static void the_same_is_chosen_for_the_same_connection(void **state)
     }
     CHECK(seen[0] && seen[1] && seen[2]);
     stage_down(&s);
-}
-
-static bool one_down(struct stage *s)
-{
-    return relay_workers_up(s->all) == STAGE_WORKERS - 1;
 }
 
 static void one_that_is_gone_is_not_chosen_and_found_when_it_is_back(void **state)
@@ -265,6 +330,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_hint_or_an_id_finds_the_worker_that_published_it),
+        cmocka_unit_test(a_tag_finds_its_worker_and_nobody_else),
+        cmocka_unit_test(those_are_listed_who_are_connected_and_have_a_tag),
+        cmocka_unit_test(nobody_is_listed_twice_or_by_what_is_no_tag),
         cmocka_unit_test(a_key_nobody_published_makes_lists_be_read_anew),
         cmocka_unit_test(the_same_is_chosen_for_the_same_connection),
         cmocka_unit_test(one_that_is_gone_is_not_chosen_and_found_when_it_is_back),

@@ -110,6 +110,12 @@ def key_list():
             "key_list": len(bare).to_bytes(2, "big") + bare, "x-ohttp-key": hint}
 
 
+def worker_tag():
+    identities = [prim.ed25519_public(seed) for seed in (SEED, bytes(range(0x60, 0x80)))]
+    tags = [identity.hex()[:16] for identity in identities]
+    return {"identity": identities, "sealgate-worker": tags, "workers": "".join(t + "\n" for t in tags)}
+
+
 def statement():
     s = {"worker": "worker-1", "key_list": key_list()["key_list"], "not_before": NOW - 60,
          "not_after": NOW + 3600, "generation": 1}
@@ -433,7 +439,8 @@ def pool_frames():
 
 
 BLOCKS = {"claims": claims, "binding": binding, "simulated-registers": registers,
-          "simulated-evidence": evidence, "key-list": key_list, "key-statement": statement,
+          "simulated-evidence": evidence, "key-list": key_list, "worker-tag": worker_tag,
+          "key-statement": statement,
           "bundle": bundle, "bucket": buckets, "inner-request": inner_request,
           "sealed-exchange": sealed, "stream-answer": stream, "transcript": comments,
           "receipt": receipt, "policy-bundle": policy_bundle,
