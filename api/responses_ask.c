@@ -302,10 +302,20 @@ static err write_others(const struct responses_ask *a, struct buf *out)
     return OK;
 }
 
-err responses_ask_write(const struct responses_ask *a, const struct json *past, struct buf *out,
+/* Tools may come with the conversation; only now is all of it known. */
+static err end_tools(struct responses_ask *a, const struct json *past,
+                     struct responses_fault *fault)
+{
+    TRY(responses_tools_add(&a->tools, past, "previous_response_id", fault));
+    TRY(responses_tools_add(&a->tools, responses_ask_input(a), "input", fault));
+    return responses_tools_end(&a->tools, json_get(a->root, "tool_choice"), fault);
+}
+
+err responses_ask_write(struct responses_ask *a, const struct json *past, struct buf *out,
                         struct responses_fault *fault)
 {
     const struct json *text = json_get(a->root, "text");
+    TRY(end_tools(a, past, fault));
     TRY(buf_add_str(out, "{\"messages\":"));
     TRY(write_messages(a, past, out, fault));
     TRY(write_others(a, out));

@@ -59,8 +59,8 @@ void responses_ask_clear(struct responses_ask *a);
 err responses_ask_resolve(struct responses_ask *a, const struct responses_lookup *lookup,
                           struct responses_fault *fault);
 
-/* Appends the engine's request. past: the items that come before the input, an array, or NULL. */
-err responses_ask_write(const struct responses_ask *a, const struct json *past, struct buf *out,
+/* Appends the engine's request, once. past: the items that come before the input, an array, or NULL. */
+err responses_ask_write(struct responses_ask *a, const struct json *past, struct buf *out,
                         struct responses_fault *fault);
 
 /* The request's own input, as it was resolved; borrowed from the ask. */

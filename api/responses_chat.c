@@ -5,10 +5,12 @@
 
 /* ---- failures ---- */
 
-/* The codes that a failed answer may have; an engine's own are mostly none of them. */
+/* The codes that a failed answer may have, and the one that makes agents cut their conversation; an
+ * engine's own are mostly none of them. */
 static const char *code_of(bytes code)
 {
-    static const char *const codes[] = { "rate_limit_exceeded", "invalid_prompt", "server_error" };
+    static const char *const codes[] = { "rate_limit_exceeded", "invalid_prompt",
+                                         "context_length_exceeded", "server_error" };
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
         if (bytes_equal(code, bytes_str(codes[i])))
             return codes[i];

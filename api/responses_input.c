@@ -249,6 +249,14 @@ static err add_reasoning(const struct place *p, const struct json *item)
 
 /* ---- all of them ---- */
 
+/* Tools that a conversation brings are no message: api/responses_tools has read them. */
+static err add_tools(const struct place *p, const struct json *item)
+{
+    (void)p;
+    (void)item;
+    return OK;
+}
+
 static const struct {
     const char *type;
     err (*add)(const struct place *p, const struct json *item);
@@ -259,6 +267,7 @@ static const struct {
     { "custom_tool_call", add_custom_call },
     { "custom_tool_call_output", add_call_output },
     { "reasoning", add_reasoning },
+    { "additional_tools", add_tools },
 };
 
 static err add_item(const struct place *p, const struct json *item)

@@ -101,7 +101,7 @@ static const struct part_row {
     { "refusal", PART_OF_ASSISTANT, refusal_part },
     { "input_image", PART_OF_USER | PART_OF_TOOL, image_part },
     { "input_file", PART_OF_USER | PART_OF_TOOL, file_part },
-    { "input_audio", PART_OF_USER, audio_part },
+    { "input_audio", PART_OF_USER | PART_OF_TOOL, audio_part },
 };
 
 static const struct part_row *find_part(bytes type)

@@ -366,16 +366,21 @@ static void keep_message(struct responses_reply *r, bytes message)
     r->message[len] = '\0';
 }
 
-/* A call whose name never came is not one: it goes with the failure. */
-static err close_what_is_whole(struct responses_reply *r)
+/* Without their events: agents take an item that is done for one that they may act on, and run half a
+ * call. The object has them as they are, incomplete. A call whose name never came is none. */
+static err close_quietly(struct responses_reply *r)
 {
+    bool events = r->settings.events;
+    err e = OK;
     r->speaking = NULL;
     r->cut = true;
-    for (size_t i = 0; i < r->items_n; i++) {
+    r->settings.events = false;
+    for (size_t i = 0; i < r->items_n && e.code == ERR_OK; i++) {
         if (r->items[i]->announced && !r->items[i]->closed)
-            TRY(responses_item_close(r, r->items[i]));
+            e = responses_item_close(r, r->items[i]);
     }
-    return OK;
+    r->settings.events = events;
+    return e;
 }
 
 err responses_reply_fail(struct responses_reply *r, const char *code, bytes message, int64_t now)
@@ -385,7 +390,7 @@ err responses_reply_fail(struct responses_reply *r, const char *code, bytes mess
     (void)snprintf(r->code, sizeof r->code, "%s", code);
     keep_message(r, message);
     r->completed_at = now;
-    TRY(close_what_is_whole(r));
+    TRY(close_quietly(r));
     TRY(say_error(r));
     return say_last(r, RESPONSES_FAILED, "response.failed");
 }
@@ -395,6 +400,6 @@ err responses_reply_cancel(struct responses_reply *r, int64_t now)
     if (r->ended)
         return OK;
     r->completed_at = now;
-    TRY(close_what_is_whole(r));
+    TRY(close_quietly(r));
     return say_last(r, RESPONSES_CANCELLED, "response.incomplete");
 }

@@ -4,9 +4,9 @@
  *
  * Told piece by piece what the model says, it appends the events of the stream to `out`, each whole:
  * `event:` is the data's type, sequence numbers count up from 0, every item and part is opened,
- * filled and closed, the last event carries all of the output and is followed by [DONE]. Without
- * `events` nothing is appended; the object is the same. Nothing depends on anything but what it was
- * told: the same calls give the same bytes. Pure.
+ * filled and closed (in an answer that fails, not all are closed), the last event carries all of the
+ * output and is followed by [DONE]. Without `events` nothing is appended; the object is the same.
+ * Nothing depends on anything but what it was told: the same calls give the same bytes. Pure.
  */
 #pragma once
 
@@ -121,7 +121,8 @@ err responses_reply_usage(struct responses_reply *r, const struct json *usage);
 /* The last events: as it was finished. now: Unix seconds. */
 err responses_reply_end(struct responses_reply *r, int64_t now);
 
-/* The last events of an answer that cannot be finished; what is open is closed as incomplete. */
+/* The last events of an answer that cannot be finished; what is open is not said to be done, and is
+ * incomplete in the object. */
 err responses_reply_fail(struct responses_reply *r, const char *code, bytes message, int64_t now);
 
 /* The same when its asker has called it off. */

@@ -56,7 +56,7 @@ struct place {
     struct responses_fault *fault;
     const char *at; /* such as tools[2] */
     bytes space;
-    const struct json *allowed; /* the names of tool_choice allowed_tools, or NULL: all */
+    bool added; /* by an item: not one of the request's own */
 };
 
 static err put_raw(struct json_out *j, const char *key, const struct json *value)
@@ -91,11 +91,12 @@ static err add_tool(struct place *p, bool custom, bytes name)
 /* allowed_tools narrows what the engine is told of; all else of a tool stays as it is. */
 static bool is_allowed(const struct place *p, bytes name)
 {
-    for (size_t i = 0; i < json_len(p->allowed); i++) {
-        if (bytes_equal(json_text_of(json_at(p->allowed, i), "name"), name))
+    const struct json *allowed = p->t->allowed;
+    for (size_t i = 0; i < json_len(allowed); i++) {
+        if (bytes_equal(json_text_of(json_at(allowed, i), "name"), name))
             return true;
     }
-    return p->allowed == NULL;
+    return allowed == NULL;
 }
 
 /* A custom tool's format as words, since chat completions cannot hold a model to a grammar. */
@@ -154,8 +155,18 @@ static err write_chat(struct place *p, const struct json *tool)
     return json_end(&j);
 }
 
+/* A conversation may say again what it has said, or the request says. */
+static err is_known(const struct place *p, bytes name, bool *out)
+{
+    BUF_AUTO chat_name = BUF(2 * RESPONSES_TOOL_NAME_MAX + 2);
+    TRY(responses_tools_name(&chat_name, p->space, name));
+    *out = p->added && responses_tools_find(p->t, buf_view(&chat_name)) != NULL;
+    return OK;
+}
+
 static err add_callable(struct place *p, const struct json *tool, bool custom)
 {
+    bool known;
     static const struct {
         const char *key;
         enum json_kind kind;
@@ -171,15 +182,21 @@ static err add_callable(struct place *p, const struct json *tool, bool custom)
         if (json_is_set(value) && json_kind(value) != members[i].kind)
             return responses_blame(p->fault, ERROR_INVALID_TYPE, "%s.%s", p->at, members[i].key);
     }
+    TRY(is_known(p, name, &known));
+    if (known)
+        return OK;
     TRY(add_tool(p, custom, name));
     return is_allowed(p, name) ? write_chat(p, tool) : OK;
 }
 
 /* In the form that answers must have: every member of a function, null where it is not set. */
-static err write_echo(struct responses_tools *t, const struct json *tool, bool function)
+static err write_echo(const struct place *p, const struct json *tool, bool function)
 {
     static const char *const members[] = { "description", "parameters", "strict" };
+    struct responses_tools *t = p->t;
     struct json_out j = JSON_OUT(&t->echo);
+    if (p->added)
+        return OK;
     if (t->echo.len > 1)
         TRY(buf_add_u8(&t->echo, ','));
     if (!function)
@@ -193,10 +210,10 @@ static err write_echo(struct responses_tools *t, const struct json *tool, bool f
     return json_end(&j);
 }
 
-static err leave_out(struct place *p, bytes type, bool refuse)
+static err leave_out(struct place *p, bytes type)
 {
     struct responses_tools *t = p->t;
-    if (refuse)
+    if (t->refuse)
         return responses_blame_word(p->fault, ERROR_UNSUPPORTED_PARAMETER, type, "%s.type", p->at);
     bytes shown = bytes_slice(type, 0, 64);
     for (size_t i = 0; i < shown.len; i++) {
@@ -211,11 +228,11 @@ static err leave_out(struct place *p, bytes type, bool refuse)
 }
 
 /* The tools of a namespace are functions and custom tools, never namespaces again. */
-static err add_namespace(struct place *p, const struct json *tool, bool refuse)
+static err add_namespace(struct place *p, const struct json *tool)
 {
-    char at[96];
+    char at[128];
     const struct json *tools = json_get(tool, "tools");
-    struct place inner = { p->t, p->fault, at, json_text_of(tool, "name"), p->allowed };
+    struct place inner = { p->t, p->fault, at, json_text_of(tool, "name"), p->added };
     if (inner.space.len == 0 || inner.space.len > RESPONSES_TOOL_NAME_MAX)
         return responses_blame(p->fault, ERROR_MISSING_FIELD, "%s.name", p->at);
     for (size_t i = 0; i < json_len(tools); i++) {
@@ -227,12 +244,12 @@ static err add_namespace(struct place *p, const struct json *tool, bool refuse)
         else if (bytes_equal(type, BYTES_LIT("custom")))
             TRY(add_callable(&inner, one, true));
         else
-            TRY(leave_out(&inner, type, refuse));
+            TRY(leave_out(&inner, type));
     }
-    return write_echo(p->t, tool, false);
+    return write_echo(p, tool, false);
 }
 
-static err add_one(struct place *p, const struct json *tool, bool refuse)
+static err add_one(struct place *p, const struct json *tool)
 {
     bytes type = json_text_of(tool, "type");
     if (json_kind(tool) != JSON_KIND_OBJECT)
@@ -240,12 +257,12 @@ static err add_one(struct place *p, const struct json *tool, bool refuse)
     if (type.len == 0)
         return responses_blame(p->fault, ERROR_MISSING_FIELD, "%s.type", p->at);
     if (bytes_equal(type, BYTES_LIT("namespace")))
-        return add_namespace(p, tool, refuse);
+        return add_namespace(p, tool);
     bool function = bytes_equal(type, BYTES_LIT("function"));
     if (!function && !bytes_equal(type, BYTES_LIT("custom")))
-        return leave_out(p, type, refuse);
+        return leave_out(p, type);
     TRY(add_callable(p, tool, !function));
-    return write_echo(p->t, tool, function);
+    return write_echo(p, tool, function);
 }
 
 /* ---- all of them ---- */
@@ -260,29 +277,46 @@ static size_t count_tools(const struct json *tools)
     return n;
 }
 
-static err read_tools(struct responses_tools *t, const struct json *tools,
-                      const struct json *allowed, bool refuse, struct responses_fault *fault)
+static err make_room(struct responses_tools *t, size_t more)
 {
-    char at[48];
-    size_t n = count_tools(tools);
+    if (more == 0)
+        return OK;
+    void *list = mem_realloc(t->list, (t->n + more) * sizeof *t->list);
+    ENSURE(list != NULL, NOMEM);
+    t->list = list;
+    return OK;
+}
+
+/* param: where the array stands. */
+static err add_all(struct responses_tools *t, const struct json *tools, const char *param,
+                   bool added, struct responses_fault *fault)
+{
+    char at[80];
+    size_t more = count_tools(tools);
     if (json_is_set(tools) && json_kind(tools) != JSON_KIND_ARRAY)
-        return responses_blame(fault, ERROR_INVALID_TYPE, "tools");
-    if (n > RESPONSES_TOOLS_MAX)
-        return responses_blame(fault, ERROR_INVALID_VALUE, "tools");
-    if (n > 0)
-        t->list = mem_alloc_array(n, sizeof *t->list);
-    ENSURE(n == 0 || t->list != NULL, NOMEM);
-    TRY(buf_add_u8(&t->echo, '['));
-    TRY(buf_add_u8(&t->chat, '['));
+        return responses_blame(fault, ERROR_INVALID_TYPE, "%s", param);
+    if (t->n + more > RESPONSES_TOOLS_MAX)
+        return responses_blame(fault, ERROR_INVALID_VALUE, "%s", param);
+    TRY(make_room(t, more));
     for (size_t i = 0; i < json_len(tools); i++) {
-        struct place p = { .t = t, .fault = fault, .at = at, .allowed = allowed };
-        (void)snprintf(at, sizeof at, "tools[%zu]", i);
-        TRY(add_one(&p, json_at(tools, i), refuse));
+        struct place p = { .t = t, .fault = fault, .at = at, .added = added };
+        (void)snprintf(at, sizeof at, "%s[%zu]", param, i);
+        TRY(add_one(&p, json_at(tools, i)));
     }
-    TRY(buf_add_u8(&t->echo, ']'));
-    TRY(buf_add_u8(&t->chat, ']'));
-    if (t->offered == 0)
-        buf_truncate(&t->chat, 0);
+    return OK;
+}
+
+err responses_tools_add(struct responses_tools *t, const struct json *items, const char *param,
+                        struct responses_fault *fault)
+{
+    char at[64];
+    for (size_t i = 0; json_kind(items) == JSON_KIND_ARRAY && i < json_len(items); i++) {
+        const struct json *item = json_at(items, i);
+        if (!bytes_equal(json_text_of(item, "type"), BYTES_LIT("additional_tools")))
+            continue;
+        (void)snprintf(at, sizeof at, "%s[%zu].tools", param, i);
+        TRY(add_all(t, json_get(item, "tools"), at, true, fault));
+    }
     return OK;
 }
 
@@ -338,12 +372,23 @@ static err read_choice(struct responses_tools *t, const struct json *choice,
 err responses_tools_read(struct responses_tools *t, const struct json *tools,
                          const struct json *choice, bool refuse, struct responses_fault *fault)
 {
-    const struct json *allowed = NULL;
+    t->refuse = refuse;
     if (bytes_equal(json_text_of(choice, "type"), BYTES_LIT("allowed_tools"))) {
-        allowed = json_get(choice, "tools");
-        if (json_kind(allowed) != JSON_KIND_ARRAY)
+        t->allowed = json_get(choice, "tools");
+        if (json_kind(t->allowed) != JSON_KIND_ARRAY)
             return responses_blame(fault, ERROR_INVALID_TYPE, "tool_choice.tools");
     }
-    TRY(read_tools(t, tools, allowed, refuse, fault));
+    TRY(buf_add_u8(&t->echo, '['));
+    TRY(buf_add_u8(&t->chat, '['));
+    TRY(add_all(t, tools, "tools", false, fault));
+    return buf_add_u8(&t->echo, ']');
+}
+
+err responses_tools_end(struct responses_tools *t, const struct json *choice,
+                        struct responses_fault *fault)
+{
+    TRY(buf_add_u8(&t->chat, ']'));
+    if (t->offered == 0)
+        buf_truncate(&t->chat, 0);
     return read_choice(t, choice, fault);
 }

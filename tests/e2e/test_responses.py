@@ -5,7 +5,7 @@ import pathlib
 
 import common
 from client import PROMPT_CANARY, http, wait_for
-from engine import ANSWER_CANARY, Engine, SSE, WORDS, event
+from engine import ANSWER_CANARY, Engine, SSE, WORDS, chunk_of, event
 from stack import Stack
 from suite import test
 
@@ -68,10 +68,21 @@ def check_order(events):
             if kind.endswith(".done") and member in e and e["type"] != "response.content_part.done":
                 assert parts.get(e["item_id"], "") == e[member], e
     last = events[-1]["response"]
-    assert last["output"] == [items[i] for i in sorted(items)]
+    if last["status"] in ("completed", "incomplete"):
+        assert last["output"] == [items[i] for i in sorted(items)]
+    else:
+        check_broken(events, last["output"])
     for e in (events[0], events[-1]):
         missing = [k for k in REQUIRED if k not in e["response"]]
         assert not missing, missing
+
+
+def check_broken(events, output):
+    """What an answer that failed had begun is in its object, and was not said to be done."""
+    done = [e["item"] for e in events if e["type"] == "response.output_item.done"]
+    for item in output:
+        assert (item in done) == (item["status"] == "completed"), (item, done)
+    assert all(item in output for item in done)
 
 
 def text_of(response):
@@ -230,6 +241,47 @@ def _():
     assert json.loads(sent["messages"][5]["tool_calls"][0]["function"]["arguments"])["input"] == \
         body["input"][8]["input"]
     assert sent["client_metadata"] == body["client_metadata"] and "store" not in sent
+
+
+@test("a recorded turn of an agent that brings its tools in its input can call them")
+def _():
+    body = json.loads((RECORDED / "agent-tools.json").read_text())
+    events = events_of(http(stack().port, "POST", "/v1/responses", body))
+    assert events[-1]["type"] == "response.completed"
+    seen = [(i["type"], i["namespace"], i["name"]) for i in events[-1]["response"]["output"]]
+    assert seen == [("custom_tool_call", "functions", "exec"), ("function_call", "functions", "wait"),
+                    ("function_call", "clock", "sleep")], seen
+    assert events[-1]["response"]["tools"] == []
+    sent = stack().engine.of("calls-all")[-1].json
+    assert [m["role"] for m in sent["messages"]] == ["system", "user", "user"], sent["messages"]
+    first = ask("calls-all", input=body["input"], stream=True)
+    r = events_of(first)[-1]["response"]
+    again = events_of(ask("calls-all", previous_response_id=r["id"], stream=True, input=[
+        *({"type": i["type"] + "_output", "call_id": i["call_id"], "output": "ok"} for i in r["output"]),
+        body["input"][0]]))[-1]["response"]
+    assert len(again["output"]) == 3, again["output"]
+
+
+@test("a call that breaks off is not said to be done, so that no agent runs it")
+def _():
+    async def half_call(call):
+        if call.path != "/v1/chat/completions":
+            call.whole(404, {"detail": "Not Found"})
+            return
+        deltas = [{"role": "assistant", "content": "I look."}, {"tool_calls": [{
+            "index": 0, "id": "call_1", "type": "function",
+            "function": {"name": "shell", "arguments": '{"command":"rm -r build"}'}}]}]
+        call.head(200, SSE)
+        for d in deltas:
+            call.put(event(chunk_of(call, d)))
+        call.cut()
+    stack().engine.scripts["half-call"] = half_call
+    events = events_of(ask("half-call", stream=True, tools=[{"type": "function", "name": "shell"}]))
+    assert [e["item"]["type"] for e in events if e["type"] == "response.output_item.done"] == ["message"]
+    assert not [e for e in events if e["type"] == "response.function_call_arguments.done"]
+    output = events[-1]["response"]["output"]
+    assert [i["status"] for i in output] == ["completed", "incomplete"], output
+    assert output[1]["arguments"] == '{"command":"rm -r build"}'
 
 
 @test("what chat completions cannot express is refused by the name of the parameter")

@@ -456,7 +456,6 @@ static void takes_an_end_behind_a_finish_reason_for_an_end(void **state)
 #define FAILED(code)                                                                               \
     BEGUN                                                                                          \
     "output_item.added 0 message\ncontent_part.added 0\noutput_text.delta 0 a\n"                   \
-    "output_text.done 0 a\ncontent_part.done 0\noutput_item.done 0 message\n"                      \
     "error " code "\nfailed\n[DONE]"
 
 static void fails_when_the_engine_does(void **state)
@@ -468,6 +467,9 @@ static void fails_when_the_engine_does(void **state)
     check(CHUNK("{'content':'a'}") "data: {'error':{'message':'slow down','code':"
                                    "'rate_limit_exceeded'}}\n\n" CHUNK("{'content':'b'}"),
           FAILED("rate_limit_exceeded"), "'status':'incomplete','role':'assistant'");
+    check(CHUNK("{'content':'a'}") "data: {'error':{'message':'too long','code':"
+                                   "'context_length_exceeded'}}\n\n",
+          FAILED("context_length_exceeded"), "'message':'too long'");
     check(CHUNK("{'content':'a'}"), FAILED("server_error"),
           "'message':'The answer of the model server broke off before it was complete.'");
     check(CHUNK("{'content':'a'}") DONE, FAILED("server_error"), "'status':'failed'");
@@ -475,11 +477,29 @@ static void fails_when_the_engine_does(void **state)
           "'message':'The model server gave an answer that cannot be passed on.'");
 }
 
+/* Agents run a call that is done, and say a message that is. */
+static void says_of_nothing_that_broke_off_that_it_is_done(void **state)
+{
+    (void)state;
+    check(CHUNK("{'content':'a'}") CHUNK(
+              "{'tool_calls':[{'index':0,'id':'c','function':{'name':'f','arguments':'{}'}}]}"),
+          BEGUN
+          "output_item.added 0 message\ncontent_part.added 0\noutput_text.delta 0 a\n"
+          "output_text.done 0 a\ncontent_part.done 0\noutput_item.done 0 message\n"
+          "output_item.added 1 function_call\nfunction_call_arguments.delta 1 {}\n"
+          "error server_error\nfailed\n[DONE]",
+          "'type':'function_call','status':'incomplete','call_id':'c','name':'f','arguments':'{}'");
+}
+
 static void fails_for_a_call_without_a_name(void **state)
 {
     (void)state;
     check(CHUNK("{'content':'a'}") CALL("0", ARGUMENTS("{}")) FINISH("tool_calls") DONE,
-          FAILED("server_error"), "'status':'failed'");
+          BEGUN
+          "output_item.added 0 message\ncontent_part.added 0\noutput_text.delta 0 a\n"
+          "output_text.done 0 a\ncontent_part.done 0\noutput_item.done 0 message\n"
+          "error server_error\nfailed\n[DONE]",
+          "'status':'failed'");
 }
 
 static void says_errors_flat_and_nested(void **state)
@@ -651,6 +671,7 @@ int main(void)
         cmocka_unit_test(is_incomplete_when_it_was_cut_by_a_limit),
         cmocka_unit_test(takes_an_end_behind_a_finish_reason_for_an_end),
         cmocka_unit_test(fails_when_the_engine_does),
+        cmocka_unit_test(says_of_nothing_that_broke_off_that_it_is_done),
         cmocka_unit_test(fails_for_a_call_without_a_name),
         cmocka_unit_test(says_errors_flat_and_nested),
         cmocka_unit_test(hands_on_logprobs_when_asked),

@@ -45,14 +45,14 @@ static void is_queued_first_in_the_background(void **state)
     responses_reply_clear(&r);
 }
 
-static void closes_what_is_open_when_called_off(void **state)
+static void ends_at_once_when_called_off(void **state)
 {
     (void)state;
     struct responses_reply r;
     open_reply(&r, true, true);
     CHECK_OK(responses_reply_text(&r, BYTES_LIT("a"), NULL));
     CHECK_OK(responses_reply_cancel(&r, NOW));
-    CHECK(says(&r, "event: response.output_item.done\n"));
+    CHECK(!says(&r, "event: response.output_item.done\n"));
     CHECK(says(&r, "'status':'cancelled','error':null,'incomplete_details':null"));
     CHECK(says(&r, "'status':'incomplete','role':'assistant'"));
     size_t len = r.out.len;
@@ -148,7 +148,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(is_queued_first_in_the_background),
-        cmocka_unit_test(closes_what_is_open_when_called_off),
+        cmocka_unit_test(ends_at_once_when_called_off),
         cmocka_unit_test(does_not_end_before_it_was_finished),
         cmocka_unit_test(takes_as_many_items_as_there_may_be),
         cmocka_unit_test(cuts_messages_between_characters),

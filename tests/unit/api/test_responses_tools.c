@@ -5,19 +5,32 @@ struct outcome {
     struct buf fault;
 };
 
-static void read_tools(struct outcome *o, const char *tools, const char *choice, bool refuse)
+/* items: those of the conversation, or NULL. */
+static void read_all(struct outcome *o, const char *tools, const char *items, const char *choice,
+                     bool refuse)
 {
     struct responses_fault fault = { 0 };
     struct json *t = parsed(tools);
     struct json *c = choice != NULL ? parsed(choice) : NULL;
+    struct json *m = items != NULL ? parsed(items) : NULL;
     o->fault = BUF(512);
     responses_tools_init(&o->tools);
     err e = responses_tools_read(&o->tools, t, c, refuse, &fault);
+    if (e.code == ERR_OK)
+        e = responses_tools_add(&o->tools, m, "input", &fault);
+    if (e.code == ERR_OK)
+        e = responses_tools_end(&o->tools, c, &fault);
     if (e.code != ERR_OK)
         CHECK_OK(
             buf_addf(&o->fault, "%s %s %s", error_code(fault.cause), fault.param, fault.about));
     json_free(t);
     json_free(c);
+    json_free(m);
+}
+
+static void read_tools(struct outcome *o, const char *tools, const char *choice, bool refuse)
+{
+    read_all(o, tools, NULL, choice, refuse);
 }
 
 static void forget(struct outcome *o)
@@ -156,6 +169,50 @@ static void names_what_is_wrong_with_a_tool(void **state)
                 "missing_required_parameter tools[0].tools[0].name ");
 }
 
+#define ADDED(tools) "{'type':'additional_tools','role':'developer','tools':[" tools "]}"
+#define SPACE "{'type':'namespace','name':'ns','tools':[" G "]}"
+
+static void adds_what_the_conversation_brings_but_nothing_twice(void **state)
+{
+    (void)state;
+    struct outcome o;
+    read_all(&o, "[" F "]",
+             "[" ADDED(SPACE "," F) ",{'role':'user','content':'x'}," ADDED(SPACE) "]",
+             "{'type':'function','name':'g','namespace':'ns'}", true);
+    assert_string_equal(shown(&o.fault), "");
+    assert_string_equal(shown(&o.tools.chat), "[" FUNCTION("f") "," FUNCTION("ns__g") "]");
+    assert_string_equal(shown(&o.tools.choice), "{'type':'function','function':{'name':'ns__g'}}");
+    assert_string_equal(shown(&o.tools.echo),
+                        "[{'type':'function','name':'f','description':null,"
+                        "'parameters':null,'strict':null}]");
+    forget(&o);
+    read_all(&o, "[]", "[" ADDED(F "," G) "]",
+             "{'type':'allowed_tools','mode':'required','tools':[{'name':'g'}]}", true);
+    assert_string_equal(shown(&o.tools.chat), "[" FUNCTION("g") "]");
+    forget(&o);
+    read_all(&o, "[]", "'just a text'", NULL, true);
+    assert_string_equal(shown(&o.tools.chat), "");
+    forget(&o);
+}
+
+static void names_what_is_wrong_with_an_added_tool(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        { "[1," ADDED("{'type':'function'}") "]",
+          "missing_required_parameter input[1].tools[0].name " },
+        { "[" ADDED("{'type':'web_search'}") "]",
+          "unsupported_parameter input[0].tools[0].type web_search" },
+        { "[{'type':'additional_tools','tools':7}]", "invalid_type input[0].tools " },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct outcome o;
+        read_all(&o, "[]", rows[i][0], NULL, true);
+        assert_string_equal(shown(&o.fault), rows[i][1]);
+        forget(&o);
+    }
+}
+
 static void takes_as_many_tools_as_there_may_be(void **state)
 {
     (void)state;
@@ -184,6 +241,8 @@ int main(void)
         cmocka_unit_test(narrows_to_the_tools_that_are_allowed),
         cmocka_unit_test(turns_the_choice),
         cmocka_unit_test(names_what_is_wrong_with_a_tool),
+        cmocka_unit_test(adds_what_the_conversation_brings_but_nothing_twice),
+        cmocka_unit_test(names_what_is_wrong_with_an_added_tool),
         cmocka_unit_test(takes_as_many_tools_as_there_may_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
