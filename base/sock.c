@@ -213,14 +213,17 @@ static socklen_t addr_len(const struct sockaddr *a)
     }
 }
 
-static err bind_and_listen(int fd, const struct sockaddr *a)
+enum { BOUND_ONLY = 2U }; /* beside SOCK_SHARED */
+
+static err bind_and_listen(int fd, const struct sockaddr *a, unsigned flags)
 {
-    if (bind(fd, a, addr_len(a)) != 0 || listen(fd, BACKLOG) != 0) {
-        ENSURE(errno != EADDRINUSE, EXISTS);
-        ENSURE(errno != EADDRNOTAVAIL && errno != ENODEV, UNSUPPORTED);
-        FAIL(SYSTEM);
-    }
-    return OK;
+    if (bind(fd, a, addr_len(a)) == 0 && ((flags & BOUND_ONLY) != 0 || listen(fd, BACKLOG) == 0))
+        return OK;
+    ENSURE(errno != EADDRINUSE, EXISTS);
+    ENSURE(errno != EADDRNOTAVAIL && errno != ENODEV, UNSUPPORTED);
+    ENSURE(errno != EACCES && errno != EPERM, DENIED);
+    ENSURE(errno != ENOENT, NOT_FOUND);
+    FAIL(SYSTEM);
 }
 
 static err listen_on(const struct sockaddr *a, unsigned flags, int *out_fd)
@@ -233,7 +236,7 @@ static err listen_on(const struct sockaddr *a, unsigned flags, int *out_fd)
         set_option(fd, SOL_SOCKET, SO_REUSEPORT);
     /* Accepted sockets inherit it. */
     set_no_delay(fd);
-    err e = bind_and_listen(fd, a);
+    err e = bind_and_listen(fd, a, flags);
     if (!err_is_ok(e)) {
         sock_close(&fd);
         return e;
@@ -257,7 +260,7 @@ static err listen_tcp(const struct sock_addr *at, unsigned flags, int *out_fd)
     err e = OK;
     for (const struct addrinfo *i = found; i != NULL; i = i->ai_next) {
         e = listen_on(i->ai_addr, flags, out_fd);
-        if (err_is_ok(e))
+        if (err_is_ok(e) || e.code == ERR_EXISTS)
             break;
     }
     freeaddrinfo(found);
@@ -316,6 +319,35 @@ err sock_listen(const struct sock_addr *at, unsigned flags, int *out_fd)
         break;
     }
     FAIL(CONFIG);
+}
+
+err sock_unused(const struct sock_addr *at)
+{
+    int fd = -1;
+    if (at->kind != SOCK_KIND_TCP)
+        return OK;
+    TRY(listen_tcp(at, BOUND_ONLY, &fd));
+    sock_close(&fd);
+    return OK;
+}
+
+const char *sock_listen_advice(err e)
+{
+    static const struct {
+        enum err_code code;
+        const char *advice;
+    } KNOWN[] = {
+        { ERR_EXISTS, "is in use already; end what listens there, or name another address" },
+        { ERR_CONFIG, "has a name that is not known here" },
+        { ERR_UNSUPPORTED, "is not an address of this machine" },
+        { ERR_DENIED, "may not be listened on by this user; ports below 1024 want a privilege" },
+        { ERR_NOT_FOUND, "cannot be listened on: its folder is not there" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(KNOWN); i++) {
+        if (KNOWN[i].code == e.code)
+            return KNOWN[i].advice;
+    }
+    return "cannot be listened on";
 }
 
 void sock_unlisten(const struct sock_addr *at, int *fd)

@@ -46,9 +46,18 @@ enum { SOCK_SHARED = 1U };
 
 /* A listening socket. A unix path that nobody listens on any more is replaced; one that somebody
  * listens on, or that is no socket, is ERR_EXISTS. ERR_CONFIG when the name is unknown,
- * ERR_UNSUPPORTED when this machine has no such kind of socket, ERR_EXISTS when the address is in
- * use, ERR_SYSTEM otherwise. */
+ * ERR_UNSUPPORTED when this machine has no such kind of socket or no such address, ERR_EXISTS when
+ * the address is in use, ERR_DENIED when this user may not, ERR_NOT_FOUND when a unix path's folder
+ * is not there, ERR_SYSTEM otherwise. */
 err sock_listen(const struct sock_addr *at, unsigned flags, int *out_fd);
+
+/* Whether a TCP address may be listened on: errors as above, ERR_EXISTS also when whoever listens
+ * there would share it, as the kernel lets all processes of a user who ask for SOCK_SHARED. Takes
+ * nothing. Other kinds of addresses are OK. */
+err sock_unused(const struct sock_addr *at);
+
+/* What to do about an error of these two, for people, to stand behind the address. */
+const char *sock_listen_advice(err e);
 
 /* Closes *fd as sock_close() does and removes a unix socket's path. */
 void sock_unlisten(const struct sock_addr *at, int *fd);

@@ -11,6 +11,7 @@
 #include "base/harden.h"
 #include "base/mem.h"
 #include "base/notify.h"
+#include "base/sock.h"
 #include "base/text.h"
 #include "crypto/hash.h"
 #include "crypto/init.h"
@@ -404,8 +405,7 @@ static err listen_all(struct program *p, struct buf *message)
         err e = link_listen(&p->listeners[p->listeners_n], p->worker.loop, &addr,
                             addr.tls ? p->tls : NULL, &limits, &worker_link_events, &p->worker);
         if (e.code != ERR_OK)
-            return complain(message, s->listen.at[i],
-                            "cannot be listened on; is it in use, or not ours?");
+            return complain(message, s->listen.at[i], sock_listen_advice(e));
         LOG_INFO(p->worker.log, "listening",
                  F_ADDR("address", link_listener_addr(p->listeners[p->listeners_n])));
         p->listeners_n++;

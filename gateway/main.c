@@ -9,6 +9,7 @@
 #include "base/harden.h"
 #include "base/mem.h"
 #include "base/notify.h"
+#include "base/sock.h"
 #include "crypto/init.h"
 #include "crypto/tls.h"
 #include "gateway/account.h"
@@ -332,13 +333,13 @@ static err open_shards(struct program *p, struct buf *message)
         .ended = on_shard_ended,
         .owner = p,
     };
+    TRY(setup_address(p->settings.listen, message));
     for (; p->shards_n < n; p->shards_n++) {
         err e = shard_new(&p->shards[p->shards_n], &p->common);
         if (e.code == ERR_CONFIG)
             return setup_complain(message, "tls_cert", "the certificate or key cannot be used");
         if (e.code != ERR_OK)
-            return setup_complain(message, p->settings.listen,
-                                  "cannot be listened on; is it in use, or not ours?");
+            return setup_complain(message, p->settings.listen, sock_listen_advice(e));
     }
     return OK;
 }

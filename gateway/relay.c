@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/notify.h"
+#include "base/sock.h"
 #include "crypto/tls.h"
 #include "gateway/relay_shard.h"
 #include "gateway/setup.h"
@@ -149,15 +150,16 @@ static err open_discover(struct relay *r, struct buf *message)
 static err open_shards(struct relay *r, struct buf *message)
 {
     const struct gateway_settings *s = r->common.settings;
+    TRY(setup_address(s->listen, message));
+    for (size_t i = 0; i < s->listen_h2.n; i++)
+        TRY(setup_address(s->listen_h2.at[i], message));
     for (size_t n = setup_shards(s); r->shards_n < n; r->shards_n++) {
         err e = relay_shard_new(&r->shards[r->shards_n], &r->common);
         if (e.code == ERR_CONFIG)
             return setup_complain(message, "tls_cert", "the certificate or key cannot be used");
         if (e.code != ERR_OK)
-            return setup_complain(
-                message, s->listen,
-                "or an address of listen_h2 cannot be listened on; is it in use, or "
-                "not ours?");
+            return setup_complain(message, "an address of listen or listen_h2",
+                                  sock_listen_advice(e));
     }
     return OK;
 }

@@ -12,6 +12,14 @@ err setup_complain(struct buf *message, const char *name, const char *what)
     FAIL(CONFIG);
 }
 
+err setup_address(const char *address, struct buf *message)
+{
+    struct sock_addr addr;
+    TRY(sock_addr_read(bytes_str(address), &addr));
+    err e = sock_unused(&addr);
+    return e.code == ERR_OK ? OK : setup_complain(message, address, sock_listen_advice(e));
+}
+
 size_t setup_shards(const struct gateway_settings *s)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);

@@ -14,6 +14,10 @@ enum { SETUP_SHARDS_MAX = 256 };
 /* ERR_CONFIG, with "NAME: WHAT" appended to *message. */
 err setup_complain(struct buf *message, const char *name, const char *what);
 
+/* Whether this address may be listened on: ERR_CONFIG, and what to do in *message. Asked once, before the
+ * shards listen, who share their address with each other and so would with another gateway. */
+err setup_address(const char *address, struct buf *message);
+
 /* How many threads serve clients. */
 size_t setup_shards(const struct gateway_settings *s);
 

@@ -74,9 +74,13 @@ def _():
     with Stack() as s:
         for program, arguments, word in (
                 ("sealgate-gateway", flags({"listen": f"127.0.0.1:{s.ports[0]}", "policy": "simulated",
-                                            "receipts": ":memory:"}), "listened"),
+                                            "receipts": ":memory:"}), "is in use"),
+                ("sealgate-gateway", flags({"listen": f"127.0.0.1:{s.port}", "policy": "simulated",
+                                            "receipts": ":memory:"}), f"{s.port}: is in use"),
+                ("sealgate-gateway", flags({"listen": f"127.0.0.1:{s.port}", "mode": "relay"}),
+                 f"{s.port}: is in use"),
                 ("sealgate-worker", flags({"listen": f"127.0.0.1:{s.ports[0]}",
-                                           "platform": "simulated"}), "listened"),
+                                           "platform": "simulated"}), "is in use"),
                 ("sealgate-gateway", flags({"policy": "/nowhere/a"}), "/nowhere/a: cannot be read (policy)"),
                 ("sealgate-gateway", flags({"policy": "simulated", "tokens_file": "/nowhere/a"}),
                  "/nowhere/a: cannot be read (tokens_file)"),

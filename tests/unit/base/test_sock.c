@@ -256,6 +256,47 @@ static void a_tcp_port_is_shared_only_on_request(void **state)
     sock_close(&b);
 }
 
+static void tells_whether_a_tcp_address_is_in_use_though_it_could_be_shared(void **state)
+{
+    (void)state;
+    struct sock_addr at, other;
+    int a = -1;
+    CHECK_OK(sock_addr_read(BYTES_LIT("127.0.0.1:0"), &at));
+    CHECK_OK(sock_unused(&at));
+    CHECK_OK(sock_listen(&at, SOCK_SHARED, &a));
+    CHECK_OK(sock_bound(a, &at));
+    CHECK_ERR(sock_unused(&at), EXISTS);
+    other = at;
+    (void)snprintf(other.host, sizeof other.host, "*");
+    CHECK_ERR(sock_unused(&other), EXISTS);
+    sock_close(&a);
+    CHECK_OK(sock_unused(&at));
+    CHECK_OK(sock_addr_read(BYTES_LIT("192.0.2.1:1"), &at));
+    CHECK_ERR(sock_unused(&at), UNSUPPORTED);
+    CHECK_OK(sock_addr_read(BYTES_LIT("unix:/nonexistent/x"), &at));
+    CHECK_OK(sock_unused(&at));
+    CHECK_ERR(sock_listen(&at, 0, &a), NOT_FOUND);
+}
+
+/* A gateway that was restarted finds the connections of the one before. */
+static void an_address_is_unused_though_a_connection_of_it_still_stands(void **state)
+{
+    (void)state;
+    struct sock_addr at;
+    int listening = -1, a = -1, b = -1;
+    CHECK_OK(sock_addr_read(BYTES_LIT("127.0.0.1:0"), &at));
+    CHECK_OK(sock_listen(&at, SOCK_SHARED, &listening));
+    CHECK_OK(sock_bound(listening, &at));
+    connect_to(&at, &a);
+    wait_for(listening, POLLIN);
+    CHECK_OK(sock_accept(listening, &b));
+    sock_close(&listening);
+    CHECK_OK(sock_unused(&at));
+    sock_close(&b);
+    sock_close(&a);
+    CHECK_OK(sock_unused(&at));
+}
+
 static void tells_that_nobody_is_there(void **state)
 {
     (void)state;
@@ -297,6 +338,8 @@ int main(void)
         cmocka_unit_test(vsock_meets),
         cmocka_unit_test(a_stale_path_is_replaced_a_live_one_is_not),
         cmocka_unit_test(a_tcp_port_is_shared_only_on_request),
+        cmocka_unit_test(tells_whether_a_tcp_address_is_in_use_though_it_could_be_shared),
+        cmocka_unit_test(an_address_is_unused_though_a_connection_of_it_still_stands),
         cmocka_unit_test(tells_that_nobody_is_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
