@@ -11,6 +11,7 @@
 
 #include "attest/detect.h"
 #include "base/log.h"
+#include "base/sock.h"
 #include "cli/cli.h"
 #include "cli/fetch.h"
 
@@ -75,6 +76,7 @@ struct up {
     struct buf programs; /* the folder this program is in, with a slash */
     struct buf socket;   /* the worker's address */
     struct buf receipts;
+    struct buf url; /* the gateway's, for clients on this machine */
     bool simulated;
     pid_t worker;
     pid_t gateway;
@@ -129,14 +131,54 @@ static err make_folder(struct up *u)
     }
 }
 
-static err prepare(struct up *u)
+/* The programs' own addresses have no relative paths. With the dot it has to be a folder. */
+static err make_absolute(struct up *u)
 {
+    char path[PATH_MAX];
+    TRY(buf_add_str(&u->folder, "/."));
+    ENSURE(realpath(buf_str(&u->folder), path) != NULL, SYSTEM);
+    buf_truncate(&u->folder, 0);
+    return buf_add_str(&u->folder, path);
+}
+
+static enum cli_exit prepare(struct up *u)
+{
+    struct sock_addr addr;
     u->folder = u->programs = u->socket = u->receipts = BUF(PATH_MAX);
-    TRY(find_programs(u));
-    TRY(find_folder(u));
-    TRY(make_folder(u));
-    TRY(buf_addf(&u->socket, "unix:%s/worker-%ld.sock", buf_str(&u->folder), (long)getpid()));
-    return buf_addf(&u->receipts, "%s/receipts.db", buf_str(&u->folder));
+    if (find_programs(u).code != ERR_OK || find_folder(u).code != ERR_OK)
+        return cli_complain("there is no HOME to keep receipts in; name a folder with --state");
+    if (make_folder(u).code != ERR_OK || make_absolute(u).code != ERR_OK)
+        return cli_complain(
+            "%s: cannot be made a folder for receipts: %s; name another with --state",
+            buf_str(&u->folder), strerrordesc_np(errno));
+    if (buf_addf(&u->socket, "unix:%s/worker-%ld.sock", buf_str(&u->folder), (long)getpid()).code !=
+            ERR_OK ||
+        buf_addf(&u->receipts, "%s/receipts.db", buf_str(&u->folder)).code != ERR_OK ||
+        sock_addr_read(buf_view(&u->socket), &addr).code != ERR_OK)
+        return cli_complain(
+            "%s: too long a name for a folder with a socket; name another with --state",
+            buf_str(&u->folder));
+    return CLI_OK;
+}
+
+/* Asked here already, since what answers there would be taken for the gateway that is to start. */
+static enum cli_exit check_listen(struct up *u)
+{
+    const char *listen = u->settings.listen;
+    struct sock_addr addr;
+    if (sock_addr_read(bytes_str(listen), &addr).code != ERR_OK || addr.kind != SOCK_KIND_TCP ||
+        addr.tls || addr.port == 0)
+        return cli_complain("--listen: \"%s\" is not an address; write HOST:PORT", listen);
+    err e = sock_unused(&addr);
+    if (e.code != ERR_OK)
+        return cli_complain("--listen: %s %s", listen, sock_listen_advice(e));
+    if (strcmp(addr.host, "*") == 0)
+        (void)snprintf(addr.host, sizeof addr.host, "127.0.0.1");
+    u->url = BUF(1024);
+    e = buf_add_str(&u->url, "http://");
+    if (e.code == ERR_OK)
+        e = sock_addr_write(&addr, &u->url);
+    return e.code == ERR_OK ? CLI_OK : cli_complain("%s", err_text(e));
 }
 
 /* The child ends with us, however we end. */
@@ -198,7 +240,7 @@ static bool has_ended(pid_t pid)
 static bool wait_until_ready(struct up *u)
 {
     BUF_AUTO url = BUF(1024);
-    if (buf_addf(&url, "http://%s/readyz", u->settings.listen).code != ERR_OK)
+    if (buf_addf(&url, "%s/readyz", buf_str(&u->url)).code != ERR_OK)
         return false;
     for (int i = 0; i < READY_TRIES && !stop; i++) {
         BUF_AUTO body = BUF(4096);
@@ -222,17 +264,17 @@ static bool wait_until_ready(struct up *u)
 
 static void greet(struct up *u)
 {
-    const char *at = u->settings.listen;
+    const char *at = buf_str(&u->url);
     (void)printf(
         "\nSealgate is up. %s\n\n"
-        "  base_url  http://%s/v1   (any api_key)\n"
+        "  base_url  %s/v1   (any api_key)\n"
         "  receipts  %s\n\n"
         "Try, in another terminal:\n\n"
-        "  curl -N http://%s/v1/chat/completions -H 'content-type: application/json' \\\n"
+        "  curl -N %s/v1/chat/completions -H 'content-type: application/json' \\\n"
         "       -d '{\"model\":\"demo\",\"stream\":true,"
         "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}'\n\n"
-        "  %ssealgate chat --gateway http://%s \"What is a receipt?\"\n"
-        "  %ssealgate verify --gateway http://%s RECEIPT_ID   (the x-receipt-id of an "
+        "  %ssealgate chat --gateway %s \"What is a receipt?\"\n"
+        "  %ssealgate verify --gateway %s RECEIPT_ID   (the x-receipt-id of an "
         "answer)\n\n"
         "Ctrl-C ends it.\n\n",
         u->simulated ? "SIMULATED TEE: for trying out, no protection."
@@ -323,13 +365,16 @@ enum cli_exit cli_up(int argc, char **argv)
     (void)sigaction(SIGTERM, &action, NULL);
     exit = choose_platform(&u);
     if (exit == CLI_OK)
-        exit = prepare(&u).code == ERR_OK
-                   ? run(&u)
-                   : cli_complain("the folder for receipts cannot be made; name one with --state");
+        exit = check_listen(&u);
+    if (exit == CLI_OK)
+        exit = prepare(&u);
+    if (exit == CLI_OK)
+        exit = run(&u);
     buf_clear(&u.folder);
     buf_clear(&u.programs);
     buf_clear(&u.socket);
     buf_clear(&u.receipts);
+    buf_clear(&u.url);
     config_clear(&c);
     return exit;
 }

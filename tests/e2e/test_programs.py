@@ -290,6 +290,34 @@ def up(engine):
         wait_for(lambda: not any(os.path.exists(f"/proc/{p}") for p in children))
 
 
+@test("sealgate up says what is wrong with where it is to listen or to keep receipts")
+def _():
+    with Stack() as s:
+        long = f"{s.folder}/{'x' * 110}"
+        there = s.write("file", "")
+        free = f"127.0.0.1:{free_port()}"
+        for listen, state, word in ((f"127.0.0.1:{s.port}", s.folder, "is in use"),
+                                    ("nonsense", s.folder, "HOST:PORT"),
+                                    ("127.0.0.1:0", s.folder, "HOST:PORT"),
+                                    (free, long, "too long"), (free, there, "Not a directory")):
+            status, out = run("sealgate", "up", "--listen", listen, "--state", state)
+            assert status == 2 and word in out and len(out.splitlines()) == 1, (listen, state, out)
+
+
+@test("sealgate up takes a folder by its relative name, and any address of this machine")
+def _():
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        program = Program("sealgate", ["up", "--listen", f"*:{port}", "--state", "state"], folder)
+        try:
+            wait_for(lambda: not program.alive() or "Ctrl-C" in program.log, 30 * Options.patience)
+            program.check()
+            assert f"base_url  http://127.0.0.1:{port}/v1 " in program.log, program.log
+            assert f"{os.path.realpath(folder)}/state/receipts.db" in program.log, program.log
+        finally:
+            program.stop()
+
+
 @test("when one of its programs dies, sealgate up ends the other and itself")
 def _():
     port = free_port()
