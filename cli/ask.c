@@ -22,11 +22,17 @@ enum cli_exit ask_bundle(const char *address, const char *ca, bytes nonce, struc
     BUF_AUTO body = BUF(256);
     BUF_AUTO message = BUF(1024);
     long status = 0;
-    if (sock_addr_read(bytes_str(address), &addr).code != ERR_OK ||
-        write_url(&addr, &url).code != ERR_OK)
+    if (sock_addr_read(bytes_str(address), &addr).code != ERR_OK)
         return cli_complain("%s is not an address; write HOST:PORT, tls://HOST:PORT or unix:PATH",
                             address);
-    err e = buf_add_str(&body, "{\"nonce\":\"");
+    if (addr.kind == SOCK_KIND_VSOCK)
+        return cli_complain(
+            "%s: only relays and gateways connect to vsock; name the listen_h2 of "
+            "a relay in front of that worker",
+            address);
+    err e = write_url(&addr, &url);
+    if (e.code == ERR_OK)
+        e = buf_add_str(&body, "{\"nonce\":\"");
     if (e.code == ERR_OK)
         e = text_base64url_encode(&body, nonce);
     if (e.code == ERR_OK)

@@ -256,7 +256,8 @@ def _():
         address = f"127.0.0.1:{s.ports[0]}"
         code, out, err = run("measure", address)
         assert code == 1 and not out and "nothing to pin" in err and "--simulated" in err, (code, out, err)
-        for wrong, what in ((f"tls://{address}", "--ca"), (f"unix:{f}/none", "without TLS")):
+        for wrong, what in ((f"tls://{address}", "--ca"), (f"unix:{f}/none", "without TLS"),
+                            ("vsock:16:8443", "relay"), ("nonsense", "HOST:PORT")):
             code, out, err = run("attest", wrong)
             assert code == 2 and not out and what in err, (wrong, code, out, err)
         out = done("measure", address, "--simulated")
