@@ -205,7 +205,7 @@ def chat(port, model, stream=False, headers=(), timeout=None, **more):
                 timeout)
 
 
-def wait_for(what, every=0.02):
+def wait_for(what, *, every=0.02):
     """What a condition says once it is true. It fails when something hangs, not when it is slow."""
     until = time.monotonic() + hangs_s()
     while True:

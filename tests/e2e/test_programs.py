@@ -310,7 +310,7 @@ def _():
     with tempfile.TemporaryDirectory() as folder:
         program = Program("sealgate", ["up", "--listen", f"*:{port}", "--state", "state"], folder)
         try:
-            wait_for(lambda: not program.alive() or "Ctrl-C" in program.log, 30 * Options.patience)
+            wait_for(lambda: not program.alive() or "Ctrl-C" in program.log)
             program.check()
             assert f"base_url  http://127.0.0.1:{port}/v1 " in program.log, program.log
             assert f"{os.path.realpath(folder)}/state/receipts.db" in program.log, program.log
