@@ -122,3 +122,22 @@ bytes http_base_prefix(const struct http_base *b)
     bytes rest = behind_scheme(b);
     return bytes_slice(rest, text_find(rest, BYTES_LIT("/")), rest.len);
 }
+
+/* The settings were checked: an authority is a host, perhaps in brackets, and perhaps a port. */
+err http_base_address(const struct http_base *b, struct sock_addr *out)
+{
+    BUF_AUTO text = BUF(SOCK_TEXT_MAX + 16);
+    if (b->unix_path.len > 0) {
+        TRY(buf_add_str(&text, "unix:"));
+        TRY(buf_add(&text, buf_view(&b->unix_path)));
+        return sock_addr_read(buf_view(&text), out);
+    }
+    ENSURE(bytes_starts(buf_view(&b->url), BYTES_LIT("http://")), CONFIG);
+    bytes authority = http_base_authority(b);
+    size_t end = text_find(authority, BYTES_LIT("]"));
+    bytes behind = bytes_slice(authority, end < authority.len ? end : 0, authority.len);
+    TRY(buf_add(&text, authority));
+    if (text_find(behind, BYTES_LIT(":")) == behind.len)
+        TRY(buf_add_str(&text, ":80"));
+    return sock_addr_read(buf_view(&text), out);
+}

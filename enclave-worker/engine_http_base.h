@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "base/sock.h"
 #include "enclave-worker/engine_http.h"
 
 struct http_base {
@@ -26,3 +27,6 @@ void http_base_clear(struct http_base *b);
 /* Of url, borrowed: what stands behind the scheme up to the path, and the path. */
 bytes http_base_authority(const struct http_base *b);
 bytes http_base_prefix(const struct http_base *b);
+
+/* Where to connect to, without TLS. CONFIG for https://, LIMIT for what is too long. */
+err http_base_address(const struct http_base *b, struct sock_addr *out);

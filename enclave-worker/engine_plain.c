@@ -1,10 +1,6 @@
 /*
  * A call gets a connection that is kept or a new one, writes its request, and reads: once per turn
- * and connection, so that no engine keeps the others waiting. A connection is watched for input all
- * its life, also while it is idle: then input means that the engine has closed it.
- *
- * Head and small bodies leave in one write; large bodies are read from the owner's memory as the
- * socket takes them, their head waiting in the kernel for the first of it.
+ * and connection, so that no engine keeps the others waiting.
  *
  * Back-pressure: a paused call does not read; what was read already is kept.
  *
@@ -13,38 +9,16 @@
  */
 #include "enclave-worker/engine_plain.h"
 
-#include <string.h>
-#include <sys/socket.h>
-
 #include "base/attr.h"
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/sock.h"
-#include "base/text.h"
-#include "enclave-worker/engine_http_ask.h"
+#include "enclave-worker/engine_conn.h"
 #include "enclave-worker/engine_http_base.h"
 #include "enclave-worker/http_answer.h"
+#include "enclave-worker/http_send.h"
 
-enum {
-    READ_MAX = 16 * 1024,       /* of a connection in one turn */
-    SMALL_BODY_MAX = 64 * 1024, /* what is sent together with the head */
-    REQUEST_MAX = 1024 * 1024,  /* head and small body */
-    ADDRS_MAX = 4,              /* of a name that are tried */
-    KEPT_MS = 60000,            /* an idle connection is closed after this */
-    SWEEP_MS = 10000,
-};
-
-struct conn {
-    struct plain *engine;
-    struct call *call;  /* NULL while idle */
-    struct conn *next;  /* among the idle */
-    struct conn **prev; /* NULL while in use */
-    struct loop_fd *watch;
-    int fd;
-    bool connecting;
-    bool served; /* it has brought an answer */
-    uint64_t idle_since_ms;
-};
+enum { READ_MAX = 16 * 1024 /* of a connection in one turn */ };
 
 struct call {
     struct engine_call base;
@@ -53,25 +27,18 @@ struct call {
     struct call *next;
     struct call **prev;
 
-    struct conn *conn;
-    struct loop_lookup *lookup;
-    struct sockaddr_storage addrs[ADDRS_MAX];
-    size_t addrs_n, addrs_at;
+    struct engine_conn *conn; /* connected; NULL before, and at the end */
+    struct engine_dial dial;
 
-    bool inside;  /* a callback of the owner is running */
-    bool dead;    /* cancelled meanwhile */
-    bool paused;  /* by the owner */
-    bool told;    /* of the head */
-    bool resent;  /* on a second connection */
-    bool refused; /* the engine takes no more of the request */
-    bool over;    /* there is nothing more to read; `why` is the end */
+    bool inside; /* a callback of the owner is running */
+    bool dead;   /* cancelled meanwhile */
+    bool paused; /* by the owner */
+    bool told;   /* of the head */
+    bool resent; /* on a second connection */
+    bool over;   /* there is nothing more to read; `why` is the end */
     err why;
 
-    struct buf request;
-    size_t request_at;
-    bytes large;
-    size_t large_at;
-
+    struct http_send request;
     struct http_answer answer;
     struct buf rest; /* read while the call was paused */
 
@@ -84,11 +51,9 @@ struct plain {
     struct engine base;
     struct loop *loop;
     struct http_base to;
-    struct sock_addr addr;
+    struct engine_conns conns;
     struct call *calls;
     size_t calls_n;
-    struct conn *idle; /* the latest first */
-    struct loop_timer sweep;
 };
 
 static struct plain *plain_of(struct engine *e)
@@ -111,99 +76,23 @@ static err raise(enum err_code code)
     return err_raise(code, __FILE__, __func__, __LINE__);
 }
 
-/* ---- connections ---- */
-
-static void leave_idle(struct conn *k)
-{
-    if (k->prev == NULL)
-        return;
-    *k->prev = k->next;
-    if (k->next != NULL)
-        k->next->prev = k->prev;
-    k->next = NULL;
-    k->prev = NULL;
-}
-
-static void conn_close(struct conn *k)
-{
-    leave_idle(k);
-    if (k->call != NULL)
-        k->call->conn = NULL;
-    loop_fd_close(k->watch);
-    sock_close(&k->fd);
-    mem_free(k);
-}
-
-static void on_ready(void *owner, unsigned ready);
-static void on_sweep(struct loop_timer *t);
-
-static err conn_open(struct plain *e, const struct sockaddr_storage *to, struct conn **out)
-{
-    struct conn *k;
-    TRY(mem_new(&k));
-    k->engine = e;
-    k->fd = -1;
-    err why = sock_connect(&e->addr, to, &k->fd);
-    if (why.code == ERR_OK)
-        why = loop_fd_open(&k->watch, e->loop, k->fd, on_ready, k);
-    if (why.code == ERR_OK)
-        why = loop_fd_want(k->watch, LOOP_WRITE);
-    if (why.code != ERR_OK) {
-        conn_close(k);
-        return why;
-    }
-    k->connecting = true;
-    *out = k;
-    return OK;
-}
-
-static void conn_keep(struct conn *k)
-{
-    struct plain *e = k->engine;
-    if (loop_fd_want(k->watch, LOOP_READ).code != ERR_OK) {
-        conn_close(k);
-        return;
-    }
-    k->call = NULL;
-    k->served = true;
-    k->idle_since_ms = loop_now_ms(e->loop);
-    k->next = e->idle;
-    k->prev = &e->idle;
-    if (k->next != NULL)
-        k->next->prev = &k->next;
-    e->idle = k;
-    if (!loop_timer_active(&e->sweep))
-        loop_timer_start(e->loop, &e->sweep, SWEEP_MS, on_sweep);
-}
-
-/* The oldest stand at the end. */
-static void on_sweep(struct loop_timer *t)
-{
-    struct plain *e = CONTAINER_OF(t, struct plain, sweep);
-    uint64_t now = loop_now_ms(e->loop);
-    struct conn *k = e->idle;
-    while (k != NULL) {
-        struct conn *next = k->next;
-        if (now - k->idle_since_ms >= KEPT_MS)
-            conn_close(k);
-        k = next;
-    }
-    if (e->idle != NULL)
-        loop_timer_start(e->loop, t, SWEEP_MS, on_sweep);
-}
-
 /* ---- the end of a call ---- */
+
+static void drop_connection(struct call *c)
+{
+    engine_dial_cancel(&c->dial);
+    engine_conn_close(c->conn);
+    c->conn = NULL;
+}
 
 static void call_free(struct call *c)
 {
     struct plain *e = owner_of(c);
     loop_timer_stop(&c->timer);
     loop_defer_cancel(&c->work);
-    loop_resolve_cancel(c->lookup);
-    if (c->conn != NULL)
-        conn_close(c->conn);
+    drop_connection(c);
     http_answer_clear(&c->answer);
-    buf_clear(&c->request);
+    http_send_clear(&c->request);
     buf_clear(&c->rest);
     *c->prev = c->next;
     if (c->next != NULL)
@@ -221,8 +110,7 @@ static void end_call(struct call *c, err why)
         c->over = true;
         c->why = why;
         loop_timer_stop(&c->timer);
-        if (c->conn != NULL)
-            conn_close(c->conn);
+        drop_connection(c);
         return;
     }
     call_free(c);
@@ -231,26 +119,12 @@ static void end_call(struct call *c, err why)
 
 /* ---- what the engine says ---- */
 
-static bool all_sent(const struct call *c)
-{
-    return c->request_at == c->request.len && c->large_at == c->large.len;
-}
-
 /* What is watched for: a paused call is still read until its head is whole. */
 static err watch(struct call *c)
 {
     bool reads = !c->paused || !c->answer.head.whole;
-    bool sends = !all_sent(c) && !c->refused;
-    return loop_fd_want(c->conn->watch, (reads ? LOOP_READ : 0U) | (sends ? LOOP_WRITE : 0U));
-}
-
-/* A request that is answered is not sent again. */
-static void forget_request(struct call *c)
-{
-    if (!all_sent(c))
-        return;
-    buf_clear(&c->request);
-    c->request_at = 0;
+    bool sends = http_send_wants(&c->request);
+    return engine_conn_want(c->conn, (reads ? LOOP_READ : 0U) | (sends ? LOOP_WRITE : 0U));
 }
 
 static void tell_head(struct call *c)
@@ -258,7 +132,7 @@ static void tell_head(struct call *c)
     struct engine_field fields[ENGINE_FIELDS_MAX];
     const struct http_head *h = &c->answer.head;
     size_t n = http_head_fields(h, fields);
-    forget_request(c);
+    http_send_forget(&c->request);
     c->told = true;
     c->inside = true;
     c->events->head(c->owner, h->status, fields, n, c->answer.no_body ? 0 : h->content_length);
@@ -294,10 +168,11 @@ static err digest(struct call *c, bytes *in, enum http_step *step)
 
 static void finish(struct call *c, bool surplus)
 {
-    struct conn *k = c->conn;
-    if (k != NULL && !surplus && all_sent(c) && !c->refused && http_answer_keeps(&c->answer)) {
+    struct engine_conn *k = c->conn;
+    bool sent = http_send_is_done(&c->request) && !c->request.refused;
+    if (k != NULL && !surplus && sent && http_answer_keeps(&c->answer)) {
         c->conn = NULL;
-        conn_keep(k);
+        engine_conn_keep(k);
     }
     end_call(c, OK);
 }
@@ -336,19 +211,16 @@ static bool feed(struct call *c, bytes in)
     return false;
 }
 
-static void connect_next(struct call *c);
 static void find_engine(struct call *c);
 
 /* The engine has closed, cleanly or not. */
 static void on_lost(struct call *c, bool clean)
 {
-    bool kept = c->conn->served;
-    conn_close(c->conn);
+    bool kept = c->conn->kept;
+    drop_connection(c);
     if (kept && !c->resent && http_answer_is_untouched(&c->answer)) {
         c->resent = true;
-        c->refused = false;
-        c->request_at = 0;
-        c->large_at = 0;
+        http_send_again(&c->request);
         find_engine(c);
         return;
     }
@@ -377,61 +249,19 @@ static void read_some(struct call *c)
 
 /* ---- what the engine is told ---- */
 
-/* An engine that takes no more may have answered already: what there is will be read. */
-static enum sock_step send_part(struct call *c, bytes part, size_t *at, bool last)
-{
-    enum sock_step step = SOCK_MOVED;
-    while (step == SOCK_MOVED && *at < part.len) {
-        size_t n = 0;
-        bytes rest = bytes_slice(part, *at, part.len);
-        step = last ? sock_send(c->conn->fd, rest, &n) : sock_send_part(c->conn->fd, rest, &n);
-        if (step == SOCK_MOVED)
-            *at += n;
-    }
-    if (step == SOCK_BROKEN || step == SOCK_ENDED)
-        c->refused = true;
-    return step;
-}
-
 static void send_some(struct call *c)
 {
-    bool whole = c->large.len == 0;
-    if (send_part(c, buf_view(&c->request), &c->request_at, whole) == SOCK_MOVED)
-        (void)send_part(c, c->large, &c->large_at, true);
+    http_send_some(&c->request, c->conn->fd);
     err e = watch(c);
     if (e.code != ERR_OK)
         end_call(c, e);
 }
 
-static void on_limit(struct loop_timer *t);
-
-static void on_connected(struct call *c)
-{
-    struct plain *e = owner_of(c);
-    c->conn->connecting = false;
-    loop_timer_start(e->loop, &c->timer, e->to.first_byte_ms, on_limit);
-    send_some(c);
-}
-
+/* Reading may end the call, and with it the connection. */
 static void on_ready(void *owner, unsigned ready)
 {
-    struct conn *k = owner;
-    struct call *c = k->call;
-    if (c == NULL) {
-        conn_close(k);
-        return;
-    }
-    if (k->connecting) {
-        if (sock_connected(k->fd).code == ERR_OK) {
-            on_connected(c);
-        } else {
-            conn_close(k);
-            connect_next(c);
-        }
-        return;
-    }
-    /* Reading may end the call, and with it the connection. */
-    if ((ready & LOOP_WRITE) != 0 && !c->refused)
+    struct call *c = owner;
+    if ((ready & LOOP_WRITE) != 0 && !c->request.refused)
         send_some(c);
     else if ((ready & (LOOP_READ | LOOP_HANGUP)) != 0)
         read_some(c);
@@ -439,34 +269,23 @@ static void on_ready(void *owner, unsigned ready)
 
 /* ---- finding the engine ---- */
 
-static err connect_to(struct call *c, const struct sockaddr_storage *to)
+static void on_limit(struct loop_timer *t);
+
+static void on_connected(struct call *c, struct engine_conn *k)
 {
-    struct conn *k;
-    TRY(conn_open(owner_of(c), to, &k));
-    k->call = c;
+    struct plain *e = owner_of(c);
     c->conn = k;
-    return OK;
+    loop_timer_start(e->loop, &c->timer, e->to.first_byte_ms, on_limit);
+    send_some(c);
 }
 
-/* The names' addresses one after the other. */
-static void connect_next(struct call *c)
-{
-    while (c->addrs_at < c->addrs_n) {
-        if (connect_to(c, &c->addrs[c->addrs_at++]).code == ERR_OK)
-            return;
-    }
-    end_call(c, raise(ERR_UNAVAILABLE));
-}
-
-static void on_resolved(void *owner, err e, const struct sockaddr_storage *addrs, size_t n)
+static void on_dialled(void *owner, err why, struct engine_conn *k)
 {
     struct call *c = owner;
-    c->lookup = NULL;
-    c->addrs_at = 0;
-    c->addrs_n = e.code == ERR_OK ? (n < ADDRS_MAX ? n : ADDRS_MAX) : 0;
-    for (size_t i = 0; i < c->addrs_n; i++)
-        c->addrs[i] = addrs[i];
-    connect_next(c);
+    if (why.code == ERR_OK)
+        on_connected(c, k);
+    else
+        end_call(c, why);
 }
 
 static void on_no_connection(struct loop_timer *t)
@@ -477,34 +296,17 @@ static void on_no_connection(struct loop_timer *t)
 static void find_engine(struct call *c)
 {
     struct plain *e = owner_of(c);
-    char port[8];
-    struct buf text = BUF(sizeof port);
-    err why;
-    c->addrs_n = c->addrs_at = 0;
     loop_timer_start(e->loop, &c->timer, e->to.connect_ms, on_no_connection);
-    if (e->addr.kind == SOCK_KIND_UNIX) {
-        why = connect_to(c, NULL);
-    } else {
-        why = buf_addf(&text, "%u", (unsigned)e->addr.port);
-        if (why.code == ERR_OK && buf_str(&text) != NULL)
-            why = loop_resolve(&c->lookup, e->loop, e->addr.host, buf_str(&text), on_resolved, c);
-        buf_clear(&text);
-    }
-    if (why.code != ERR_OK)
-        end_call(c, raise(why.code == ERR_NOMEM ? ERR_NOMEM : ERR_UNAVAILABLE));
+    engine_dial_start(&c->dial, &e->conns, on_dialled, on_ready, c);
 }
 
 static void begin(struct call *c)
 {
-    struct conn *k = owner_of(c)->idle;
-    if (k == NULL) {
+    struct engine_conn *k = engine_conn_take(&owner_of(c)->conns, on_ready, c);
+    if (k != NULL)
+        on_connected(c, k);
+    else
         find_engine(c);
-        return;
-    }
-    leave_idle(k);
-    k->call = c;
-    c->conn = k;
-    on_connected(c);
 }
 
 /* ---- time limits ---- */
@@ -536,7 +338,7 @@ static void go_on(struct call *c)
     c->rest = BUF(READ_MAX);
     bool lives = feed(c, buf_view(&rest));
     buf_clear(&rest);
-    if (!lives || c->conn == NULL || c->conn->connecting)
+    if (!lives || c->conn == NULL)
         return;
     err e = watch(c);
     if (e.code != ERR_OK)
@@ -546,7 +348,7 @@ static void go_on(struct call *c)
 static void on_work(struct loop_task *t)
 {
     struct call *c = CONTAINER_OF(t, struct call, work);
-    bool begun = c->conn != NULL || c->lookup != NULL || c->over;
+    bool begun = c->conn != NULL || engine_dial_active(&c->dial) || c->over;
     if (!begun)
         begin(c);
     else if (!c->paused)
@@ -578,20 +380,6 @@ static void cancel_call(struct engine_call *base)
 
 /* ---- a new call ---- */
 
-static err write_request(struct call *c, const struct engine_request *request)
-{
-    const struct plain *e = owner_of(c);
-    TRY(http_ask_write(&c->request, request, http_base_authority(&e->to), http_base_prefix(&e->to),
-                       buf_view(&e->to.authorization)));
-    c->answer.no_body = bytes_equal(request->method, BYTES_LIT("HEAD"));
-    if (c->answer.no_body)
-        return OK;
-    if (request->body.len <= SMALL_BODY_MAX)
-        return buf_add(&c->request, request->body);
-    c->large = request->body;
-    return OK;
-}
-
 static err start_call(struct engine *base, const struct engine_request *request,
                       const struct engine_events *events, void *owner, struct engine_call **out)
 {
@@ -602,9 +390,9 @@ static err start_call(struct engine *base, const struct engine_request *request,
     c->base.engine = base;
     c->events = events;
     c->owner = owner;
-    c->request = BUF(REQUEST_MAX);
     c->rest = BUF(READ_MAX);
-    http_answer_init(&c->answer, false);
+    http_send_init(&c->request);
+    http_answer_init(&c->answer, bytes_equal(request->method, BYTES_LIT("HEAD")));
     c->heard_ms = loop_now_ms(e->loop);
     c->next = e->calls;
     c->prev = &e->calls;
@@ -612,7 +400,7 @@ static err start_call(struct engine *base, const struct engine_request *request,
         c->next->prev = &c->next;
     e->calls = c;
     e->calls_n++;
-    err why = write_request(c, request);
+    err why = http_send_set(&c->request, request, &e->to);
     if (why.code != ERR_OK) {
         call_free(c);
         return why;
@@ -634,9 +422,7 @@ static void free_plain(struct engine *base)
     struct plain *e = plain_of(base);
     while (e->calls != NULL)
         call_free(e->calls);
-    while (e->idle != NULL)
-        conn_close(e->idle);
-    loop_timer_stop(&e->sweep);
+    engine_conns_clear(&e->conns);
     http_base_clear(&e->to);
     mem_free(e);
 }
@@ -651,36 +437,17 @@ static const struct engine_ops plain_ops = {
     .free = free_plain,
 };
 
-/* The settings were checked: an authority is a host, perhaps in brackets, and perhaps a port. */
-static err set_address(struct plain *e)
-{
-    BUF_AUTO text = BUF(SOCK_TEXT_MAX + 16);
-    if (e->to.unix_path.len > 0) {
-        TRY(buf_add_str(&text, "unix:"));
-        TRY(buf_add(&text, buf_view(&e->to.unix_path)));
-        return sock_addr_read(buf_view(&text), &e->addr);
-    }
-    ENSURE(bytes_starts(buf_view(&e->to.url), BYTES_LIT("http://")), CONFIG);
-    bytes authority = http_base_authority(&e->to);
-    size_t end = text_find(authority, BYTES_LIT("]"));
-    bytes behind = bytes_slice(authority, end < authority.len ? end : 0, authority.len);
-    TRY(buf_add(&text, authority));
-    if (text_find(behind, BYTES_LIT(":")) == behind.len)
-        TRY(buf_add_str(&text, ":80"));
-    return sock_addr_read(buf_view(&text), &e->addr);
-}
-
 err engine_plain_new(struct engine **out, struct loop *loop,
                      const struct engine_http_settings *settings)
 {
     struct plain *e;
     TRY(mem_new(&e));
     e->base.ops = &plain_ops;
-    e->loop = loop;
+    e->loop = e->conns.loop = loop;
     http_base_init(&e->to);
     err why = http_base_set(&e->to, settings);
     if (why.code == ERR_OK)
-        why = set_address(e);
+        why = http_base_address(&e->to, &e->conns.addr);
     if (why.code != ERR_OK) {
         free_plain(&e->base);
         return why.code == ERR_LIMIT ? raise(ERR_CONFIG) : why;
