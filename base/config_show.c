@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/config.h"
-#include "base/config_value.h"
+#include "base/config_loader.h"
 #include "base/yaml.h"
 
 enum { COLUMNS = 80, FACTS_MAX = 2048 };
@@ -149,15 +149,6 @@ static err put_row_help(const struct config_program *program, const struct confi
     return put_facts_wrapped(program, row, "      ", out);
 }
 
-static bool has_row(const struct config_program *program, const char *name)
-{
-    for (size_t i = 0; i < program->rows_n; i++) {
-        if (strcmp(program->rows[i].name, name) == 0)
-            return true;
-    }
-    return false;
-}
-
 static err put_common_help(const struct config_program *program, struct buf *out)
 {
     BUF_AUTO config = BUF(FACTS_MAX);
@@ -166,7 +157,7 @@ static err put_common_help(const struct config_program *program, struct buf *out
     const char *text = buf_str(&config);
     ENSURE(text != NULL, NOMEM);
     TRY(buf_add_str(out, "\nGeneral\n  --help, -h\n      Show this and exit.\n"));
-    if (!has_row(program, "version"))
+    if (config_find_row(program, "version") == NULL)
         TRY(buf_add_str(out, "  --version\n      Show the version and exit.\n"));
     TRY(buf_add_str(out, "  --print-config\n"));
     TRY(put_wrapped(out, "      ",

@@ -77,6 +77,14 @@ void *config_keep(struct config *c, size_t size)
     return chunk + 1;
 }
 
+char *config_keep_text(struct config *c, bytes text)
+{
+    char *copy = config_keep(c, text.len + 1);
+    if (copy != NULL && text.len > 0)
+        memcpy(copy, text.at, text.len);
+    return copy;
+}
+
 static void *field_of(const struct config_row *row, void *settings)
 {
     return (char *)settings + row->offset;
@@ -162,11 +170,8 @@ static err keep_text(struct config *c, bytes text, const char **out, struct buf 
         return refuse(why, text, advice(CONFIG_TEXT));
     if (text.len > CONFIG_TEXT_MAX)
         return refuse(why, text, "is too long; write at most 4096 bytes");
-    char *copy = config_keep(c, text.len + 1);
-    ENSURE(copy != NULL, NOMEM);
-    if (text.len > 0)
-        memcpy(copy, text.at, text.len);
-    *out = copy;
+    *out = config_keep_text(c, text);
+    ENSURE(*out != NULL, NOMEM);
     return OK;
 }
 

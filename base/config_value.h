@@ -1,5 +1,5 @@
 /*
- * base/config_value.h - one setting's text, number and unit. Private to config.c and config_show.c.
+ * base/config_value.h - one setting's text, number and unit. Private to the files of base/config.
  */
 #pragma once
 
@@ -18,6 +18,9 @@ struct config_source {
 
 /* Zeroed memory that goes with config_clear(); NULL when there is none. */
 void *config_keep(struct config *c, size_t size);
+
+/* The same for a copy of text with a NUL behind it. */
+char *config_keep_text(struct config *c, bytes text);
 
 /*
  * Fills the row's field from one text; of a list, appends the items between commas, or the whole

@@ -5,7 +5,8 @@
 
 #include "base/buf.h"
 
-/* Appends the whole file. NOT_FOUND, DENIED or SYSTEM; LIMIT when it does not fit the buf. */
+/* Appends the whole file. NOT_FOUND, DENIED or SYSTEM, and errno says why; LIMIT when it does not fit
+ * the buf. */
 err file_read(struct buf *out, const char *path);
 
 /* Appends the first line without its line end and without blanks at its ends. */
