@@ -1,16 +1,14 @@
-#include "wire/bhttp.h"
-
-#include "base/mem.h"
-#include "wire/varint.h"
-
 /*
  * Both framings go through one machine: a table says for each part of a message how its bytes are
  * taken, what is done when it is complete, and whether the message may end in front of it. Texts of
  * a section are kept, each behind its length, until the section is complete and can be told as a
  * whole; content is told as it comes.
  */
+#include "wire/bhttp.h"
 
-enum framing { KNOWN_REQUEST, KNOWN_RESPONSE, OPEN_REQUEST, OPEN_RESPONSE }; /* frozen */
+#include "base/mem.h"
+#include "wire/bhttp_rules.h"
+#include "wire/varint.h"
 
 const struct bhttp_field *bhttp_find(const struct bhttp_field *fields, size_t n, const char *name)
 {
@@ -20,211 +18,6 @@ const struct bhttp_field *bhttp_find(const struct bhttp_field *fields, size_t n,
             return &fields[i];
     return NULL;
 }
-
-/* What may stand in a message. */
-
-static bool is_token_char(uint8_t c)
-{
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
-        return true;
-    return c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL;
-}
-
-static bool is_token(bytes b)
-{
-    for (size_t i = 0; i < b.len; i++)
-        if (!is_token_char(b.at[i]))
-            return false;
-    return b.len > 0;
-}
-
-static bool has_upper_case(bytes b)
-{
-    for (size_t i = 0; i < b.len; i++)
-        if (b.at[i] >= 'A' && b.at[i] <= 'Z')
-            return true;
-    return false;
-}
-
-static bool is_blank(uint8_t c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static bool is_value(bytes b)
-{
-    if (b.len == 0)
-        return true;
-    if (is_blank(b.at[0]) || is_blank(b.at[b.len - 1]))
-        return false;
-    for (size_t i = 0; i < b.len; i++)
-        if (b.at[i] == 0 || b.at[i] == '\r' || b.at[i] == '\n')
-            return false;
-    return true;
-}
-
-/* Scheme, authority, path: nothing that could end a line or a word of a request line. */
-static bool is_word(bytes b)
-{
-    for (size_t i = 0; i < b.len; i++)
-        if (b.at[i] <= ' ' || b.at[i] == 0x7f)
-            return false;
-    return true;
-}
-
-/* Control data of a request, in its order on the wire. */
-enum control { METHOD, SCHEME, AUTHORITY, PATH, CONTROLS };
-
-static bool is_control(enum control which, bytes b)
-{
-    return which == METHOD ? is_token(b) : is_word(b) && (which != SCHEME || b.len > 0);
-}
-
-/* Writing. Sizes come first, so that there is one reservation and nothing to take back. */
-
-static size_t text_size(bytes b)
-{
-    return varint_size(b.len) + b.len;
-}
-
-static uint8_t *put_text(uint8_t *at, bytes b)
-{
-    at = varint_put(at, b.len);
-    if (b.len > 0)
-        memcpy(at, b.at, b.len);
-    return at + b.len;
-}
-
-static uint8_t *put_name(uint8_t *at, bytes name)
-{
-    at = varint_put(at, name.len);
-    for (size_t i = 0; i < name.len; i++)
-        at[i] = name.at[i] >= 'A' && name.at[i] <= 'Z' ? name.at[i] | 0x20 : name.at[i];
-    return at + name.len;
-}
-
-struct section {
-    const struct bhttp_field *fields;
-    size_t n;
-    bool known;
-    size_t lines_size;
-};
-
-static err section_measure(struct section *s)
-{
-    ENSURE(s->n <= BHTTP_FIELDS_MAX, LIMIT);
-    for (size_t i = 0; i < s->n; i++) {
-        const struct bhttp_field *f = &s->fields[i];
-        ENSURE(f->name.len <= BHTTP_HEAD_MAX && f->value.len <= BHTTP_HEAD_MAX, LIMIT);
-        ENSURE(is_token(f->name) && is_value(f->value), MALFORMED);
-        s->lines_size += text_size(f->name) + text_size(f->value);
-    }
-    return OK;
-}
-
-static size_t section_size(const struct section *s)
-{
-    return s->lines_size + (s->known ? varint_size(s->lines_size) : 1);
-}
-
-static uint8_t *put_section(uint8_t *at, const struct section *s)
-{
-    if (s->known)
-        at = varint_put(at, s->lines_size);
-    for (size_t i = 0; i < s->n; i++) {
-        at = put_name(at, s->fields[i].name);
-        at = put_text(at, s->fields[i].value);
-    }
-    return s->known ? at : varint_put(at, 0);
-}
-
-err bhttp_write_request_head(struct buf *to, const struct bhttp_head *head, bool known_length)
-{
-    const bytes control[CONTROLS] = { head->method, head->scheme, head->authority, head->path };
-    struct section s = { .fields = head->fields, .n = head->fields_n, .known = known_length };
-    TRY(section_measure(&s));
-    size_t size = 1 + section_size(&s);
-    for (enum control c = METHOD; c < CONTROLS; c++) {
-        ENSURE(control[c].len <= BHTTP_HEAD_MAX, LIMIT);
-        ENSURE(is_control(c, control[c]), MALFORMED);
-        size += text_size(control[c]);
-    }
-    ENSURE(size <= BHTTP_HEAD_MAX, LIMIT);
-
-    uint8_t *at;
-    TRY(buf_reserve(to, size, &at));
-    at = varint_put(at, known_length ? KNOWN_REQUEST : OPEN_REQUEST);
-    for (enum control c = METHOD; c < CONTROLS; c++)
-        at = put_text(at, control[c]);
-    (void)put_section(at, &s);
-    buf_commit(to, size);
-    return OK;
-}
-
-err bhttp_write_response_head(struct buf *to, const struct bhttp_head *head, bool known_length)
-{
-    struct section s = { .fields = head->fields, .n = head->fields_n, .known = known_length };
-    ENSURE(head->status >= 200 && head->status <= 599, MALFORMED);
-    TRY(section_measure(&s));
-    size_t size = 1 + varint_size(head->status) + section_size(&s);
-    ENSURE(size <= BHTTP_HEAD_MAX, LIMIT);
-
-    uint8_t *at;
-    TRY(buf_reserve(to, size, &at));
-    at = varint_put(at, known_length ? KNOWN_RESPONSE : OPEN_RESPONSE);
-    at = varint_put(at, head->status);
-    (void)put_section(at, &s);
-    buf_commit(to, size);
-    return OK;
-}
-
-err bhttp_write_content_len(struct buf *to, uint64_t len)
-{
-    return varint_write(to, len);
-}
-
-err bhttp_write_content(struct buf *to, bytes content)
-{
-    size_t size = text_size(content);
-    uint8_t *room;
-    TRY(buf_reserve(to, size, &room));
-    (void)put_text(room, content);
-    buf_commit(to, size);
-    return OK;
-}
-
-err bhttp_write_chunk_len(struct buf *to, uint64_t len)
-{
-    ENSURE(len > 0, INTERNAL);
-    return varint_write(to, len);
-}
-
-err bhttp_write_chunk(struct buf *to, bytes chunk)
-{
-    return chunk.len > 0 ? bhttp_write_content(to, chunk) : OK;
-}
-
-err bhttp_write_content_end(struct buf *to)
-{
-    return varint_write(to, 0);
-}
-
-err bhttp_write_trailers(struct buf *to, const struct bhttp_field *fields, size_t n,
-                         bool known_length)
-{
-    struct section s = { .fields = fields, .n = n, .known = known_length };
-    TRY(section_measure(&s));
-    size_t size = section_size(&s);
-    ENSURE(size <= BHTTP_HEAD_MAX, LIMIT);
-
-    uint8_t *at;
-    TRY(buf_reserve(to, size, &at));
-    (void)put_section(at, &s);
-    buf_commit(to, size);
-    return OK;
-}
-
-/* Reading. */
 
 enum part {
     FRAMING,
@@ -262,7 +55,7 @@ struct bhttp_reader {
     struct buf kept; /* texts of this section, each behind its length as a uint32_t */
 };
 
-enum { KEPT_MAX = BHTTP_HEAD_MAX + 4 * (CONTROLS + 2 * BHTTP_FIELDS_MAX) };
+enum { KEPT_MAX = BHTTP_HEAD_MAX + 4 * (BHTTP_CONTROLS + 2 * BHTTP_FIELDS_MAX) };
 
 struct row {
     err (*take)(struct bhttp_reader *r, bytes *in);    /* some of the part's bytes, at least one */
@@ -412,10 +205,10 @@ static err end_section(struct bhttp_reader *r)
 
 static err on_framing(struct bhttp_reader *r, uint64_t v)
 {
-    ENSURE(v <= OPEN_RESPONSE, MALFORMED);
-    bool request = v == KNOWN_REQUEST || v == OPEN_REQUEST;
+    ENSURE(v <= BHTTP_OPEN_RESPONSE, MALFORMED);
+    bool request = v == BHTTP_KNOWN_REQUEST || v == BHTTP_OPEN_REQUEST;
     ENSURE(request == r->request, MALFORMED);
-    r->known = v == KNOWN_REQUEST || v == KNOWN_RESPONSE;
+    r->known = v == BHTTP_KNOWN_REQUEST || v == BHTTP_KNOWN_RESPONSE;
     r->part = request ? CONTROL_LEN : STATUS;
     return OK;
 }
@@ -427,9 +220,9 @@ static err on_control_len(struct bhttp_reader *r, uint64_t v)
 
 static err on_control(struct bhttp_reader *r, bytes text)
 {
-    ENSURE(is_control((enum control)r->controls, text), MALFORMED);
+    ENSURE(bhttp_is_control((enum bhttp_control)r->controls, text), MALFORMED);
     r->part = CONTROL_LEN;
-    return ++r->controls < CONTROLS ? OK : begin_section(r);
+    return ++r->controls < BHTTP_CONTROLS ? OK : begin_section(r);
 }
 
 static err on_status(struct bhttp_reader *r, uint64_t v)
@@ -460,7 +253,7 @@ static err on_name_len(struct bhttp_reader *r, uint64_t v)
 /* A colon is no token character: this refuses every pseudo-field. */
 static err on_name(struct bhttp_reader *r, bytes text)
 {
-    ENSURE(is_token(text) && !has_upper_case(text), MALFORMED);
+    ENSURE(bhttp_is_token(text) && !bhttp_has_upper_case(text), MALFORMED);
     r->part = VALUE_LEN;
     return OK;
 }
@@ -472,7 +265,7 @@ static err on_value_len(struct bhttp_reader *r, uint64_t v)
 
 static err on_value(struct bhttp_reader *r, bytes text)
 {
-    ENSURE(is_value(text), MALFORMED);
+    ENSURE(bhttp_is_value(text), MALFORMED);
     r->lines++;
     r->part = NAME_LEN;
     return r->known && r->section_left == 0 ? end_section(r) : OK;

@@ -29,6 +29,7 @@ ELSEWHERE = {
     "base/loop_fd": "tests/unit/base/test_loop.c watches descriptors",
     "base/loop_turn": "tests/unit/base/test_loop.c has every order of tasks and hooks",
     "base/loop_work": "tests/unit/base/test_loop.c has jobs done and names looked up",
+    "wire/bhttp_write": "tests/unit/wire/test_bhttp.c reads what it writes, and has it refuse",
     "wire/conn": "tests/unit/wire/test_link.c drives it; only link and listener may call it",
     "wire/h2_receive": "tests/unit/wire/test_h2.c has it at both ends",
     "wire/h2_send": "tests/unit/wire/test_h2.c has it at both ends",
