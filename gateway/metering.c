@@ -3,7 +3,6 @@
 #include "attest/policy_bundle.h"
 #include "base/attr.h"
 #include "gateway/account.h"
-#include "gateway/balance.h"
 #include "gateway/discover.h"
 #include "gateway/quarantine.h"
 
@@ -29,11 +28,6 @@ static const char *const STATUS_WORDS[METERING_STATUSES] = { "1xx", "2xx", "3xx"
                                                              "5xx", "499", "broken_off" };
 static const char *const RECEIPT_WORDS[METERING_RECEIPTS] = { "stored", "not_verified",
                                                               "not_stored" };
-
-static const char *const STATE_WORDS[BALANCE_STATES] = {
-    [BALANCE_GONE] = "gone",           [BALANCE_IN_USE] = "in_use",   [BALANCE_OPEN] = "open",
-    [BALANCE_HALF_OPEN] = "half_open", [BALANCE_EJECTED] = "ejected", [BALANCE_SICK] = "sick",
-};
 
 static const char *const POLICY_WORDS[POLICY_OUTCOMES] = {
 #define X(name, word) [POLICY_##name] = (word),
@@ -131,16 +125,6 @@ static const struct row ROWS[] = {
       { .name = "sealgate_workers_sick",
         .help = "Workers that are verified, and do not do their work by a probe's word.",
         .kind = METRIC_GAUGE } },
-    { AT(connections),
-      { .name = "sealgate_worker_connections",
-        .help = "Connections to workers, of all shards, by what is thought of the worker.",
-        .kind = METRIC_GAUGE,
-        .labels = { { "state", STATE_WORDS, BALANCE_STATES } } } },
-    { AT(outs),
-      { .name = "sealgate_worker_outs_total",
-        .help = "How often a shard took a worker out: open after failures, ejected for doing worse "
-                "than the others, sick by a probe's word.",
-        .labels = { { "state", STATE_WORDS, BALANCE_STATES } } } },
     { AT(spans_dropped),
       { .name = "sealgate_spans_dropped",
         .help = "Spans that no collector took.",
@@ -189,7 +173,7 @@ err metering_init(struct metering *m)
         struct metric *to = (struct metric *)(void *)((char *)m + ROWS[i].offset);
         TRY(metrics_register(m->set, &ROWS[i].spec, to));
     }
-    return OK;
+    return standing_register(m->set, &m->standing);
 }
 
 void metering_clear(struct metering *m)

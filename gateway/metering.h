@@ -7,6 +7,7 @@
 
 #include "api/route.h"
 #include "base/metrics.h"
+#include "gateway/standing.h"
 
 enum metering_status {
     METERING_1XX = 0,
@@ -45,8 +46,7 @@ struct metering {
     struct metric trusted;       /* workers in use; set by the control thread */
     struct metric quarantined;   /* the others, by reason; likewise */
     struct metric sick;          /* workers that do not answer probes; by the control thread */
-    struct metric connections;   /* to workers, by enum balance_state; these two by shards */
-    struct metric outs;          /* workers taken out, by enum balance_state */
+    struct standing standing;    /* by shards */
     struct metric spans_dropped; /* set by the control thread */
     struct metric operation;     /* whole requests, by operation and how they ended */
     struct metric first_chunk;   /* by operation */

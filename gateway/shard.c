@@ -208,34 +208,10 @@ static void on_worker_ready(void *owner)
     exchange_wake(owner);
 }
 
-static bool is_out(enum balance_state state)
-{
-    return state == BALANCE_OPEN || state == BALANCE_EJECTED || state == BALANCE_SICK;
-}
-
-static const struct word OUT_WORDS[BALANCE_STATES] = {
-    [BALANCE_OPEN] = WORD_INIT("failures"), [BALANCE_EJECTED] = WORD_INIT("worse than others")
-};
-
-static void on_worker_changed(void *owner, const struct balance_change *c)
+static void on_worker_changed(void *owner, const struct balance_change *change)
 {
     struct shard *s = owner;
-    const struct metering *m = s->common->metering;
-    if (c->from != BALANCE_GONE)
-        metrics_gauge_add(s->block, m->connections, c->from, 0, -1);
-    if (c->to != BALANCE_GONE)
-        metrics_gauge_add(s->block, m->connections, c->to, 0, 1);
-    if (is_out(c->to))
-        metrics_add(s->block, m->outs, c->to, 0, 1);
-    /* What a probe found is told where it was found. */
-    if (c->to == BALANCE_SICK || c->from == BALANCE_SICK)
-        return;
-    if (is_out(c->to)) {
-        LOG_WARN(s->common->log, "worker taken out", F_U64("worker", c->place),
-                 F_WORD_OF("for", OUT_WORDS[c->to]));
-    } else if (c->to == BALANCE_IN_USE && c->from != BALANCE_GONE) {
-        LOG_INFO(s->common->log, "worker in use again", F_U64("worker", c->place));
-    }
+    standing_tell(&s->common->metering->standing, change, s->block, s->common->log);
 }
 
 /* ---- making one ---- */
