@@ -17,6 +17,8 @@ struct relay {
     struct loop_hook log_hook;
     struct discover *discover;
     struct metrics_block *block; /* the control thread's */
+    atomic_size_t ready;         /* shards */
+    size_t told;                 /* the place after those whose address was said */
     struct relay_shard *shards[SETUP_SHARDS_MAX];
     size_t shards_n;
     size_t running;
@@ -69,6 +71,7 @@ static err open_metrics(struct relay_metrics *m)
     TRY(metrics_register(m->set, &refused, &m->refused));
     TRY(metrics_register(m->set, &workers, &m->workers));
     TRY(metrics_register(m->set, &sources, &m->sources));
+    TRY(standing_register(m->set, &m->standing));
     return metrics_register(m->set, &traffic, &m->bytes);
 }
 
@@ -117,10 +120,23 @@ static void count_workers(struct relay *r)
         metrics_gauge_set(r->block, m->sources, i, 0, (int64_t)discover_count(r->discover, i));
 }
 
+/* Whose number is whose in all other lines. */
+static void tell_addresses(struct relay *r)
+{
+    const struct worker_set *set = r->common.workers;
+    for (size_t i = 0; i < set->n; i++) {
+        if (set->at[i].place >= r->told)
+            LOG_INFO(r->common.log, "worker found", F_U64("worker", set->at[i].place),
+                     F_ADDR("address", &set->at[i].wish.addr));
+    }
+    r->told = set->next;
+}
+
 static void on_workers(void *owner)
 {
     struct relay *r = owner;
     r->common.workers = discover_set(r->discover);
+    tell_addresses(r);
     for (size_t i = 0; i < r->shards_n; i++)
         relay_shard_post_workers(r->shards[i], r->common.workers);
     count_workers(r);
@@ -143,6 +159,7 @@ static err open_discover(struct relay *r, struct buf *message)
     TRY(metrics_block(c->metrics.set, &r->block));
     TRY(setup_discover(&r->discover, c->control, c->settings, &settings, message));
     c->workers = discover_set(r->discover);
+    tell_addresses(r);
     count_workers(r);
     return OK;
 }
@@ -153,7 +170,7 @@ static err open_shards(struct relay *r, struct buf *message)
     TRY(setup_address(s->listen, message));
     for (size_t i = 0; i < s->listen_h2.n; i++)
         TRY(setup_address(s->listen_h2.at[i], message));
-    for (size_t n = setup_shards(s); r->shards_n < n; r->shards_n++) {
+    for (r->common.shards = setup_shards(s); r->shards_n < r->common.shards; r->shards_n++) {
         err e = relay_shard_new(&r->shards[r->shards_n], &r->common);
         if (e.code == ERR_CONFIG)
             return setup_complain(message, "tls_cert", "the certificate or key cannot be used");
@@ -200,6 +217,7 @@ static err open_all(struct relay *r, struct buf *message)
     const struct gateway_settings *s = c->settings;
     c->ended = on_shard_ended;
     c->owner = r;
+    c->ready = &r->ready;
     TRY(log_open(&c->log, STDERR_FILENO, (enum log_level)s->log_level));
     TRY(loop_new(&c->control));
     TRY(loop_on_signal(c->control, SIGTERM, on_signal, r));

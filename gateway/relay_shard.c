@@ -38,6 +38,7 @@ struct relay_shard {
     pthread_t thread;
     bool started;
     bool draining;
+    bool ready; /* and counted as such */
     bool front_gone;
 };
 
@@ -200,14 +201,28 @@ static void answer_metrics(struct relay_shard *s, struct relay_pass *p)
         relay_pass_problem(p, 503, "out of memory");
 }
 
+static void count_ready(struct relay_shard *s)
+{
+    bool ready = !s->draining && relay_workers_up(s->host.workers) > 0;
+    if (ready && !s->ready)
+        atomic_fetch_add(s->common->ready, 1);
+    if (!ready && s->ready)
+        atomic_fetch_sub(s->common->ready, 1);
+    s->ready = ready;
+}
+
+/* For all shards, since nobody knows which one a request will come to. */
 static void answer_ready(struct relay_shard *s, struct relay_pass *p)
 {
-    bool ready = relay_workers_up(s->host.workers) > 0 && !s->draining;
-    if (ready)
+    if (atomic_load(s->common->ready) == s->common->shards)
         relay_pass_answer(p, 200, MEDIA_JSON, NULL, 0, BYTES_LIT("{\"ready\":true}"));
+    else if (s->draining)
+        relay_pass_answer(p, 503, MEDIA_JSON, NULL, 0,
+                          BYTES_LIT("{\"ready\":false,\"reason\":\"draining\"}"));
     else
         relay_pass_answer(p, 503, MEDIA_JSON, NULL, 0,
-                          BYTES_LIT("{\"ready\":false,\"reason\":\"no worker is connected\"}"));
+                          BYTES_LIT("{\"ready\":false,\"reason\":\"no worker is connected to "
+                                    "some shard, or to any\"}"));
 }
 
 static void answer_roster(struct relay_shard *s, struct relay_pass *p)
@@ -366,6 +381,7 @@ static void on_drain(struct loop_mail *mail)
         return;
     }
     s->draining = true;
+    count_ready(s);
     s->drain_until_ms = loop_now_ms(s->loop) + s->common->settings->drain_timeout;
     front_drain(s->front);
     for (size_t i = 0; i < s->listeners_n; i++)
@@ -401,11 +417,31 @@ static err open_listeners(struct relay_shard *s)
     return OK;
 }
 
+/* A gateway says where it verifies workers that it cannot reach one; here nobody else would. */
+static void tell_connection(struct log *log, const struct balance_change *change)
+{
+    if (change->from == BALANCE_GONE)
+        LOG_INFO(log, "worker connected", F_U64("worker", change->place));
+    else if (change->to == BALANCE_GONE && change->place != SIZE_MAX)
+        LOG_WARN(log, "worker's connection lost", F_U64("worker", change->place));
+}
+
+static void on_worker_changed(void *owner, const struct balance_change *change)
+{
+    struct relay_shard *s = owner;
+    const struct relay_common *c = s->common;
+    standing_tell(&c->metrics.standing, change, s->block, c->log);
+    tell_connection(c->log, change);
+    count_ready(s);
+}
+
 static err open_workers(struct relay_shard *s)
 {
     struct relay_workers_settings settings = { .tls = s->common->worker_tls,
                                                .balance = setup_balance(s->common->settings),
-                                               .ping_ms = s->common->settings->worker_ping };
+                                               .ping_ms = s->common->settings->worker_ping,
+                                               .changed = on_worker_changed,
+                                               .owner = s };
     TRY(crypto_random(&settings.seed, sizeof settings.seed));
     TRY(relay_workers_new(&s->host.workers, s->loop, &settings));
     relay_workers_use(s->host.workers, s->common->workers);

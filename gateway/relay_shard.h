@@ -1,10 +1,12 @@
 /*
  * gateway/relay_shard.h - one thread of a relay, with its own sockets, connections and passes.
  *
- * What shards share is constant but for the quotas. Clients come over HTTP/1.1 (gateway/front.h) and
+ * What shards share is constant but for the quotas, and for how many of them are ready. Clients come over HTTP/1.1 (gateway/front.h) and
  * HTTP/2 (wire/link.h), in the clear or in TLS.
  */
 #pragma once
+
+#include <stdatomic.h>
 
 #include "base/metrics.h"
 #include "gateway/admit.h"
@@ -12,6 +14,7 @@
 #include "gateway/quota.h"
 #include "gateway/relay_pass.h"
 #include "gateway/settings.h"
+#include "gateway/standing.h"
 
 /* Questions for evidence of each address: workers give all who come through a relay's connection one
  * share (enclave-worker/prove.h), which nobody is to use up alone. */
@@ -28,6 +31,7 @@ struct relay_metrics {
     struct metric bytes;   /* by direction */
     struct metric workers;
     struct metric sources; /* by state */
+    struct standing standing;
 };
 
 enum relay_refusal {
@@ -49,6 +53,8 @@ struct relay_common {
     struct log *log;
     struct relay_metrics metrics;
     struct worker_set *workers; /* to begin with; borrowed */
+    atomic_size_t *ready; /* shards that have a worker and do not drain; borrowed, 0 at first */
+    size_t shards;        /* a client's next connection may come to any of them */
     struct tls_context *worker_tls;
     struct tls_context *listen_tls;
     struct loop *control;

@@ -45,6 +45,28 @@ static bool is_there(const struct worker *w)
     return w != NULL && !w->leaves;
 }
 
+static uint64_t now_ms(const struct relay_workers *all)
+{
+    return loop_now_ms(all->loop);
+}
+
+static void tell(struct relay_workers *all)
+{
+    struct balance_change change;
+    while (balance_change(&all->balance, now_ms(all), &change)) {
+        const struct worker *w = all->seats[change.place];
+        change.place = is_there(w) ? w->at.place : SIZE_MAX;
+        if (all->settings.changed != NULL)
+            all->settings.changed(all->settings.owner, &change);
+    }
+}
+
+static void note(struct worker *w, enum balance_outcome outcome)
+{
+    balance_note(&w->all->balance, w->seat, outcome, now_ms(w->all));
+    tell(w->all);
+}
+
 /* ---- the key lists ---- */
 
 static void learn(struct worker *w)
@@ -130,7 +152,7 @@ static void read_lists(struct relay_workers *all)
 static void give_up_reader(struct worker *w)
 {
     if (w->reader.stream != NULL && w->reader_is_old) {
-        balance_note(&w->all->balance, w->seat, BALANCE_FAILED, loop_now_ms(w->all->loop));
+        note(w, BALANCE_FAILED);
         link_stream_reset(w->reader.stream, LINK_CANCEL);
         w->reader.stream = NULL;
     }
@@ -144,6 +166,7 @@ static void on_timer(struct loop_timer *t)
         if (all->seats[i] != NULL)
             give_up_reader(all->seats[i]);
     }
+    tell(all); /* a time out may be over */
     read_lists(all);
     loop_timer_start(all->loop, t, RELAY_KEYS_MS, on_timer);
 }
@@ -164,11 +187,6 @@ static void hurry(struct relay_workers *all)
 
 /* ---- the links ---- */
 
-static uint64_t now_ms(const struct relay_workers *all)
-{
-    return loop_now_ms(all->loop);
-}
-
 static void on_up(struct link *k, void *owner)
 {
     struct worker *w = owner;
@@ -176,6 +194,7 @@ static void on_up(struct link *k, void *owner)
     if (w->leaves)
         return;
     balance_join(&w->all->balance, w->seat, now_ms(w->all));
+    tell(w->all);
     read_list(w);
 }
 
@@ -185,13 +204,9 @@ static void on_down(struct link *k, void *owner, err why)
     (void)k;
     (void)why;
     balance_leave(&w->all->balance, w->seat);
+    tell(w->all);
     w->keys_n = 0;
     w->tag = (struct worker_tag){ 0 };
-}
-
-static void note(struct worker *w, enum balance_outcome outcome)
-{
-    balance_note(&w->all->balance, w->seat, outcome, now_ms(w->all));
 }
 
 /* As gateway/blame.h has it, where a worker says in the clear what it would say sealed. */
@@ -330,9 +345,9 @@ static void mark_who_left(struct relay_workers *all)
         if (!is_there(w) || worker_set_find(all->set, w->at.place) != NULL)
             continue;
         w->leaves = true;
+        balance_leave(&all->balance, i);
         w->reader_is_old = true;
         give_up_reader(w);
-        balance_leave(&all->balance, i);
     }
 }
 
@@ -372,6 +387,7 @@ void relay_workers_use(struct relay_workers *all, struct worker_set *set)
     worker_set_unref(all->set);
     all->set = set;
     mark_who_left(all);
+    tell(all);
     note_priorities(all);
     on_leave(&all->leave);
 }

@@ -42,6 +42,10 @@ struct relay_workers_settings {
     struct balance_settings balance;
     uint64_t seed;    /* of the choices; not a secret */
     uint64_t ping_ms; /* silence after which a worker is asked for a sign, for as long again */
+    /* What is thought of a worker has changed; place: its number, SIZE_MAX when nobody is there any
+     * more. Connections come (from BALANCE_GONE) and go as well. NULL: nobody cares. */
+    void (*changed)(void *owner, const struct balance_change *change);
+    void *owner;
 };
 
 /* Nobody at first. Settings are copied. */

@@ -33,6 +33,12 @@ static bool is_out(enum balance_state state)
     return state == BALANCE_OPEN || state == BALANCE_EJECTED || state == BALANCE_SICK;
 }
 
+/* Who was out when the connection was lost is still out when it is back. */
+static bool is_taken_out(const struct balance_change *c)
+{
+    return is_out(c->to) && c->from != BALANCE_GONE;
+}
+
 static const struct word OUT_WORDS[BALANCE_STATES] = {
     [BALANCE_OPEN] = WORD_INIT("failures"), [BALANCE_EJECTED] = WORD_INIT("worse than others")
 };
@@ -44,7 +50,7 @@ static void count(const struct standing *s, const struct balance_change *c,
         metrics_gauge_add(block, s->connections, c->from, 0, -1);
     if (c->to != BALANCE_GONE)
         metrics_gauge_add(block, s->connections, c->to, 0, 1);
-    if (is_out(c->to))
+    if (is_taken_out(c))
         metrics_add(block, s->outs, c->to, 0, 1);
 }
 
@@ -55,7 +61,7 @@ void standing_tell(const struct standing *s, const struct balance_change *change
     /* What a probe found is told where it was found. */
     if (change->to == BALANCE_SICK || change->from == BALANCE_SICK)
         return;
-    if (is_out(change->to))
+    if (is_taken_out(change))
         LOG_WARN(log, "worker taken out", F_U64("worker", change->place),
                  F_WORD_OF("for", OUT_WORDS[change->to]));
     else if (change->to == BALANCE_IN_USE && change->from != BALANCE_GONE)

@@ -12,7 +12,7 @@ from http.client import HTTPConnection
 
 from client import Conn, PROMPT_CANARY, chat, chat_body, http, wait_for
 from engine import ANSWER_CANARY
-from proxy import DATA, PREFACE, Proxy, frames_of
+from proxy import DATA, PREFACE, Cut, Proxy, frames_of
 from stack import Program, Stack, flags, free_port, is_open
 from suite import test
 
@@ -371,3 +371,62 @@ def _():
         greedy = [ask_for_evidence(s.relay_port, "127.0.0.2") for _ in range(40)]
         assert set(greedy) == {200, 429} and greedy.count(200) <= 20, greedy
         assert ask_for_evidence(s.relay_port, "127.0.0.3") == 200
+
+
+@contextlib.contextmanager
+def watched(**settings):
+    """A relay with one worker, which it reaches through s.way."""
+    with relayed(gateway=False) as s:
+        s.relay.stop()
+        s.way = Proxy(s.ports[0])
+        s.proxies.append(s.way)
+        s.relay_settings.update(workers=[f"127.0.0.1:{s.way.port}"], worker_ping="10m", **settings)
+        s.relay = start_relay(s)
+        yield s
+
+
+def connections(s, state):
+    return metric(s, "sealgate_worker_connections", state=state)
+
+
+def until_said(s, words, times=1):
+    """In the relay's log, which is written behind what it is about."""
+    wait_for(lambda: s.relay.log.count(words) >= times)
+    assert s.relay.log.count(words) == times, s.relay.log
+
+
+@test("a relay is ready when all of its shards are, whichever of them is asked")
+def _():
+    with watched(shards="2") as s:
+        assert connections(s, "in_use") == 2
+        s.way.refuse = True
+        s.way.links[0].close()
+        wait_for(lambda: connections(s, "in_use") == 1)
+        answers = [http(s.relay_port, "GET", "/readyz") for _ in range(40)]
+        assert all(a.status == 503 and a.json["ready"] is False for a in answers)
+        until_said(s, "worker's connection lost")
+        s.way.refuse = False
+        wait_for(lambda: http(s.relay_port, "GET", "/readyz").status == 200)
+        assert connections(s, "in_use") == 2
+        until_said(s, '"event":"worker connected"', 3)
+
+
+@test("a relay's operator is told which worker was taken out and why, and that it is in use again")
+def _():
+    def cut(_link, _frame):
+        s.way.on_request = None
+        raise Cut
+
+    with watched(shards="1", worker_failures="1", worker_out="1h", worker_out_max="1h") as s:
+        until_said(s, f'"event":"worker found","worker":0,"address":"127.0.0.1:{s.way.port}"')
+        sealed = b"\x00\x00\x20" + bytes(97)  # by its looks
+        s.way.on_request = cut
+        assert http(s.relay_port, "POST", SEALED, sealed, [MEDIA]).status == 502
+        until_said(s, '"event":"worker taken out","worker":0,"for":"failures"')
+        # Two answers bring it back: of the list that is read when it is connected again, and to a request
+        wait_for(lambda: http(s.relay_port, "POST", SEALED, sealed, [MEDIA]).status in (400, 422) and
+                 connections(s, "in_use") == 1)
+        until_said(s, '"event":"worker in use again","worker":0}')
+        until_said(s, "worker taken out")
+        assert metric(s, "sealgate_worker_outs_total", state="open") == 1
+        assert connections(s, "open") == connections(s, "half_open") == 0

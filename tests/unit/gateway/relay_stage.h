@@ -15,7 +15,7 @@
 #include "wire/keylist.h"
 #include "wire/names.h"
 
-enum { STAGE_GUARD_MS = 30000, STAGE_WORKERS = 3, STAGE_FAILURES = 3 };
+enum { STAGE_GUARD_MS = 30000, STAGE_WORKERS = 3, STAGE_FAILURES = 3, STAGE_CHANGES = 32 };
 
 struct stage_worker {
     struct stage *stage;
@@ -42,6 +42,8 @@ struct stage {
     struct worker_set *set; /* the latest */
     struct stage_worker workers[STAGE_WORKERS];
     struct relay_workers *all;
+    struct balance_change changes[STAGE_CHANGES]; /* the first of them */
+    size_t changes_n;
     void *more;
 };
 
@@ -179,6 +181,13 @@ static inline void stage_use(struct stage *s, const char *const *addresses, size
     s->set = set;
 }
 
+static inline void stage_on_change(void *owner, const struct balance_change *change)
+{
+    struct stage *s = owner;
+    if (s->changes_n < STAGE_CHANGES)
+        s->changes[s->changes_n++] = *change;
+}
+
 /* dress: makes the workers what they are before anybody asks them; NULL: nothing. */
 static inline void stage_up_as(struct stage *s, void (*dress)(struct stage *s))
 {
@@ -200,7 +209,9 @@ static inline void stage_up_as(struct stage *s, void (*dress)(struct stage *s))
     if (dress != NULL)
         dress(s);
     const struct relay_workers_settings settings = {
-        .balance = { .failures = STAGE_FAILURES, .out_ms = 3600000, .out_max_ms = 3600000 }
+        .balance = { .failures = STAGE_FAILURES, .out_ms = 3600000, .out_max_ms = 3600000 },
+        .changed = stage_on_change,
+        .owner = s
     };
     CHECK_OK(relay_workers_new(&s->all, s->loop, &settings));
     stage_use(s, s->addresses, STAGE_WORKERS);

@@ -23,11 +23,15 @@ static void who_is_freed_has_said_that_it_ended(void **state)
                                                .answer_timeout = 1000,
                                                .drain_timeout = 1000 };
     unsigned ended = 0;
+    atomic_size_t ready = 0;
     struct relay_shard *s;
     struct worker_set *set = worker_set_of(NULL, workers, 1);
-    struct relay_common common = {
-        .settings = &settings, .workers = set, .ended = count, .owner = &ended
-    };
+    struct relay_common common = { .settings = &settings,
+                                   .workers = set,
+                                   .ready = &ready,
+                                   .shards = 1,
+                                   .ended = count,
+                                   .owner = &ended };
     CHECK_OK(loop_new(&common.control));
     CHECK_OK(metrics_new(&common.metrics.set));
     CHECK_OK(relay_shard_new(&s, &common));

@@ -250,6 +250,48 @@ static void one_that_fails_is_left_to_those_who_name_its_key(void **state)
     stage_down(&s);
 }
 
+/* How often there was that change. */
+static size_t told(const struct stage *s, size_t place, enum balance_state from,
+                   enum balance_state to)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->changes_n; i++) {
+        const struct balance_change *c = &s->changes[i];
+        n += c->place == place && c->from == from && c->to == to;
+    }
+    return n;
+}
+
+static void what_is_thought_of_a_worker_is_told_once(void **state)
+{
+    (void)state;
+    struct stage s;
+    const struct relay_up_ops ops = { .closed = on_up_closed };
+    struct relay_up up = { .ops = &ops };
+    const struct link_request request = { .method = BYTES_LIT("POST"), .path = BYTES_LIT("/") };
+    stage_up(&s);
+    for (size_t i = 0; i < STAGE_WORKERS; i++)
+        CHECK(told(&s, i, BALANCE_GONE, BALANCE_IN_USE) == 1);
+    s.more = &up;
+    for (int i = 0; i < STAGE_FAILURES; i++) {
+        s.workers[1].requests = 0;
+        CHECK_OK(relay_workers_ask(s.all, 1, &request, &up));
+        stage_until(&s, request_came);
+        CHECK(told(&s, 1, BALANCE_IN_USE, BALANCE_OPEN) == 0);
+        link_stream_reset(s.workers[1].stream, LINK_INTERNAL);
+        stage_until(&s, stream_is_over);
+    }
+    CHECK(told(&s, 1, BALANCE_IN_USE, BALANCE_OPEN) == 1);
+    link_listener_free(s.workers[2].listener);
+    s.workers[2].listener = NULL;
+    stage_until(&s, one_down);
+    CHECK(told(&s, 2, BALANCE_IN_USE, BALANCE_GONE) == 1);
+    stage_use(&s, s.addresses, 1); /* who is not named any more has no number */
+    CHECK(told(&s, SIZE_MAX, BALANCE_OPEN, BALANCE_GONE) == 1);
+    CHECK(s.changes_n == STAGE_WORKERS + 3);
+    stage_down(&s);
+}
+
 static void on_up_head(struct relay_up *u, unsigned status, const struct link_field *fields,
                        size_t n)
 {
@@ -337,6 +379,7 @@ int main(void)
         cmocka_unit_test(the_same_is_chosen_for_the_same_connection),
         cmocka_unit_test(one_that_is_gone_is_not_chosen_and_found_when_it_is_back),
         cmocka_unit_test(one_that_fails_is_left_to_those_who_name_its_key),
+        cmocka_unit_test(what_is_thought_of_a_worker_is_told_once),
         cmocka_unit_test(an_error_of_its_engine_puts_no_worker_out),
         cmocka_unit_test(one_that_left_finishes_and_gets_nothing_new),
         cmocka_unit_test(who_comes_first_is_chosen_while_it_is_there),

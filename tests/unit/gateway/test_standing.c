@@ -99,6 +99,23 @@ static void who_is_taken_out_is_counted_and_said_with_the_reason(void **state)
     CHECK(shows(&log, "\"info\",\"event\":\"worker in use again\",\"worker\":9}"));
 }
 
+static void who_comes_back_as_bad_as_he_went_is_not_taken_out_again(void **state)
+{
+    (void)state;
+    struct stage s;
+    BUF_AUTO text = BUF(METRICS_TEXT_MAX);
+    BUF_AUTO log = BUF(ROOM);
+    set_up(&s);
+    tell(&s, 1, BALANCE_GONE, BALANCE_OPEN);
+    tell(&s, 2, BALANCE_GONE, BALANCE_SICK);
+    read_metrics(&s, &text);
+    CHECK(shows(&text, "sealgate_worker_connections{state=\"open\"} 1\n"));
+    CHECK(!shows(&text, "sealgate_worker_outs_total{state=\"open\"} 1\n"));
+    CHECK(!shows(&text, "sealgate_worker_outs_total{state=\"sick\"} 1\n"));
+    read_log(&s, &log);
+    CHECK(log.len == 0);
+}
+
 static void what_others_say_is_not_said_again(void **state)
 {
     (void)state;
@@ -121,6 +138,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_connection_is_counted_where_it_stands),
         cmocka_unit_test(who_is_taken_out_is_counted_and_said_with_the_reason),
+        cmocka_unit_test(who_comes_back_as_bad_as_he_went_is_not_taken_out_again),
         cmocka_unit_test(what_others_say_is_not_said_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
