@@ -1,8 +1,7 @@
 /*
- * One multi handle on the loop: libcurl says which sockets and which moment it waits for, the loop
- * tells it when they come. What it may not be asked from inside its own callbacks (to add or remove
- * a transfer) is put off to the end of the turn, through the call's own task; so are start() and
- * resume(), which is why no callback of ours happens inside them.
+ * Each call is a transfer of one curl_loop. What libcurl may not be asked from inside its own
+ * callbacks (to add or remove a transfer) is put off to the end of the turn, through the call's own
+ * task; so are start() and resume(), which is why no callback of ours happens inside them.
  *
  * A call keeps its easy handle when it ends and goes to a bounded free list: only what differs is
  * set again. Small bodies are copied into the call, so that head and body leave in one write and a
@@ -15,7 +14,6 @@
 #include "enclave-worker/engine_http.h"
 
 #include <curl/curl.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +21,7 @@
 #include "base/buf.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "enclave-worker/curl_loop.h"
 #include "enclave-worker/engine_http_ask.h"
 #include "enclave-worker/engine_http_base.h"
 #include "enclave-worker/engine_http_head.h"
@@ -32,15 +31,6 @@ enum {
     READ_MAX = 8192,      /* of one read of the socket; each open stream has that much */
     CA_PATH_MAX = 4096,
     KEPT_CONNECTION_S = 60,
-};
-
-/* A socket that libcurl waits for. */
-struct watch {
-    struct engine_http *engine;
-    struct loop_fd *fd;
-    curl_socket_t socket;
-    struct watch *next;
-    struct watch **prev;
 };
 
 struct call {
@@ -71,11 +61,8 @@ struct call {
 struct engine_http {
     struct engine base;
     struct loop *loop;
-    CURLM *multi;
-    bool inside; /* libcurl is at work */
-    struct loop_timer timer;
-    struct loop_task kick;
-    struct watch *watches;
+    struct curl_loop *curl;
+    bool telling; /* an owner hears of a head; libcurl need not be at work */
     struct call *calls;
     size_t calls_n;
     struct call *idle;
@@ -135,7 +122,7 @@ static void release(struct call *c)
     loop_timer_stop(&c->timer);
     loop_defer_cancel(&c->work);
     if (c->added)
-        (void)curl_multi_remove_handle(e->multi, c->easy);
+        curl_loop_remove(e->curl, c->easy);
     http_ask_clear(&c->ask);
     http_head_clear(&c->head);
     unlink_call(c);
@@ -168,11 +155,10 @@ static void tell_head(struct call *c)
     struct engine_field fields[ENGINE_FIELDS_MAX];
     size_t n = http_head_fields(&c->head, fields);
     int64_t length = c->ask.no_body ? 0 : c->head.content_length;
-    bool inside = e->inside;
     c->told = true;
-    e->inside = true;
+    e->telling = true;
     c->events->head(c->owner, c->head.status, fields, n, length);
-    e->inside = inside;
+    e->telling = false;
 }
 
 static err meaning(const struct call *c)
@@ -223,114 +209,12 @@ static void settle(struct call *c)
         end_call(c, why);
 }
 
-/* ---- libcurl at work ---- */
-
-static void reap(struct engine_http *e)
+static void on_done(void *transfer, int result)
 {
-    int left;
-    for (CURLMsg *m; (m = curl_multi_info_read(e->multi, &left)) != NULL;) {
-        if (m->msg != CURLMSG_DONE)
-            continue;
-        char *at = NULL;
-        CURLcode result = m->data.result;
-        (void)curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &at);
-        struct call *c = (struct call *)(void *)at;
-        c->finished = true;
-        c->result = result;
-        settle(c);
-    }
-}
-
-static void act(struct engine_http *e, curl_socket_t socket, int ready)
-{
-    int running;
-    e->inside = true;
-    (void)curl_multi_socket_action(e->multi, socket, ready, &running);
-    e->inside = false;
-    reap(e);
-}
-
-static void on_ready(void *owner, unsigned ready)
-{
-    struct watch *w = owner;
-    int bits = 0;
-    if (ready & (LOOP_READ | LOOP_HANGUP))
-        bits |= CURL_CSELECT_IN;
-    if (ready & LOOP_WRITE)
-        bits |= CURL_CSELECT_OUT;
-    act(w->engine, w->socket, bits);
-}
-
-static void on_time(struct loop_timer *t)
-{
-    act(CONTAINER_OF(t, struct engine_http, timer), CURL_SOCKET_TIMEOUT, 0);
-}
-
-static void on_kick(struct loop_task *t)
-{
-    act(CONTAINER_OF(t, struct engine_http, kick), CURL_SOCKET_TIMEOUT, 0);
-}
-
-static int set_timer(CURLM *multi, long timeout_ms, void *owner)
-{
-    (void)multi;
-    struct engine_http *e = owner;
-    loop_timer_stop(&e->timer);
-    loop_defer_cancel(&e->kick);
-    if (timeout_ms == 0)
-        loop_defer(e->loop, &e->kick, on_kick);
-    else if (timeout_ms > 0)
-        loop_timer_start(e->loop, &e->timer, (uint64_t)timeout_ms, on_time);
-    return 0;
-}
-
-static void close_watch(struct watch *w)
-{
-    loop_fd_close(w->fd);
-    *w->prev = w->next;
-    if (w->next != NULL)
-        w->next->prev = w->prev;
-    mem_free(w);
-}
-
-static struct watch *open_watch(struct engine_http *e, curl_socket_t socket)
-{
-    struct watch *w = mem_alloc(sizeof *w);
-    if (w == NULL)
-        return NULL;
-    *w = (struct watch){ .engine = e, .socket = socket };
-    if (loop_fd_open(&w->fd, e->loop, socket, on_ready, w).code != ERR_OK) {
-        mem_free(w);
-        return NULL;
-    }
-    w->next = e->watches;
-    w->prev = &e->watches;
-    if (w->next != NULL)
-        w->next->prev = &w->next;
-    e->watches = w;
-    (void)curl_multi_assign(e->multi, socket, w);
-    return w;
-}
-
-static int set_socket(CURL *easy, curl_socket_t socket, int what, void *owner, void *at)
-{
-    (void)easy;
-    struct watch *w = at;
-    if (what == CURL_POLL_REMOVE) {
-        if (w != NULL)
-            close_watch(w);
-        return 0;
-    }
-    if (w == NULL)
-        w = open_watch(owner, socket);
-    if (w == NULL)
-        return -1;
-    unsigned want = 0;
-    if (what & CURL_POLL_IN)
-        want |= LOOP_READ;
-    if (what & CURL_POLL_OUT)
-        want |= LOOP_WRITE;
-    return loop_fd_want(w->fd, want).code == ERR_OK ? 0 : -1;
+    struct call *c = transfer;
+    c->finished = true;
+    c->result = (CURLcode)result;
+    settle(c);
 }
 
 /* ---- what comes from the engine ---- */
@@ -397,8 +281,9 @@ static void on_limit(struct loop_timer *t)
 static void add(struct call *c)
 {
     struct engine_http *e = owner_of(c);
-    if (curl_multi_add_handle(e->multi, c->easy) != CURLM_OK) {
-        end_call(c, err_raise(ERR_NOMEM, __FILE__, __func__, __LINE__));
+    err why = curl_loop_add(e->curl, c->easy);
+    if (why.code != ERR_OK) {
+        end_call(c, why);
         return;
     }
     c->added = true;
@@ -414,9 +299,7 @@ static void go_on(struct call *c)
         tell_head(c);
     if (!c->dead && !c->paused && c->held) {
         c->held = false;
-        e->inside = true;
-        (void)curl_easy_pause(c->easy, CURLPAUSE_CONT);
-        e->inside = false;
+        curl_loop_resume(e->curl, c->easy);
     }
     if (c->dead)
         release(c);
@@ -457,7 +340,7 @@ static void cancel_call(struct engine_call *base)
     struct engine_http *e = owner_of(c);
     c->dead = true;
     c->ask.given_up = true;
-    if (e->inside)
+    if (e->telling || curl_loop_is_inside(e->curl))
         loop_defer(e->loop, &c->work, on_work);
     else
         release(c);
@@ -575,12 +458,7 @@ static void free_engine(struct engine *base)
         e->idle = c->next;
         destroy(c);
     }
-    if (e->multi != NULL)
-        (void)curl_multi_cleanup(e->multi);
-    while (e->watches != NULL)
-        close_watch(e->watches);
-    loop_timer_stop(&e->timer);
-    loop_defer_cancel(&e->kick);
+    curl_loop_free(e->curl);
     http_base_clear(&e->to);
     buf_clear(&e->ca_path);
     mem_free(e);
@@ -596,47 +474,6 @@ static const struct engine_ops http_ops = {
     .free = free_engine,
 };
 
-static void *alloc_for_curl(size_t n, size_t size)
-{
-    return mem_alloc_array(n, size);
-}
-
-static char *strdup_for_curl(const char *text)
-{
-    return mem_strdup(text);
-}
-
-static CURLcode global_result;
-
-static void init_once(void)
-{
-    global_result = curl_global_init_mem(CURL_GLOBAL_DEFAULT, mem_alloc, mem_free, mem_realloc,
-                                         strdup_for_curl, alloc_for_curl);
-}
-
-static err init_curl(void)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    ENSURE(pthread_once(&once, init_once) == 0 && global_result == CURLE_OK, SYSTEM);
-    return OK;
-}
-
-static err set_multi(struct engine_http *e)
-{
-    e->multi = curl_multi_init();
-    ENSURE(e->multi != NULL, NOMEM);
-    long kept = (long)e->to.calls_max;
-    bool good =
-        curl_multi_setopt(e->multi, CURLMOPT_SOCKETFUNCTION, set_socket) == CURLM_OK &&
-        curl_multi_setopt(e->multi, CURLMOPT_SOCKETDATA, e) == CURLM_OK &&
-        curl_multi_setopt(e->multi, CURLMOPT_TIMERFUNCTION, set_timer) == CURLM_OK &&
-        curl_multi_setopt(e->multi, CURLMOPT_TIMERDATA, e) == CURLM_OK &&
-        curl_multi_setopt(e->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING) == CURLM_OK &&
-        curl_multi_setopt(e->multi, CURLMOPT_MAXCONNECTS, kept) == CURLM_OK;
-    ENSURE(good, INTERNAL);
-    return OK;
-}
-
 static err set_up(struct engine_http *e, const struct engine_http_settings *s)
 {
     TRY(http_base_set(&e->to, s));
@@ -644,8 +481,7 @@ static err set_up(struct engine_http *e, const struct engine_http_settings *s)
         TRY(buf_add_str(&e->ca_path, s->ca_path));
         ENSURE(buf_str(&e->ca_path) != NULL, NOMEM);
     }
-    TRY(init_curl());
-    return set_multi(e);
+    return curl_loop_new(&e->curl, e->loop, e->to.calls_max, on_done);
 }
 
 err engine_http_new(struct engine **out, struct loop *loop,
