@@ -15,16 +15,11 @@
 #include "base/text.h"
 #include "crypto/hash.h"
 #include "crypto/init.h"
-#include "crypto/secret.h"
 #include "crypto/tls.h"
-#include "enclave-worker/engine_demo.h"
-#include "enclave-worker/engine_http.h"
-#include "enclave-worker/engine_plain.h"
-#include "enclave-worker/engine_responses.h"
-#include "enclave-worker/engine_route.h"
 #include "enclave-worker/gpu.h"
+#include "enclave-worker/metering.h"
 #include "enclave-worker/responses_job.h"
-#include "enclave-worker/secrets.h"
+#include "enclave-worker/setup.h"
 #include "enclave-worker/tee.h"
 #include "enclave-worker/thim.h"
 #include "enclave-worker/worker.h"
@@ -53,46 +48,6 @@ struct program {
     bool said_all; /* draining, and no request is under way any more */
 };
 
-static err complain(struct buf *message, const char *name, const char *what)
-{
-    TRY(buf_addf(message, "%s: %s", name, what));
-    FAIL(CONFIG);
-}
-
-static err open_engine(struct program *p, const struct engines_entry *at, struct engine **out,
-                       struct buf *message)
-{
-    const struct worker_settings *s = &p->settings;
-    const struct engine_demo_settings demo = { .token_ms = s->demo_pace };
-    const struct engine_http_settings http = {
-        .url = at->url,
-        .ca_path = at->ca != NULL ? at->ca : s->engine_ca,
-        .token_path = at->token_file,
-        .connect_ms = s->engine_connect_timeout,
-        .first_byte_ms = s->engine_first_byte_timeout,
-        .idle_ms = s->engine_idle_timeout,
-        .calls_max = s->engine_calls_max,
-    };
-    const struct engine_responses_settings responses = {
-        .mode = (enum responses_mode)s->responses,
-        .refuse_tools = s->responses_tools != 0,
-        .jobs = p->responses,
-    };
-    struct engine *inner = NULL;
-    err e = strcmp(at->url, "demo") == 0 ? engine_demo_new(&inner, p->worker.loop, &demo)
-            : bytes_starts(bytes_str(at->url), BYTES_LIT("https://"))
-                ? engine_http_new(&inner, p->worker.loop, &http)
-                : engine_plain_new(&inner, p->worker.loop, &http);
-    if (e.code != ERR_OK)
-        return complain(message, at->name,
-                        "must be demo, http://HOST:PORT, https://HOST:PORT or unix:PATH, with a "
-                        "token_file that can be read");
-    e = engine_responses_new(out, p->worker.loop, inner, &responses);
-    if (e.code != ERR_OK)
-        engine_free(inner);
-    return e;
-}
-
 /* The identity's first digits lead follow-ups back to the worker that keeps what they are about. */
 static err open_responses(struct program *p)
 {
@@ -106,48 +61,12 @@ static err open_responses(struct program *p)
     return responses_jobs_new(&p->responses, p->worker.loop, &settings);
 }
 
-static err read_engines(struct program *p, struct buf *message)
+static err open_engine(struct program *p, struct buf *message)
 {
-    const char *path = p->settings.engines;
-    BUF_AUTO text = BUF(YAML_INPUT_MAX);
-    if (path == NULL)
-        return OK;
-    if (file_read(&text, path).code != ERR_OK)
-        return complain(message, path, "cannot be read (engines)");
-    TRY(engines_read(&p->engines, buf_view(&text), path, message));
-    for (size_t i = 0; i < p->engines->entries_n; i++) {
-        if (p->engines->entries[i].token_file != NULL && p->settings.secrets == SECRETS_SEALED)
-            return complain(message, path, "a token_file here cannot be sealed yet");
-    }
-    return OK;
-}
-
-static err join_engines(struct program *p, struct engine *const *engines)
-{
-    const struct engine_route_settings settings = { .table = p->engines,
-                                                    .engines = engines,
-                                                    .salt = p->settings.cache_salt };
-    if (settings.table != NULL || p->settings.tokens_file != NULL)
-        return engine_route_new(&p->worker.engine, p->worker.loop, &settings);
-    p->worker.engine = engines[0];
-    return OK;
-}
-
-static err open_engines(struct program *p, struct buf *message)
-{
-    const struct engines_entry only = { .name = "engine", .url = p->settings.engine };
-    struct engine *engines[ENGINES_MAX] = { 0 };
-    TRY(read_engines(p, message));
-    const struct engines_entry *entries = p->engines != NULL ? p->engines->entries : &only;
-    size_t n = p->engines != NULL ? p->engines->entries_n : 1;
-    err e = OK;
-    for (size_t i = 0; i < n && e.code == ERR_OK; i++)
-        e = open_engine(p, &entries[i], &engines[i], message);
-    if (e.code == ERR_OK)
-        e = join_engines(p, engines);
-    for (size_t i = 0; i < n && e.code != ERR_OK; i++)
-        engine_free(engines[i]);
-    return e;
+    const struct setup_engines with = { .settings = &p->settings,
+                                        .loop = p->worker.loop,
+                                        .jobs = p->responses };
+    return setup_engines(&with, &p->worker.engine, &p->engines, message);
 }
 
 static err read_manifest(struct program *p, struct buf *message)
@@ -157,97 +76,8 @@ static err read_manifest(struct program *p, struct buf *message)
     if (s->manifest == NULL)
         return OK;
     if (file_read(&p->manifest_file, s->manifest).code != ERR_OK)
-        return complain(message, s->manifest, "cannot be read (manifest)");
+        return setup_complain(message, s->manifest, "cannot be read (manifest)");
     return manifest_read(&p->manifest, buf_view(&p->manifest_file), message);
-}
-
-static err read_engine_token(struct program *p, const struct secrets *secrets, struct buf *message)
-{
-    const char *path = p->settings.engine_token_file;
-    BUF_AUTO token = BUF(4096);
-    if (path == NULL)
-        return OK;
-    TRY(secrets_read_line(secrets, path, &token, message));
-    if (token.len == 0)
-        return complain(message, path, "has no token in its first line");
-    TRY(buf_add_str(&p->worker.engine_authorization, "Bearer "));
-    return buf_add(&p->worker.engine_authorization, buf_view(&token));
-}
-
-static err read_tokens(struct program *p, const struct secrets *secrets, struct buf *message)
-{
-    const char *path = p->settings.tokens_file;
-    BUF_AUTO tokens = BUF(TOKEN_FILE_MAX);
-    if (path == NULL)
-        return OK;
-    TRY(secrets_read(secrets, path, &tokens, message));
-    return token_set_read(&p->worker.tokens, buf_view(&tokens), message);
-}
-
-/* Which key it is does not change with the platform, so whoever holds the disk must not have it. */
-static err read_pool_key(struct program *p, const struct secrets *secrets, struct pool_key *key,
-                         struct buf *message)
-{
-    const char *path = p->settings.pool_key_file;
-    bool protects = prove_verdict(p->worker.prove)->trust != TRUST_SIMULATED;
-    BUF_AUTO text = BUF(4096);
-    if (p->settings.secrets != SECRETS_SEALED && protects)
-        return complain(message, path, "must be sealed to this TEE; set secrets");
-    TRY(secrets_read_line(secrets, path, &text, message));
-    if (pool_key_read(buf_view(&text), key).code != ERR_OK)
-        return complain(message, path, "must have 64 hex digits in its first line");
-    return OK;
-}
-
-static err open_pool(struct program *p, const struct secrets *secrets, struct buf *message)
-{
-    const struct worker_settings *s = &p->settings;
-    const char *address = s->replay_keeper != NULL ? s->replay_keeper : s->replay_keeper_listen;
-    struct sock_addr addr;
-    SECRET(struct pool_key, key);
-    if (s->pool_key_file == NULL)
-        return OK;
-    TRY(read_pool_key(p, secrets, &key, message));
-    TRY(sock_addr_read(bytes_str(address), &addr));
-    TRY(keys_share(p->worker.keys, &key));
-    const struct pool_settings settings = {
-        .set = { .key = &key,
-                 .key_life_s = (uint32_t)s->key_life,
-                 .key_grace_s = (uint32_t)s->key_grace,
-                 .date_window_s = (uint32_t)s->date_window,
-                 .entries_max = s->replay_max },
-        .listen = s->replay_keeper_listen != NULL ? &addr : NULL,
-        .keeper = s->replay_keeper != NULL ? &addr : NULL,
-        .keys = p->worker.keys,
-        .log = p->worker.log,
-    };
-    if (pool_new(&p->worker.pool, p->worker.loop, &settings).code != ERR_OK)
-        return complain(message, address,
-                        "cannot be used for the pool; is it in use, or not ours?");
-    return OK;
-}
-
-/* Once it is known which TEE this is. */
-static err read_secrets(struct program *p, struct buf *message)
-{
-    const struct worker_settings *s = &p->settings;
-    const struct secrets_settings settings = {
-        .sealed = s->secrets == SECRETS_SEALED,
-        .platform = prove_verdict(p->worker.prove)->platform,
-        .key_id = s->secrets_key_id,
-        .key_service = s->secrets_key_service,
-        .key_file = s->secrets_key_file,
-    };
-    struct secrets *secrets = NULL;
-    TRY(secrets_open(&secrets, &settings, message));
-    p->worker.engine_authorization = BUF(8192);
-    err e = read_tokens(p, secrets, message);
-    if (e.code == ERR_OK)
-        e = read_engine_token(p, secrets, message);
-    if (e.code == ERR_OK)
-        e = open_pool(p, secrets, message);
-    secrets_close(secrets);
-    return e;
 }
 
 static err open_keys(struct program *p)
@@ -277,7 +107,7 @@ static err open_thim(struct program *p, struct buf *message)
     err e = thim_new(&p->thim, url, p->worker.log);
     if (e.code != ERR_CONFIG)
         return e;
-    return complain(message, "azure_certificates", "off, or a URL that begins with http://");
+    return setup_complain(message, "azure_certificates", "off, or a URL that begins with http://");
 }
 
 static err open_gpu(struct program *p, struct buf *message)
@@ -314,7 +144,7 @@ static err open_proof(struct program *p, struct buf *message)
              F_WORD_OF("platform", tee_log_word(proof.attester->kind->platform)));
     err e = prove_new(&p->worker.prove, p->worker.loop, &proof, message);
     if (e.code != ERR_OK && message->len == 0)
-        return complain(message, "platform", "the TEE is there, but gives no evidence now");
+        return setup_complain(message, "platform", "the TEE is there, but gives no evidence now");
     return e;
 }
 
@@ -334,51 +164,11 @@ static err open_issuer(struct program *p, struct buf *message)
     };
     err e = issuer_new(&p->worker.issuer, &settings);
     if (e.code == ERR_UNSUPPORTED)
-        return complain(message, "platform",
-                        "receipts have no form yet for what this TEE measures, and nothing is "
-                        "answered without a receipt");
+        return setup_complain(
+            message, "platform",
+            "receipts have no form yet for what this TEE measures, and nothing is "
+            "answered without a receipt");
     return e;
-}
-
-static const char *const OUTCOME_WORDS[WORKER_OUTCOMES] = { "answered", "refused", "engine_failed",
-                                                            "client_gone" };
-static const uint64_t BUCKETS_US[] = { 1000,     5000,     10000,     25000,    50000,   100000,
-                                       250000,   500000,   1000000,   2500000,  5000000, 10000000,
-                                       30000000, 60000000, 120000000, 300000000 };
-
-static err open_metrics(struct worker_metrics *m)
-{
-    const struct metric_spec sessions = { .name = "sealgate_worker_sessions_total",
-                                          .help = "Sealed requests by how they ended.",
-                                          .labels = {
-                                              { "outcome", OUTCOME_WORDS, WORKER_OUTCOMES } } };
-    const struct metric_spec in_flight = { .name = "sealgate_worker_sessions_in_flight",
-                                           .help = "Sealed requests being served now.",
-                                           .kind = METRIC_GAUGE };
-    const struct metric_spec receipts = { .name = "sealgate_worker_receipts_total",
-                                          .help = "Receipts signed." };
-    const struct metric_spec attestations = { .name = "sealgate_worker_attestations_total",
-                                              .help = "Attestation bundles given out." };
-    const struct metric_spec first = { .name = "sealgate_worker_engine_first_byte_seconds",
-                                       .help =
-                                           "From a sealed request's arrival to the engine's "
-                                           "first byte.",
-                                       .kind = METRIC_HISTOGRAM,
-                                       .unit = METRIC_SECONDS,
-                                       .buckets_us = BUCKETS_US,
-                                       .buckets_n = ARRAY_LEN(BUCKETS_US) };
-    struct metric_spec duration = first;
-    duration.name = "sealgate_worker_session_seconds";
-    duration.help = "From a sealed request's arrival to the end of its answer.";
-    TRY(metrics_new(&m->set));
-    TRY(metrics_register(m->set, &sessions, &m->sessions));
-    TRY(metrics_register(m->set, &in_flight, &m->in_flight));
-    TRY(metrics_register(m->set, &receipts, &m->receipts));
-    TRY(metrics_register(m->set, &attestations, &m->attestations));
-    TRY(metrics_register(m->set, &first, &m->first_byte));
-    TRY(metrics_register(m->set, &duration, &m->duration));
-    TRY(pool_metrics_register(m->set, &m->pool));
-    return metrics_block(m->set, &m->block);
 }
 
 static err open_tls(struct program *p)
@@ -398,14 +188,14 @@ static err listen_all(struct program *p, struct buf *message)
         .connections_max = (uint32_t)s->connections_max,
     };
     if (open_tls(p).code != ERR_OK)
-        return complain(message, "tls_cert", "the certificate or key cannot be used");
+        return setup_complain(message, "tls_cert", "the certificate or key cannot be used");
     for (size_t i = 0; i < s->listen.n; i++) {
         struct sock_addr addr;
         TRY(sock_addr_read(bytes_str(s->listen.at[i]), &addr));
         err e = link_listen(&p->listeners[p->listeners_n], p->worker.loop, &addr,
                             addr.tls ? p->tls : NULL, &limits, &worker_link_events, &p->worker);
         if (e.code != ERR_OK)
-            return complain(message, s->listen.at[i], sock_listen_advice(e));
+            return setup_complain(message, s->listen.at[i], sock_listen_advice(e));
         LOG_INFO(p->worker.log, "listening",
                  F_ADDR("address", link_listener_addr(p->listeners[p->listeners_n])));
         p->listeners_n++;
@@ -415,7 +205,6 @@ static err listen_all(struct program *p, struct buf *message)
 
 static void on_signal(void *owner, int signum);
 
-/* Who can reach us can also tell us to end: signals are heard before anything listens. */
 static err open_usage(struct program *p, struct buf *message)
 {
     const char *path = p->settings.usage_log;
@@ -423,10 +212,11 @@ static err open_usage(struct program *p, struct buf *message)
         return OK;
     p->usage_fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, USAGE_MODE);
     if (p->usage_fd < 0)
-        return complain(message, "usage_log", "cannot be written");
+        return setup_complain(message, "usage_log", "cannot be written");
     return log_open(&p->worker.usage, p->usage_fd, LOG_LEVEL_INFO);
 }
 
+/* Who can reach us can also tell us to end: signals are heard before anything listens. */
 static err open_all(struct program *p, struct buf *message)
 {
     struct worker *w = &p->worker;
@@ -436,13 +226,13 @@ static err open_all(struct program *p, struct buf *message)
     TRY(loop_new(&w->loop));
     TRY(loop_on_signal(w->loop, SIGTERM, on_signal, p));
     TRY(loop_on_signal(w->loop, SIGINT, on_signal, p));
-    TRY(open_metrics(&w->metrics));
+    TRY(metering_open(&w->metrics));
     TRY(read_manifest(p, message));
     TRY(open_keys(p));
     TRY(open_responses(p));
-    TRY(open_engines(p, message));
+    TRY(open_engine(p, message));
     TRY(open_proof(p, message));
-    TRY(read_secrets(p, message));
+    TRY(setup_secrets(w, message));
     TRY(open_issuer(p, message));
     return listen_all(p, message);
 }
