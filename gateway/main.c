@@ -13,6 +13,7 @@
 #include "crypto/init.h"
 #include "crypto/tls.h"
 #include "gateway/account.h"
+#include "gateway/fleet.h"
 #include "gateway/keeper.h"
 #include "gateway/probe.h"
 #include "gateway/relay.h"
@@ -42,6 +43,7 @@ struct program {
     struct buf worker_authorization;
     struct shard_common common;
     struct discover *discover;
+    struct fleet *fleet;
     struct supply *supply;
     struct probe *probe;
     struct trust *trust;
@@ -189,6 +191,7 @@ static void on_published(void *owner, struct trust_view *view)
     count_workers(p, view);
     for (size_t i = 0; i < p->shards_n; i++)
         shard_post_view(p->shards[i], view);
+    fleet_note(p->fleet, view);
     probe_update(p->probe, view);
     metrics_gauge_set(p->block, p->metering.sick, 0, 0, (int64_t)probe_sick(p->probe));
 }
@@ -344,10 +347,16 @@ static err open_shards(struct program *p, struct buf *message)
     return OK;
 }
 
+static void on_addresses(void *owner)
+{
+    struct program *p = owner;
+    fleet_use(p->fleet, discover_set(p->discover));
+}
+
 static void on_workers(void *owner)
 {
     struct program *p = owner;
-    trust_use_workers(p->trust, discover_set(p->discover));
+    trust_use_workers(p->trust, fleet_set(p->fleet));
 }
 
 /* Sources that are read at the start come before there is anything to show. */
@@ -361,15 +370,25 @@ static void on_sources_noted(void *owner)
 static err open_discover(struct program *p, struct buf *message)
 {
     struct discover_settings settings = {
-        .log = p->log, .changed = on_workers, .noted = on_sources_noted, .owner = p
+        .log = p->log, .changed = on_addresses, .noted = on_sources_noted, .owner = p
     };
     return setup_discover(&p->discover, p->loop, &p->settings, &settings, message);
+}
+
+static err open_fleet(struct program *p)
+{
+    const struct fleet_settings settings = { .addresses = discover_set(p->discover),
+                                             .tls = p->worker_tls,
+                                             .log = p->log,
+                                             .changed = on_workers,
+                                             .owner = p };
+    return fleet_new(&p->fleet, p->loop, &settings);
 }
 
 static err open_trust(struct program *p)
 {
     const struct trust_settings settings = {
-        .workers = discover_set(p->discover),
+        .workers = fleet_set(p->fleet),
         .tls = p->worker_tls,
         .policy = keeper_policy(p->keeper),
         .refresh_s = p->settings.refresh,
@@ -408,6 +427,7 @@ static err open_all(struct program *p, struct buf *message)
     TRY(open_shards(p, message));
     TRY(open_supply(p, message));
     TRY(open_discover(p, message));
+    TRY(open_fleet(p));
     TRY(open_probe(p));
     return open_trust(p);
 }
@@ -448,6 +468,7 @@ static err run(struct program *p)
 
 static void close_all(struct program *p)
 {
+    fleet_free(p->fleet);
     trust_free(p->trust);
     p->trust = NULL;
     probe_free(p->probe);

@@ -16,8 +16,8 @@
 #include "gateway/settings.h"
 #include "gateway/standing.h"
 
-/* Questions for evidence of each address: workers give all who come through a relay's connection one
- * share (enclave-worker/prove.h), which nobody is to use up alone. */
+/* Questions for evidence of each address, to each worker that it names: workers give all who come
+ * through a relay's connection one share (enclave-worker/prove.h), which nobody is to use up alone. */
 enum { RELAY_PROOFS_PER_SECOND = 2 };
 
 struct log;

@@ -227,11 +227,13 @@ err seal_submit(const struct trusted *to, struct link *link, struct link_stream 
         { BYTES_LIT(FIELD_CONTENT_TYPE), BYTES_LIT(MEDIA_OHTTP_CHUNKED_REQ) },
         { BYTES_LIT(FIELD_INCREMENTAL), BYTES_LIT(INCREMENTAL_YES) },
         { BYTES_LIT(FIELD_OHTTP_KEY), bytes_str(to->hint) },
+        { BYTES_LIT(FIELD_WORKER), bytes_str(to->tag.text) },
     };
+    size_t without = worker_tag_is(&to->tag) ? 0 : 1;
     const struct link_request request = { .method = BYTES_LIT("POST"),
                                           .authority = bytes_str(to->name),
                                           .path = BYTES_LIT(PATH_OHTTP_GATEWAY),
                                           .fields = fields,
-                                          .fields_n = ARRAY_LEN(fields) };
+                                          .fields_n = ARRAY_LEN(fields) - without };
     return link_submit(link, &request, out, owner);
 }

@@ -99,6 +99,8 @@ static void write_worker(struct json_out *j, struct watch *w)
     json_put_str(j, "address", w->at.text);
     if (w->at.wish.tls_name[0] != '\0')
         json_put_str(j, "name", w->at.wish.tls_name);
+    if (worker_tag_is(&w->at.wish.tag))
+        json_put_str(j, "tag", w->at.wish.tag.text);
     if (w->at.wish.priority > 0)
         json_put_u64(j, "priority", w->at.wish.priority);
     json_put_bool(j, "trusted", w->trusted != NULL);
@@ -269,6 +271,7 @@ static void accept(struct watch *w)
     }
     drop_trusted(w);
     t->shown = w->shown;
+    t->tag = w->at.wish.tag;
     w->trusted = t;
     w->proved = true;
     proof_clear(&w->kept);
@@ -300,16 +303,20 @@ static err ask(struct watch *w, enum watch_step step, const char *method, bytes 
     TRY(buf_addf(&length, "%zu", body.len));
     /* With its length the request needs no chunks on a proxy's way to a relay, which would close that
      * connection behind them; a relay asks one worker for all that comes on one connection. */
-    const struct link_field fields[] = {
+    struct link_field fields[3] = {
         { BYTES_LIT(FIELD_CONTENT_TYPE), BYTES_LIT(MEDIA_JSON) },
         { BYTES_LIT(FIELD_CONTENT_LENGTH), buf_view(&length) },
     };
+    size_t n = body.len > 0 ? 2 : 0;
+    if (worker_tag_is(&w->at.wish.tag))
+        fields[n++] =
+            (struct link_field){ BYTES_LIT(FIELD_WORKER), bytes_str(w->at.wish.tag.text) };
     const struct link_request request = {
         .method = bytes_str(method),
         .authority = BYTES_LIT("worker"),
         .path = path,
         .fields = fields,
-        .fields_n = body.len > 0 ? ARRAY_LEN(fields) : 0,
+        .fields_n = n,
         .end = body.len == 0,
     };
     buf_truncate(&w->answer, 0);

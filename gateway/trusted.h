@@ -30,7 +30,8 @@ void trusted_shown_of(struct trusted_shown *out, const struct verdict *document)
 /* One verified worker. */
 struct trusted {
     _Atomic uint32_t refs;
-    size_t place; /* of its address, see gateway/workers.h */
+    size_t place;          /* of its address, see gateway/workers.h */
+    struct worker_tag tag; /* by which a relay finds it; to be set before anybody looks */
     char name[VERDICT_NAME_MAX + 1];
     uint8_t identity[VERDICT_KEY_LEN];
     uint8_t document[VERDICT_DIGEST_LEN]; /* what its receipts refer to */

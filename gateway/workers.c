@@ -23,7 +23,8 @@ static err write_text(struct worker_entry *e)
 
 static bool is_same(const struct worker_entry *a, const struct worker_entry *b)
 {
-    return strcmp(a->text, b->text) == 0 && strcmp(a->wish.tls_name, b->wish.tls_name) == 0;
+    return strcmp(a->text, b->text) == 0 && strcmp(a->wish.tls_name, b->wish.tls_name) == 0 &&
+           worker_tag_equal(&a->wish.tag, &b->wish.tag);
 }
 
 static struct worker_entry *find_same(struct worker_entry *at, size_t n,

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "base/sock.h"
+#include "wire/roster.h"
 
 struct link_settings;
 struct tls_context;
@@ -22,6 +23,7 @@ struct worker_wish {
     struct sock_addr addr;            /* to dial */
     char tls_name[SOCK_HOST_MAX + 1]; /* that its certificate is for; empty: addr.host */
     uint16_t priority;                /* lower ones come first (RFC 2782) */
+    struct worker_tag tag;            /* of one behind a relay at addr; zero: whoever is there */
 };
 
 struct worker_entry {
@@ -50,7 +52,7 @@ struct worker_change {
 err worker_wish_read(bytes text, struct worker_wish *out);
 
 /* The set of these wishes after `before` (NULL: the first one). Those that were there stay, with their
- * places and before all others; wishes for the same address and name are one, and the first of them
+ * places and before all others; wishes for the same address, name and tag are one, and the first of them
  * counts; what is over WORKERS_MAX is left out and counted. Everything is borrowed. */
 err worker_set_next(struct worker_set **out, const struct worker_set *before,
                     const struct worker_wish *wishes, size_t n, struct worker_change *change);

@@ -103,6 +103,8 @@ class Link:
         self.close()
 
     def pass_on(self, f):
+        if f.kind == DATA and f.payload and f.stream not in self.sealed and self.proxy.on_clear:
+            return self.proxy.on_clear(f)
         if f.kind != DATA or f.stream not in self.sealed or not (f.payload or f.flags):
             return f.bytes()
         n = self.answered.get(f.stream, 0)
@@ -116,12 +118,14 @@ class Link:
 
 class Proxy:
     """on_answer(link, frame, n) gets the n-th DATA frame of each sealed answer and returns the frame
-    to pass on (changed or not), None to drop it, or raises Cut. Both hooks may be set at any time."""
+    to pass on (changed or not), None to drop it, or raises Cut. on_clear(frame) gets those of answers to
+    what was not sealed, and returns bytes. Hooks may be set at any time."""
 
     def __init__(self, target):
         self.target = target
         self.on_answer = None
         self.on_request = None
+        self.on_clear = None
         self.slow_cut = False
         self.apart = 0  # seconds between two frames to the gateway
         self.links = []

@@ -29,6 +29,24 @@ static void the_first_set_has_places_in_order(void **state)
     worker_set_unref(s);
 }
 
+/* And without one. */
+static void another_tag_is_another_worker(void **state)
+{
+    (void)state;
+    struct worker_wish wishes[3] = { wish("a:1", "", 0), wish("a:1", "", 0), wish("a:1", "", 0) };
+    struct worker_change change;
+    struct worker_set *a, *b;
+    CHECK_OK(worker_tag_read(BYTES_LIT("0000000000000001"), &wishes[1].tag));
+    CHECK_OK(worker_tag_read(BYTES_LIT("0000000000000002"), &wishes[2].tag));
+    CHECK_OK(worker_set_next(&a, NULL, wishes, 3, &change));
+    CHECK(a->n == 3 && change.joined == 3);
+    CHECK_OK(worker_set_next(&b, a, &wishes[1], 2, &change));
+    CHECK(is_at(b, 0, 1, "a:1") && is_at(b, 1, 2, "a:1") && b->n == 2 && change.left == 1);
+    CHECK(worker_tag_equal(&b->at[1].wish.tag, &wishes[2].tag));
+    worker_set_unref(a);
+    worker_set_unref(b);
+}
+
 static void who_stays_keeps_its_place_whatever_the_order(void **state)
 {
     (void)state;
@@ -162,6 +180,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_set_has_places_in_order),
+        cmocka_unit_test(another_tag_is_another_worker),
         cmocka_unit_test(who_stays_keeps_its_place_whatever_the_order),
         cmocka_unit_test(a_place_is_never_given_again),
         cmocka_unit_test(says_what_has_changed),
