@@ -146,6 +146,12 @@ def refused(worker):
     return worker.log.count('"outcome":"refused"')
 
 
+def check_refused(count, before, more):
+    """A worker writes its line when the stream is closed, which is after the answer has been read."""
+    wait_for(lambda: count() - before >= more, 20 * Options.patience)
+    assert count() - before == more, (count(), before, more)
+
+
 def spread(s, taken, sealed):
     """A relay in front of all of them, which chooses among those that have the key."""
     port = free_port()
@@ -157,7 +163,7 @@ def spread(s, taken, sealed):
         before = sum(refused(w) for w in s.workers)
         for tape in taken:
             replay(tape, port)
-        assert sum(refused(w) for w in s.workers) - before == sealed
+        check_refused(lambda: sum(refused(w) for w in s.workers), before, sealed)
         relay.stop()
     finally:
         if relay in Program.living:
@@ -182,7 +188,7 @@ def _():
                 replay(tape, port)
         # Each opened every one of them, and knew it from the keeper.
         for i, w in enumerate(s.workers):
-            assert refused(w) - before[i] == sealed, (refused(w), before[i], sealed)
+            check_refused(lambda w=w: refused(w), before[i], sealed)
             now = metric(s.ports[i], "sealgate_worker_pool_asked_total", '"seen"')
             assert now - seen[i] == sealed, (now, seen[i], sealed)
         assert len(s.engine.calls) == calls
