@@ -283,7 +283,8 @@ static err begin_followup(struct call *c, const struct engine_request *request)
 {
     struct followup f = { .method = request->method, .target = request->path };
     memcpy(f.owner, c->owner, sizeof f.owner);
-    return followup_answer(front_of(c)->jobs, &f, &c->follower);
+    TRY(followup_answer(front_of(c)->jobs, &f, &c->follower));
+    return responses_follower_hold(&c->follower, front_of(c)->jobs, c->h.out.cap);
 }
 
 static err start_call(struct engine_responses *e, const struct engine_request *request,

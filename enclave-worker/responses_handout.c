@@ -53,14 +53,27 @@ static bool tell_head(struct handout *h)
     return handout_leave(h);
 }
 
+static void drop_body(struct handout *h)
+{
+    buf_clear(&h->out);
+    h->at = 0;
+}
+
+/* False when that was not the last of it, or the owner takes no more. Nothing is filled in meanwhile. */
 static bool tell_body(struct handout *h)
 {
-    struct buf piece = h->out;
-    h->out = BUF(HANDOUT_MAX);
+    bytes piece = bytes_slice(buf_view(&h->out), h->at, HANDOUT_PIECE);
+    h->at += piece.len;
     handout_enter(h);
-    h->events->body(h->owner, buf_view(&piece));
-    buf_clear(&piece);
-    return handout_leave(h);
+    h->events->body(h->owner, piece);
+    if (h->at == h->out.len)
+        drop_body(h);
+    bool last = h->out.len == 0;
+    if (!handout_leave(h))
+        return false;
+    if (!last)
+        handout_later(h);
+    return last;
 }
 
 static void tell_end(struct handout *h)
@@ -116,7 +129,7 @@ err handout_error(struct handout *h, const struct api_error *error)
     h->status = error_status(error->cause);
     h->fields_n = error_fields(error, h->fields);
     h->done = true;
-    buf_clear(&h->out);
+    drop_body(h);
     TRY(error_write_body(&h->out, error));
     handout_later(h);
     return OK;

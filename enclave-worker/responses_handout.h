@@ -11,7 +11,11 @@
 #include "base/loop.h"
 #include "enclave-worker/engine.h"
 
-enum { HANDOUT_MAX = 512 * 1024 * 1024 }; /* bytes that wait */
+enum {
+    HANDOUT_MAX = 512 * 1024 * 1024, /* bytes that wait */
+    HANDOUT_PIECE = 256 * 1024 /* of them that are handed out at a time: what the owner does not
+                                        take stays here, and only here */
+};
 
 struct handout {
     struct engine_call base;
@@ -26,7 +30,8 @@ struct handout {
     unsigned status; /* 0: no head yet */
     struct error_field fields[ERROR_FIELDS_MAX];
     size_t fields_n;
-    struct buf out; /* the body, as far as it was not handed out */
+    struct buf out; /* the body; empty once all of it was handed out */
+    size_t at;      /* what is before was handed out */
     bool done;      /* `out` is the last of it */
     err why;        /* how it ends */
 

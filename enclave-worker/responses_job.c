@@ -263,9 +263,27 @@ void responses_job_follow(struct responses_job *job, struct responses_follower *
     work_tell(&job->work);
 }
 
+static err hold(struct responses_jobs *jobs, uint64_t n, uint64_t *held)
+{
+    ENSURE(jobs->held_max == 0 || n <= jobs->held_max - jobs->held, LIMIT);
+    jobs->held += n;
+    *held = n;
+    return OK;
+}
+
+err responses_follower_hold(struct responses_follower *follower, struct responses_jobs *jobs,
+                            uint64_t n)
+{
+    follower->budget = jobs;
+    return hold(jobs, n, &follower->held);
+}
+
 void responses_job_leave(struct responses_follower *follower)
 {
     struct responses_job *job = follower->job;
+    if (follower->held > 0)
+        follower->budget->held -= follower->held;
+    follower->held = 0;
     if (job == NULL)
         return;
     follower->job = NULL;
@@ -286,17 +304,6 @@ void responses_job_pause(const struct responses_follower *follower, bool pause)
 
 /* ---- jobs ---- */
 
-/* A job in the background outlives the request that it came with, and with the context of a small one
- * may be large: neither is bounded by what sessions hold. */
-static err hold(struct responses_job *job, uint64_t n)
-{
-    struct responses_jobs *jobs = job->jobs;
-    ENSURE(jobs->held_max == 0 || n <= jobs->held_max - jobs->held, LIMIT);
-    jobs->held += n;
-    job->held = n;
-    return OK;
-}
-
 static err fill(struct responses_job *job, const struct job_settings *settings,
                 struct responses_ask *ask, struct buf *chat)
 {
@@ -306,8 +313,11 @@ static err fill(struct responses_job *job, const struct job_settings *settings,
                                         .fields_n = settings->fields_n,
                                         .id = job->id,
                                         .created_at = clock_wall_s() };
-    /* The input is no longer than the request that was made of it. */
-    TRY(hold(job, chat->len + (ask->store ? chat->len + settings->context.len : 0)));
+    /* A job in the background outlives the request that it came with, and with the context of a small
+     * one may be large: neither is bounded by what sessions hold. The input is no longer than the
+     * request that was made of it. */
+    uint64_t n = chat->len + (ask->store ? chat->len + settings->context.len : 0);
+    TRY(hold(job->jobs, n, &job->held));
     job->input = BUF(RESPONSES_OUT_MAX);
     job->context = BUF(RESPONSES_OUT_MAX);
     if (ask->store) {

@@ -21,10 +21,10 @@ enum { RESPONSES_TAG_LEN = 8 };
 struct responses_jobs_settings {
     uint64_t store_max; /* bytes of answers that are kept; 0: none is */
     uint64_t store_ms;  /* how long */
-    uint64_t
-        held_max;    /* bytes of requests, with what came before them, that jobs hold at a time, all
-                           together; 0: no limit */
-    const char *tag; /* RESPONSES_TAG_LEN characters of every id, by which follow-ups find this
+    uint64_t held_max; /* bytes that are held at a time, all together: by jobs of their requests and
+                           of what came before these, by followers of what they are to be told;
+                           0: no limit */
+    const char *tag;   /* RESPONSES_TAG_LEN characters of every id, by which follow-ups find this
                            worker again; copied */
 };
 
@@ -55,6 +55,8 @@ struct responses_follower {
     bool skips;     /* the events up to and with `after` */
     uint64_t after; /* a sequence number */
     size_t at;      /* bytes of the events that were handed out; private from here on */
+    struct responses_jobs *budget;
+    uint64_t held; /* of it */
     struct responses_job *job;
     struct responses_follower *next, **prev;
 };
@@ -87,6 +89,10 @@ const struct responses_work *responses_job_work(const struct responses_job *job)
 void responses_job_items(const struct responses_job *job, bytes *input);
 
 void responses_job_follow(struct responses_job *job, struct responses_follower *follower);
+
+/* n bytes wait for whoever follows, until he leaves. ERR_LIMIT over held_max. */
+err responses_follower_hold(struct responses_follower *follower, struct responses_jobs *jobs,
+                            uint64_t n);
 
 /* Of one that follows nothing, too. Ends a job in the foreground. */
 void responses_job_leave(struct responses_follower *follower);

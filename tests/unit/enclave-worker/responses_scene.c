@@ -118,6 +118,7 @@ static void on_body(void *owner, bytes piece)
 {
     struct run *r = owner;
     r->wrong = r->wrong || r->heads != 1 || piece.len == 0 || r->call == NULL;
+    r->largest = piece.len > r->largest ? piece.len : r->largest;
     CHECK_OK(buf_add(&r->body, piece));
     told(r, 'b');
 }

@@ -39,6 +39,7 @@ struct run {
     char type[64];
     struct buf body;
     size_t heads, ends;
+    size_t largest; /* piece of the body */
     err why;
     bool wrong;   /* something came when it must not */
     bool pausing; /* pauses in every callback */

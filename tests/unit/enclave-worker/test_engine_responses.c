@@ -350,6 +350,52 @@ static void holds_no_more_than_it_may(void **state)
     close_scene();
 }
 
+/* What a small question has answered is as large as what was asked once. It is read out of the store
+ * for each, so it counts until that one has taken it, and is taken in pieces. */
+static void holds_no_more_answers_than_it_may(void **state)
+{
+    (void)state;
+    enum { LARGE = 600 * 1024 };
+    static char body[LARGE + 256];
+    char id[128];
+    char path[160];
+    struct run first = { 0 };
+    struct run slow = { .pausing = true };
+    struct run other = { 0 };
+    open_scene_of(RESPONSES_BRIDGE, 16 * SCENE_STORE);
+    int n = snprintf(body, sizeof body, "{\"model\":\"m\",\"input\":\"");
+    memset(body + n, 'i', LARGE);
+    (void)snprintf(body + n + LARGE, sizeof body - (size_t)n - LARGE, "\"}");
+    start(&first, body);
+    say_head(200, "application/json");
+    say(ANSWER);
+    say_end(OK);
+    turns(&first);
+    take_path(&first, "", id);
+    (void)snprintf(path, sizeof path, "%s/input_items", id);
+    CHECK(at.jobs->held == 0);
+    CHECK_OK(start_as(&slow, "GET", path, "", 1));
+    uint64_t one = at.jobs->held;
+    CHECK(one > LARGE);
+    at.jobs->held_max = 2 * one - 1;
+    CHECK_ERR(start_as(&other, "GET", path, "", 1), LIMIT);
+    CHECK(at.jobs->held == one);
+    loop_stop(at.loop);
+    loop_run(at.loop); /* the head, and no more */
+    CHECK(slow.heads == 1 && slow.body.len == 0 && at.jobs->held == one);
+    turns(&slow);
+    turns(&slow);
+    CHECK(slow.ends == 1 && slow.largest == HANDOUT_PIECE && slow.body.len > LARGE);
+    CHECK(at.jobs->held == 0);
+    CHECK_OK(start_as(&other, "GET", path, "", 1));
+    engine_cancel(other.call);
+    CHECK(at.jobs->held == 0);
+    finish(&first);
+    finish(&slow);
+    finish(&other);
+    close_scene();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -366,6 +412,7 @@ int main(void)
         cmocka_unit_test(goes_on_in_the_background_without_its_asker),
         cmocka_unit_test(ends_what_is_deleted_while_it_is_made),
         cmocka_unit_test(holds_no_more_than_it_may),
+        cmocka_unit_test(holds_no_more_answers_than_it_may),
         cmocka_unit_test(lets_followers_come_and_go),
         cmocka_unit_test(takes_down_what_is_under_way),
     };
