@@ -29,14 +29,34 @@ void door_free(struct door *d)
     d->ops->free(d);
 }
 
-err door_hold(struct door *d, size_t n)
+err door_fits(const struct door *d, size_t n)
+{
+    ENSURE(n <= d->worker->settings->body_max - d->content.len, LIMIT);
+    return OK;
+}
+
+err door_count(struct door *d)
 {
     struct worker *w = d->worker;
-    ENSURE(w->held + n <= w->settings->held_max, UNAVAILABLE);
-    ENSURE(n <= w->settings->body_max - d->content.len, LIMIT);
-    d->held += n;
-    w->held += n;
+    uint64_t now = d->content.cap + d->whole.cap + d->ops->own(d);
+    bool grows = now > d->held;
+    w->held = w->held - d->held + now;
+    d->held = now;
+    ENSURE(!grows || w->held <= w->settings->held_max, UNAVAILABLE);
     return OK;
+}
+
+void door_let_go(struct door *d)
+{
+    buf_clear(&d->content);
+    (void)door_count(d);
+}
+
+err door_keep(struct door *d, bytes plain)
+{
+    TRY(buf_add(&d->whole, plain));
+    err e = door_count(d);
+    return d->whole.len > DOOR_SMALL ? e : OK;
 }
 
 err door_respond(struct door *d, struct link_stream *s, unsigned status,
@@ -46,6 +66,12 @@ err door_respond(struct door *d, struct link_stream *s, unsigned status,
         return OK;
     d->responded = true;
     return link_respond(s, status, fields, n, false);
+}
+
+err door_pass_whole(struct door *d, struct link_stream *s, struct buf *sealed)
+{
+    buf_clear(&d->whole);
+    return door_pass(d, s, sealed, true);
 }
 
 err door_pass(struct door *d, struct link_stream *s, struct buf *sealed, bool end)

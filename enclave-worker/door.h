@@ -21,8 +21,9 @@ struct answer;
 enum door_kind { DOOR_OHTTP_CHUNKED = 0, DOOR_OHTTP_PLAIN, DOOR_EHBP, DOOR_KINDS };
 
 enum {
-    DOOR_PLAIN_SLACK = 256 * 1024,    /* what may be sealed beside a content */
-    DOOR_WHOLE_MAX = 16 * 1024 * 1024 /* of an answer that is held until it is complete */
+    DOOR_PLAIN_SLACK = 256 * 1024,     /* what may be sealed beside a content */
+    DOOR_WHOLE_MAX = 16 * 1024 * 1024, /* of an answer that is held until it is complete */
+    DOOR_SMALL = 16 * 1024             /* answers that there is always room for: errors */
 };
 
 /* How a piece of an answer ends: not at all, with all that proves it complete, or broken off. */
@@ -45,7 +46,8 @@ struct door_refusal {
 struct door;
 struct door_ops {
     /* Opens the next bytes of the outer body; `end`: it ended behind them. Any error is final, and
-     * refusal() says what the client is told. */
+     * refusal() says what the client is told. UNAVAILABLE: there is no room for what cannot be opened
+     * yet. */
     err (*open)(struct door *d, bytes in, bool end);
     /* Something has opened, so whoever sends has our key: enc() is worth remembering, and answers
      * can be sealed. */
@@ -57,8 +59,11 @@ struct door_ops {
     struct door_refusal (*refusal)(const struct door *d, err why);
     /* Seals and sends, the outer head first; or holds it back until it can be sealed. With an
      * ending other than DOOR_GOES_ON the stream is at its end. CLOSED: nothing of an answer that is
-     * broken off has been sent, so it can be another one; LIMIT: it is too large to be held. */
+     * broken off has been sent, so it can be another one; LIMIT: it is too large to be held;
+     * UNAVAILABLE: so are all that are held together. */
     err (*send)(struct door *d, struct link_stream *s, const struct door_piece *piece);
+    /* What its own buffers take, beside those of struct door. */
+    uint64_t (*own)(const struct door *d);
     void (*free)(struct door *d);
 };
 
@@ -73,8 +78,8 @@ struct door {
     bool bare;           /* answers are to be written without Binary HTTP around them */
     struct kept request; /* its head */
     struct buf content;  /* its content, as far as it has come */
-    uint64_t held;       /* what that counts against the worker's budget */
     struct buf whole;    /* plaintext of an answer that is held back */
+    uint64_t held;       /* what all buffers count against the worker's budget */
     bool responded;      /* the outer head has been sent */
     uint64_t sent;       /* sealed bytes */
 };
@@ -86,8 +91,21 @@ err door_new(struct door **out, struct worker *w, enum door_kind kind,
 /* Gives back what it held. NULL is allowed. */
 void door_free(struct door *d);
 
-/* For the kinds: n more bytes of content are held. LIMIT and UNAVAILABLE as read(). */
-err door_hold(struct door *d, size_t n);
+/* For the kinds, when n more bytes of content are to be held: LIMIT as read(). */
+err door_fits(const struct door *d, size_t n);
+
+/* For the kinds, whenever their buffers have changed: counts what memory these take, filled or not.
+ * UNAVAILABLE: more than there is for all requests together. */
+err door_count(struct door *d);
+
+/* The request is not needed any more. */
+void door_let_go(struct door *d);
+
+/* For the kinds: holds a piece of an answer back. Errors as send(). */
+err door_keep(struct door *d, bytes plain);
+/* The same, sealed, which is sent at once and ends the stream. It counts until the door goes: what a
+ * client does not read is held all the same. */
+err door_pass_whole(struct door *d, struct link_stream *s, struct buf *sealed);
 
 /* The head, once. */
 err door_respond(struct door *d, struct link_stream *s, unsigned status,

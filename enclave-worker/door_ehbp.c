@@ -15,9 +15,8 @@ enum {
 struct door_ehbp {
     struct door door;
     struct ehbp_server *ehbp;
-    size_t opened;    /* bytes behind the content, not yet a part of it */
-    bool ended;       /* all of the request has opened */
-    uint64_t pending; /* sealed bytes that count as held */
+    size_t opened; /* bytes behind the content, not yet a part of it */
+    bool ended;    /* all of the request has opened */
 };
 
 static struct door_ehbp *ehbp_of(struct door *d)
@@ -32,16 +31,14 @@ static const struct door_ehbp *const_ehbp_of(const struct door *d)
 
 /* ---- opening ---- */
 
-/* What came of a frame that is not complete takes memory as an opened one does. */
-static err count_pending(struct door_ehbp *e)
+static bool is_verified(const struct door *d)
 {
-    struct worker *w = e->door.worker;
-    uint64_t now = ehbp_server_pending(e->ehbp);
-    ENSURE(now <= e->pending || w->held + (now - e->pending) <= w->settings->held_max, UNAVAILABLE);
-    w->held += now - e->pending;
-    e->door.held += now - e->pending;
-    e->pending = now;
-    return OK;
+    return ehbp_server_verified(const_ehbp_of(d)->ehbp);
+}
+
+static uint64_t own(const struct door *d)
+{
+    return ehbp_server_pending(const_ehbp_of(d)->ehbp);
 }
 
 static err open_more(struct door *d, bytes in, bool end)
@@ -53,21 +50,17 @@ static err open_more(struct door *d, bytes in, bool end)
     d->content.len = before;
     TRY(why);
     e->ended = end;
-    return count_pending(e);
+    return is_verified(d) ? OK : door_count(d); /* else read() does */
 }
 
 static err read_opened(struct door *d, bool *whole)
 {
     const struct door_ehbp *e = ehbp_of(d);
-    TRY(door_hold(d, e->opened));
+    TRY(door_fits(d, e->opened));
     buf_commit(&d->content, e->opened);
+    TRY(door_count(d));
     *whole = e->ended;
     return OK;
-}
-
-static bool is_verified(const struct door *d)
-{
-    return ehbp_server_verified(const_ehbp_of(d)->ehbp);
 }
 
 static bytes enc_of(const struct door *d)
@@ -135,12 +128,27 @@ static err respond(struct door_ehbp *e, struct link_stream *s, const struct answ
     return door_respond(&e->door, s, a->outer.head.status, fields, n);
 }
 
+static struct buf room_to_seal(bytes plain)
+{
+    return BUF(plain.len + (plain.len / EHBP_SENT_MAX + 1) * FRAME_SLACK);
+}
+
 static err seal_and_pass(struct door_ehbp *e, struct link_stream *s, bytes plain, bool end)
 {
-    struct buf sealed = BUF(plain.len + (plain.len / EHBP_SENT_MAX + 1) * FRAME_SLACK);
+    struct buf sealed = room_to_seal(plain);
     err why = ehbp_server_seal(e->ehbp, plain, &sealed);
     if (why.code == ERR_OK)
         why = door_pass(&e->door, s, &sealed, end);
+    buf_clear(&sealed);
+    return why;
+}
+
+static err seal_whole(struct door_ehbp *e, struct link_stream *s)
+{
+    struct buf sealed = room_to_seal(buf_view(&e->door.whole));
+    err why = ehbp_server_seal(e->ehbp, buf_view(&e->door.whole), &sealed);
+    if (why.code == ERR_OK)
+        why = door_pass_whole(&e->door, s, &sealed);
     buf_clear(&sealed);
     return why;
 }
@@ -160,11 +168,11 @@ static err send_piece(struct door *d, struct link_stream *s, const struct door_p
     if (p->answer->sse)
         return send_stream(e, s, p);
     ENSURE(p->ending != DOOR_CUT, CLOSED);
-    TRY(buf_add(&d->whole, p->plain));
+    TRY(door_keep(d, p->plain));
     if (p->ending == DOOR_GOES_ON)
         return OK;
     TRY(respond(e, s, p->answer, p->receipt));
-    return seal_and_pass(e, s, buf_view(&d->whole), true);
+    return seal_whole(e, s);
 }
 
 /* ---- making one ---- */
@@ -182,6 +190,7 @@ static const struct door_ops OPS = { .open = open_more,
                                      .read = read_opened,
                                      .refusal = refusal,
                                      .send = send_piece,
+                                     .own = own,
                                      .free = release };
 
 /* All but what is EHBP's own, and what only gateways may say. */

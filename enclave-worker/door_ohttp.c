@@ -55,7 +55,7 @@ static err on_content(void *owner, bytes piece)
     struct door *d = &o->door;
     if (d->content.cap == 0 && d->request.head.content_known)
         TRY(reserve(d));
-    TRY(door_hold(d, piece.len));
+    TRY(door_fits(d, piece.len));
     if (!o->in_place)
         return buf_add(&d->content, piece);
     ENSURE(piece.at == d->content.at + d->content.len, INTERNAL);
@@ -76,6 +76,11 @@ static const struct bhttp_events INNER = { .head = on_head,
                                            .trailers = on_trailers };
 
 /* ---- opening ---- */
+
+static bool is_verified(const struct door *d)
+{
+    return ohttp_server_verified(const_ohttp_of(d)->ohttp);
+}
 
 /* Once the content has begun, and its length is known, all that is opened is content until there is
  * only the end left: so it is opened where it belongs. What is not taken from there stays behind the
@@ -113,7 +118,8 @@ static err open_more(struct door *d, bytes in, bool end)
     o->opened = bytes_slice(buf_view(plain), before, plain->len - before);
     plain->len = before;
     note_pool_key(o);
-    return e;
+    TRY(e);
+    return is_verified(d) ? OK : door_count(d); /* else read() does */
 }
 
 static err read_opened(struct door *d, bool *whole)
@@ -121,6 +127,8 @@ static err read_opened(struct door *d, bool *whole)
     struct door_ohttp *o = ohttp_of(d);
     err e = bhttp_reader_put(o->reader, o->opened);
     buf_clear(&o->apart);
+    if (e.code == ERR_OK)
+        e = door_count(d);
     *whole = o->step == OHTTP_DONE;
     if (e.code != ERR_OK || !*whole)
         return e;
@@ -130,23 +138,27 @@ static err read_opened(struct door *d, bool *whole)
     return e;
 }
 
-static bool is_verified(const struct door *d)
-{
-    return ohttp_server_verified(const_ohttp_of(d)->ohttp);
-}
-
 static bytes enc_of(const struct door *d)
 {
     return ohttp_server_enc(const_ohttp_of(d)->ohttp);
 }
 
-/* One answer for all causes, but for a key that is not ours: that is decided before any decryption. */
+/* What is opened apart is gone within the same call. */
+static uint64_t own(const struct door *d)
+{
+    return ohttp_server_pending(const_ohttp_of(d)->ohttp);
+}
+
+/* One answer for all causes, but for a key that is not ours, which is decided before any decryption,
+ * and for want of room, which has nothing to do with what came. */
 static struct door_refusal refusal(const struct door *d, err why)
 {
     (void)d;
     if (why.code == ERR_NOT_FOUND)
         return (struct door_refusal){ 422, PROBLEM_OHTTP_KEY,
                                       "the key configuration is not in use" };
+    if (why.code == ERR_UNAVAILABLE)
+        return (struct door_refusal){ 503, "about:blank", "too many requests; try again" };
     return (struct door_refusal){ 400, "about:blank", "the sealed request cannot be opened" };
 }
 
@@ -186,14 +198,14 @@ static err send_plain(struct door *d, struct link_stream *s, const struct door_p
 {
     struct door_ohttp *o = ohttp_of(d);
     ENSURE(p->ending != DOOR_CUT, CLOSED);
-    TRY(buf_add(&d->whole, p->plain));
+    TRY(door_keep(d, p->plain));
     if (p->ending == DOOR_GOES_ON)
         return OK;
     TRY(respond(o, s));
     struct buf sealed = BUF(d->whole.len + DOOR_PLAIN_SLACK);
     err e = ohttp_server_seal(o->ohttp, buf_view(&d->whole), true, &sealed);
     if (e.code == ERR_OK)
-        e = door_pass(d, s, &sealed, true);
+        e = door_pass_whole(d, s, &sealed);
     buf_clear(&sealed);
     return e;
 }
@@ -215,6 +227,7 @@ static const struct door_ops CHUNKED = { .open = open_more,
                                          .read = read_opened,
                                          .refusal = refusal,
                                          .send = send_chunked,
+                                         .own = own,
                                          .free = release };
 static const struct door_ops PLAIN = { .open = open_more,
                                        .verified = is_verified,
@@ -222,6 +235,7 @@ static const struct door_ops PLAIN = { .open = open_more,
                                        .read = read_opened,
                                        .refusal = refusal,
                                        .send = send_plain,
+                                       .own = own,
                                        .free = release };
 
 err door_ohttp_new(struct door **out, struct worker *w, enum door_kind kind,

@@ -173,14 +173,23 @@ void session_hold_back(struct session *s, bool hold)
 
 static void linger(struct session *s);
 
+static enum error_cause cause_of_holding(err why)
+{
+    if (why.code == ERR_LIMIT)
+        return ERROR_UPSTREAM_MALFORMED;
+    if (why.code == ERR_CLOSED)
+        return ERROR_UPSTREAM_BROKEN;
+    return why.code == ERR_UNAVAILABLE ? ERROR_OVERLOADED : ERROR_CAUSES;
+}
+
 /* An answer that is held until it is complete, and breaks off or is too large for that, is an error
  * instead. */
 static void cannot_flush(struct session *s, err why)
 {
-    bool held = why.code == ERR_LIMIT || why.code == ERR_CLOSED;
-    if (held && !s->door->responded && s->outcome != WORKER_ENGINE_FAILED) {
+    enum error_cause cause = cause_of_holding(why);
+    if (cause != ERROR_CAUSES && !s->door->responded && s->outcome != WORKER_ENGINE_FAILED) {
         use_up(s); /* what the engine said by then was said */
-        session_fail(s, why.code == ERR_LIMIT ? ERROR_UPSTREAM_MALFORMED : ERROR_UPSTREAM_BROKEN);
+        session_fail(s, cause);
         return;
     }
     s->outcome = WORKER_ENGINE_FAILED;
@@ -337,14 +346,19 @@ void session_refuse_unopened(struct session *s, enum err_code why)
 
 /* ---- opening ---- */
 
-/* Before the request acts, and only once it is known to come from someone who has our key.
- * ERROR_CAUSES when there is nothing against it. */
-static enum error_cause check_replay(struct session *s)
+/* However long it takes until the client has read that: nothing is held for it. */
+static void refuse_opening(struct session *s, enum error_cause cause)
 {
-    struct door *d = s->door;
-    if (d->pool != NULL || s->replay_checked || !d->ops->verified(d))
+    door_let_go(s->door);
+    session_refuse(s, cause, (bytes){ 0 });
+}
+
+/* ERROR_CAUSES when it was not seen before. */
+static enum error_cause check_replay(const struct session *s)
+{
+    const struct door *d = s->door;
+    if (d->pool != NULL)
         return ERROR_CAUSES;
-    s->replay_checked = true;
     switch (replay_check_insert(d->replay, d->ops->enc(d),
                                 (int64_t)(loop_now_ms(session_worker(s)->loop) / 1000))) {
     case REPLAY_FRESH:
@@ -355,6 +369,24 @@ static enum error_cause check_replay(struct session *s)
         break;
     }
     return ERROR_OVERLOADED;
+}
+
+/* Before the request acts, and once its head has come from someone who has our key. Only what may be
+ * asked at all is remembered: nobody without a token fills the memory of those who have one. False
+ * when it is answered. */
+static bool judge(struct session *s)
+{
+    const struct door *d = s->door;
+    if (s->judged || !d->ops->verified(d) || d->request.arena == NULL)
+        return true;
+    s->judged = true;
+    enum error_cause cause = session_find_key(s);
+    if (cause == ERROR_CAUSES)
+        cause = check_replay(s);
+    if (cause == ERROR_CAUSES)
+        return d->pool == NULL || session_check_pool(s);
+    refuse_opening(s, cause);
+    return false;
 }
 
 static enum error_cause cause_of_reading(err e)
@@ -370,18 +402,14 @@ static void open_more(struct session *s, bytes in, bool end)
     bool whole = false;
     err e = d->ops->open(d, in, end);
     if (e.code != ERR_OK) {
+        door_let_go(d);
         session_refuse_unopened(s, e.code);
-        return;
-    }
-    enum error_cause replay = check_replay(s);
-    if (replay != ERROR_CAUSES) {
-        session_refuse(s, replay, (bytes){ 0 });
         return;
     }
     e = d->ops->read(d, &whole);
     if (e.code != ERR_OK)
-        session_refuse(s, cause_of_reading(e), (bytes){ 0 });
-    else if (d->pool != NULL && !session_check_pool(s))
+        refuse_opening(s, cause_of_reading(e));
+    else if (!judge(s))
         return;
     else if (whole && s->question.member != NULL)
         s->state = SESSION_CHECKING;

@@ -108,17 +108,23 @@ static bool is_current(const struct session *s)
     return date == INNER_DATE_NONE && !set->date_required;
 }
 
-/* ERROR_CAUSES when it may go to the engine. */
-static enum error_cause objection(struct session *s)
+enum error_cause session_find_key(struct session *s)
 {
     const struct worker *w = session_worker(s);
+    bytes authorization = kept_field(&s->door->request, FIELD_AUTHORIZATION);
+    if (w->tokens.n == 0)
+        return ERROR_CAUSES;
+    s->key = token_set_find(&w->tokens, token_of_authorization(authorization));
+    if (s->key != NULL)
+        return ERROR_CAUSES;
+    return authorization.len > 0 ? ERROR_BAD_API_KEY : ERROR_NO_API_KEY;
+}
+
+/* ERROR_CAUSES when it may go to the engine. */
+static enum error_cause objection(const struct session *s)
+{
     if (!is_current(s))
         return ERROR_STALE_DATE;
-    bytes authorization = kept_field(&s->door->request, FIELD_AUTHORIZATION);
-    if (w->tokens.n > 0)
-        s->key = token_set_find(&w->tokens, token_of_authorization(authorization));
-    if (w->tokens.n > 0 && s->key == NULL)
-        return authorization.len > 0 ? ERROR_BAD_API_KEY : ERROR_NO_API_KEY;
     if (s->route.verdict != ROUTE_FOUND || !route_is_sealed(s->route.kind))
         return ERROR_UNKNOWN_URL;
     return ERROR_CAUSES;

@@ -49,9 +49,6 @@ bool session_check_pool(struct session *s)
     struct door *d = s->door;
     struct pool_ask question = { 0 };
     enum pool_verdict verdict;
-    if (s->replay_checked || d->request.arena == NULL)
-        return true;
-    s->replay_checked = true;
     bytes date = kept_field(&d->request, FIELD_DATE);
     if (httpdate_read(date, &question.date).code != ERR_OK || question.date < 0) {
         session_refuse(s, ERROR_STALE_DATE, (bytes){ 0 });

@@ -32,8 +32,8 @@ struct session {
     struct visit visit;
     enum session_state state;
     enum worker_outcome outcome;
-    struct door *door; /* has the request, as far as it has come */
-    bool replay_checked;
+    struct door *door;             /* has the request, as far as it has come */
+    bool judged;                   /* who asks is known, and whether it was seen before */
     struct pool_question question; /* whether it was seen at any of the pool's workers */
     struct hash_wait hashing;      /* of the content, once it is complete */
     struct route_match route;
@@ -65,7 +65,10 @@ static inline struct worker *session_worker(const struct session *s)
     return s->visit.worker;
 }
 
-/* Asks the pool's keeper, as soon as the head is there. True when the request may go on, or waits with
+/* Whose key it came with, which goes to s->key. ERROR_CAUSES: somebody who may ask. */
+enum error_cause session_find_key(struct session *s);
+
+/* Asks the pool's keeper, once, when the head is there. True when the request may go on, or waits with
  * s->question; else it is answered. Once it is complete and waits, its state is SESSION_CHECKING. */
 bool session_check_pool(struct session *s);
 

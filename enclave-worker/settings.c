@@ -206,7 +206,10 @@ static const struct config_row ROWS[] = {
       .max = 1UL << 30,
       .help = "Largest request content." },
     { ROW(held_max), .type = CONFIG_SIZE, .fallback = "1GiB", .min = 1024,
-      .help = "Request contents held at a time, all together; more are answered 503." },
+      .help =
+          "Memory for request contents, and for answers that are held until they are complete, all "
+          "together; more are answered 503. Responses that are made or read have as much of "
+          "their own." },
     { ROW(streams_max), .type = CONFIG_U64, .fallback = "4096", .min = 1, .max = 65536,
       .help = "Requests at a time, per connection and in all." },
     { ROW(connections_max), .type = CONFIG_U64, .fallback = "256", .min = 1, .max = 65536,

@@ -130,7 +130,7 @@ static err take_frame(struct opener *o, bytes *in, struct buf *plain_out)
     if (o->pending.len < o->frame_len)
         return OK;
     TRY(open_frame(o, buf_view(&o->pending), plain_out));
-    buf_truncate(&o->pending, 0);
+    buf_clear(&o->pending);
     return OK;
 }
 
@@ -299,7 +299,7 @@ err ehbp_server_open(struct ehbp_server *s, bytes in, bool end, struct buf *plai
 
 size_t ehbp_server_pending(const struct ehbp_server *s)
 {
-    return s->x.opener.pending.len;
+    return s->x.opener.pending.cap;
 }
 
 bool ehbp_server_verified(const struct ehbp_server *s)

@@ -54,7 +54,7 @@ err ehbp_server_open(struct ehbp_server *s, bytes in, bool end, struct buf *plai
 
 /* True once a frame has opened. Before that, an error may mean no more than a stale key. */
 bool ehbp_server_verified(const struct ehbp_server *s);
-/* Sealed bytes held, of a frame that has not come to its end. */
+/* Memory that is held for a frame that has not come to its end. */
 size_t ehbp_server_pending(const struct ehbp_server *s);
 /* The encapsulated key; EHBP_KEY_LEN bytes. */
 bytes ehbp_server_enc(const struct ehbp_server *s);

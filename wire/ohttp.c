@@ -391,6 +391,11 @@ bool ohttp_server_key_id(const struct ohttp_server *s, uint8_t *id)
     return true;
 }
 
+size_t ohttp_server_pending(const struct ohttp_server *s)
+{
+    return s->opener.pending.cap;
+}
+
 bytes ohttp_server_response_nonce(const struct ohttp_server *s)
 {
     return bytes_of(s->x.nonce, s->x.nonce_len);

@@ -115,6 +115,8 @@ bool ohttp_server_verified(const struct ohttp_server *s);
 /* Empty until they have been received; then valid as long as s. */
 bytes ohttp_server_enc(const struct ohttp_server *s);
 bool ohttp_server_key_id(const struct ohttp_server *s, uint8_t *id);
+/* Memory that is held for sealed bytes that cannot be opened yet. */
+size_t ohttp_server_pending(const struct ohttp_server *s);
 /* Empty before the first ohttp_server_seal. */
 bytes ohttp_server_response_nonce(const struct ohttp_server *s);
 err ohttp_server_export(const struct ohttp_server *s, bytes label, uint8_t *out, size_t len);

@@ -267,20 +267,26 @@ static bool is_up(struct stage *s, void *arg)
 
 static const struct link_events CLIENT;
 
+void stage_redial(struct stage *s, uint32_t window)
+{
+    struct link_settings settings = { .window = window };
+    CHECK_OK(sock_addr_read(bytes_str(s->address), &settings.addr));
+    link_close(s->link);
+    CHECK_OK(link_open(&s->link, s->loop, &settings, &CLIENT, s));
+    stage_until(s, is_up, NULL);
+}
+
 static void open_link_pair(struct stage *s)
 {
     struct sock_addr addr;
-    struct link_settings settings = { 0 };
-    const struct link_limits limits = { .streams_max = 100 };
+    const struct link_limits limits = { .streams_max = 300 };
     (void)snprintf(s->folder, sizeof s->folder, "/tmp/sealgate-stage-XXXXXX");
     CHECK(mkdtemp(s->folder) != NULL);
     (void)snprintf(s->address, sizeof s->address, "unix:%s/w", s->folder);
     CHECK_OK(sock_addr_read(bytes_str(s->address), &addr));
     CHECK_OK(
         link_listen(&s->listener, s->loop, &addr, NULL, &limits, &worker_link_events, &s->worker));
-    settings.addr = addr;
-    CHECK_OK(link_open(&s->link, s->loop, &settings, &CLIENT, s));
-    stage_until(s, is_up, NULL);
+    stage_redial(s, 0);
 }
 
 void stage_open(struct stage *s, const char *const *flags)

@@ -49,6 +49,8 @@ struct stage {
  * are no files but their content. */
 void stage_open(struct stage *s, const char *const *flags);
 void stage_close(struct stage *s);
+/* A client in the place of the first, whose answers may have so many unread bytes; 0: the default. */
+void stage_redial(struct stage *s, uint32_t window);
 
 /* Lets the loop run until done() says so. */
 void stage_until(struct stage *s, bool (*done)(struct stage *s, void *arg), void *arg);

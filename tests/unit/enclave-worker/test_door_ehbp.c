@@ -163,9 +163,11 @@ static void its_token_counts_and_goes_no_further(void **state)
     stage_ask_ehbp(&s, &ask, &PLAIN);
     stage_answer(&s, &ask);
     check_error(&ask, 401, "invalid_api_key");
+    CHECK(replay_count(s.worker.ehbp_replay) == 0); /* it takes no room from those with a token */
     stage_ask_clear(&ask);
     stage_ask_ehbp(&s, &ask, &good);
     stage_until_asked(&s, 1);
+    CHECK(replay_count(s.worker.ehbp_replay) == 1);
     CHECK(s.calls->authorization.len == 0);
     engine_answers(&s);
     stage_answer(&s, &ask);
@@ -312,7 +314,7 @@ static void a_body_at_the_limit_passes_and_none_above(void **state)
     stage_close(&s);
 }
 
-/* Frames that are not complete count, too. */
+/* Frames that are not complete count, too, with all the room that is kept for them. */
 static void holds_no_more_than_allowed_in_all(void **state)
 {
     (void)state;
@@ -326,7 +328,7 @@ static void holds_no_more_than_allowed_in_all(void **state)
     stage_seal_ehbp(&s, &first, &request);
     stage_send(&s, &first, 0, 800, false);
     stage_turns(&s);
-    CHECK(s.worker.held == 796);
+    CHECK(s.worker.held == 1024);
     stage_seal_ehbp(&s, &second, &request);
     stage_send(&s, &second, 0, 400, false);
     stage_answer(&s, &second);
@@ -335,6 +337,27 @@ static void holds_no_more_than_allowed_in_all(void **state)
     stage_ask_clear(&first);
     stage_turns(&s);
     CHECK(s.worker.held == 0);
+    stage_close(&s);
+}
+
+/* A frame that came in pieces has been put together apart; once it is opened, that is given back. */
+static void what_has_opened_is_held_once(void **state)
+{
+    (void)state;
+    static char body[8192];
+    const struct stage_request request = { .body = bytes_of(body, sizeof body) };
+    struct stage s;
+    struct stage_ask ask;
+    stage_open(&s, OPEN);
+    memset(body, ' ', sizeof body);
+    stage_seal_ehbp(&s, &ask, &request);
+    CHECK(ask.sealed.len > sizeof body);
+    for (size_t at = 0; at < ask.sealed.len; at += 4096) {
+        stage_send(&s, &ask, at, 4096, false);
+        stage_turns(&s);
+    }
+    CHECK(s.worker.held == sizeof body);
+    stage_ask_clear(&ask);
     stage_close(&s);
 }
 
@@ -398,6 +421,7 @@ int main(void)
         cmocka_unit_test(all_else_that_does_not_open_has_one_answer),
         cmocka_unit_test(a_body_at_the_limit_passes_and_none_above),
         cmocka_unit_test(holds_no_more_than_allowed_in_all),
+        cmocka_unit_test(what_has_opened_is_held_once),
         cmocka_unit_test(a_broken_stream_ends_with_an_error_and_no_receipt),
         cmocka_unit_test(a_broken_whole_answer_is_an_error),
     };

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "crypto/tls.h"
 #include "enclave-worker/pool.h"
 #include "tests/unit/enclave-worker/stage.h"
@@ -14,6 +15,8 @@
 enum { QUESTIONS = 300, DATE_WINDOW_S = 120 };
 
 #define KEY_HEX "a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7"
+#define TOKEN_HEX                                                                                  \
+    "3c469e9d6c5875d37a43f353d4f88e61fcf812c66eee3457465a40b0da4153e0" /* of "token" */
 #define OTHER_HEX "b7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7"
 
 static char folder[] = "/tmp/sealgate-pool-XXXXXX";
@@ -433,7 +436,7 @@ static void a_keeper_ends_streams_that_make_no_sense_and_serves_the_others(void 
 
 static const struct stage_request PLAIN = { .body = { (const uint8_t *)"{\"model\":\"m\"}", 13 } };
 
-static const char *pool_flags[] = { "--pool-key-file=" KEY_HEX, NULL, NULL };
+static const char *pool_flags[] = { "--pool-key-file=" KEY_HEX, NULL, NULL, NULL };
 static char keeper_flag[96];
 
 static void scene_open(struct stage *s, struct peer *keeper)
@@ -481,6 +484,47 @@ static void a_request_of_the_pool_is_answered_once(void **state)
     CHECK(again.outer == 200 && again.status == 409);
     CHECK(s.starts == 1);
     stage_ask_clear(&first);
+    peer_close(&keeper, &s);
+    stage_close(&s);
+}
+
+/* By the keeper. */
+static uint64_t remembered(struct stage *s, struct peer *keeper)
+{
+    BUF_AUTO text = BUF(METRICS_TEXT_MAX);
+    const char name[] = "\nsealgate_worker_pool_entries ";
+    pool_measure(keeper->pool, s->worker.metrics.block, &s->worker.metrics.pool);
+    CHECK_OK(metrics_render(s->worker.metrics.set, &text));
+    const char *at = strstr(buf_str(&text), name);
+    uint64_t n = 0;
+    CHECK(at != NULL);
+    at += sizeof name - 1;
+    CHECK(text_u64(bytes_of(at, strcspn(at, "\n")), &n));
+    return n;
+}
+
+/* Whoever has no token takes no room at the keeper either. */
+static void what_may_not_be_asked_is_not_asked_of_the_keeper(void **state)
+{
+    (void)state;
+    struct stage s;
+    struct peer keeper;
+    struct stage_ask ask;
+    size_t one = 1;
+    struct stage_request right = PLAIN;
+    right.authorization = "Bearer token";
+    pool_flags[2] = "--tokens-file=" TOKEN_HEX;
+    scene_open(&s, &keeper);
+    pool_flags[2] = NULL;
+    stage_ask(&s, &ask, OHTTP_CHUNKED, &PLAIN);
+    stage_answer(&s, &ask);
+    CHECK(ask.outer == 200 && ask.status == 401);
+    CHECK(remembered(&s, &keeper) == 0);
+    stage_ask_clear(&ask);
+    stage_ask(&s, &ask, OHTTP_CHUNKED, &right);
+    stage_until(&s, is_asked, &one);
+    CHECK(remembered(&s, &keeper) == 1);
+    stage_ask_clear(&ask);
     peer_close(&keeper, &s);
     stage_close(&s);
 }
@@ -624,6 +668,7 @@ int main(void)
         cmocka_unit_test(exactly_one_of_keeping_and_asking_is_to_be_chosen),
         cmocka_unit_test(a_keeper_ends_streams_that_make_no_sense_and_serves_the_others),
         cmocka_unit_test(a_request_of_the_pool_is_answered_once),
+        cmocka_unit_test(what_may_not_be_asked_is_not_asked_of_the_keeper),
         cmocka_unit_test(however_a_request_is_cut_the_engine_is_asked_once),
         cmocka_unit_test(a_keeper_that_goes_while_it_is_asked_leads_to_a_refusal_in_the_clear),
         cmocka_unit_test(a_request_without_a_date_or_with_an_old_one_is_refused),

@@ -255,6 +255,33 @@ static void tells_a_full_memory_of_replays_from_a_replay(void **state)
     stage_close(&s);
 }
 
+static void what_may_not_be_asked_is_not_remembered(void **state)
+{
+    (void)state;
+    struct stage s;
+    struct stage_ask ask;
+    static const char *const flags[] = { "--tokens-file=" TOKEN_HEX, NULL };
+    static const enum ohttp_variant variants[] = { OHTTP_CHUNKED, OHTTP_PLAIN };
+    struct stage_request wrong = PLAIN;
+    struct stage_request right = PLAIN;
+    wrong.authorization = "Bearer wrong";
+    right.authorization = "Bearer token";
+    stage_open(&s, flags);
+    for (size_t i = 0; i < ARRAY_LEN(variants); i++) {
+        stage_ask(&s, &ask, variants[i], &wrong);
+        stage_answer(&s, &ask);
+        check_error(&ask, 401, "invalid_api_key");
+        stage_ask_clear(&ask);
+    }
+    CHECK(replay_count(s.worker.replay) == 0);
+    stage_ask(&s, &ask, OHTTP_CHUNKED, &right);
+    stage_until_asked(&s, 1);
+    CHECK(replay_count(s.worker.replay) == 1);
+    stage_ask_clear(&ask);
+    stage_until(&s, was_cancelled, NULL);
+    stage_close(&s);
+}
+
 static void refuse_one(struct stage *s, const struct stage_request *r, unsigned status,
                        const char *code)
 {
@@ -394,6 +421,88 @@ static void holds_no_more_than_allowed_in_all(void **state)
     stage_until_asked(&s, 2);
     stage_ask_clear(&second);
     stage_turns(&s);
+    stage_close(&s);
+}
+
+/* Nothing of a request in one piece opens before its end: what came of it takes memory all the same. */
+static void holds_no_more_that_it_cannot_open_than_allowed(void **state)
+{
+    (void)state;
+    struct stage s;
+    struct stage_ask first;
+    struct stage_ask second;
+    static const char *const flags[] = { "--held-max=1500", NULL };
+    static char body[1024];
+    const struct stage_request request = { .body = bytes_of(body, sizeof body) };
+    memset(body, ' ', sizeof body);
+    stage_open(&s, flags);
+    stage_seal(&s, &first, OHTTP_PLAIN, &request);
+    stage_send(&s, &first, 0, 700, false);
+    stage_turns(&s);
+    CHECK(s.worker.held == 1024);
+    stage_seal(&s, &second, OHTTP_PLAIN, &request);
+    stage_send(&s, &second, 0, 700, false);
+    stage_answer(&s, &second);
+    CHECK(second.outer == 503 && first.outer == 0);
+    stage_ask_clear(&second);
+    stage_ask_clear(&first);
+    stage_turns(&s);
+    CHECK(s.worker.held == 0);
+    stage_close(&s);
+}
+
+/* As long as its client has not read it. */
+static void an_answer_in_one_piece_counts_as_held(void **state)
+{
+    (void)state;
+    struct stage s;
+    struct stage_ask ask;
+    static char text[20 * 1024];
+    static const char *const flags[] = { "--held-max=30KiB", NULL };
+    static const struct stage_request speech = { .path = "/v1/audio/speech",
+                                                 .body = BYTES_LIT(BODY) };
+    memset(text, 'a', sizeof text - 1);
+    stage_open(&s, flags);
+    stage_ask(&s, &ask, OHTTP_PLAIN, &speech);
+    stage_until_asked(&s, 1);
+    stage_head(&s, 200, "audio/mpeg", -1);
+    stage_body(&s, text);
+    stage_turns(&s);
+    CHECK(ask.outer == 0 && s.worker.held > sizeof text);
+    stage_body(&s, text);
+    stage_answer(&s, &ask);
+    check_error(&ask, 503, "server_overloaded");
+    stage_ask_clear(&ask);
+    stage_close(&s);
+}
+
+static bool has_head(struct stage *s, void *arg)
+{
+    const struct stage_ask *ask = arg;
+    (void)s;
+    return ask->outer != 0;
+}
+
+/* Whoever does not read why he is refused holds nothing meanwhile. */
+static void lets_go_of_what_it_refuses(void **state)
+{
+    (void)state;
+    struct stage s;
+    struct stage_ask ask;
+    static char body[30 * 1024];
+    static const char *const flags[] = { "--tokens-file=" TOKEN_HEX, NULL };
+    const struct stage_request request = { .body = bytes_of(body, sizeof body) };
+    memset(body, ' ', sizeof body);
+    stage_open(&s, flags);
+    stage_redial(&s, 1);
+    stage_seal(&s, &ask, OHTTP_PLAIN, &request);
+    ask.holds = true;
+    stage_send(&s, &ask, 0, ask.sealed.len, true);
+    stage_until(&s, has_head, &ask);
+    stage_turns(&s);
+    CHECK(ask.outer == 200 && !ask.ended && s.worker.sessions_n == 1);
+    CHECK(s.worker.held < sizeof body);
+    stage_ask_clear(&ask);
     stage_close(&s);
 }
 
@@ -861,12 +970,16 @@ int main(void)
         cmocka_unit_test(refuses_a_replay_without_asking_twice),
         cmocka_unit_test(remembers_for_as_long_as_a_request_may_take_to_arrive),
         cmocka_unit_test(tells_a_full_memory_of_replays_from_a_replay),
+        cmocka_unit_test(what_may_not_be_asked_is_not_remembered),
         cmocka_unit_test(refuses_dates_outside_the_window),
         cmocka_unit_test(asks_for_a_token_and_keeps_it),
         cmocka_unit_test(a_key_deletes_its_own_models_only),
         cmocka_unit_test(passes_a_token_on_that_nobody_asked_for),
         cmocka_unit_test(takes_a_body_at_the_limit_and_none_above),
         cmocka_unit_test(holds_no_more_than_allowed_in_all),
+        cmocka_unit_test(holds_no_more_that_it_cannot_open_than_allowed),
+        cmocka_unit_test(an_answer_in_one_piece_counts_as_held),
+        cmocka_unit_test(lets_go_of_what_it_refuses),
         cmocka_unit_test(refuses_paths_that_are_not_the_engines),
         cmocka_unit_test(says_so_when_the_engine_takes_no_more),
         cmocka_unit_test(blames_the_client_for_what_cannot_be_asked),

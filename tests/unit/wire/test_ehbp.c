@@ -178,13 +178,14 @@ static void the_key_is_found_among_several(void **state)
         CHECK_OK(ehbp_client_seal(p.client, BYTES_LIT("second"), &p.request));
         CHECK_OK(
             ehbp_server_open(server, bytes_slice(buf_view(&p.request), 0, 10), false, &p.opened));
-        CHECK(ehbp_server_pending(server) == 10 - FRAME_HEAD && !ehbp_server_verified(server));
+        CHECK(ehbp_server_pending(server) >= 10 - FRAME_HEAD && !ehbp_server_verified(server));
         err e = ehbp_server_open(server, bytes_slice(buf_view(&p.request), 10, p.request.len), true,
                                  &p.opened);
         CHECK(ehbp_server_verified(server) == (at < EHBP_KEYS_MAX));
         if (at < EHBP_KEYS_MAX) {
             CHECK_OK(e);
             CHECK_BYTES(buf_view(&p.opened), BYTES_LIT("firstsecond"));
+            CHECK(ehbp_server_pending(server) == 0);
             CHECK_OK(ehbp_server_nonce(server, field));
         } else {
             CHECK_ERR(e, CRYPTO);
