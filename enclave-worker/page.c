@@ -15,6 +15,8 @@ struct page {
     struct buf body;
     struct prove_job *job;
     bool wants_body;
+    struct link *link;
+    uint64_t cost; /* of that connection's tally */
 };
 
 static struct page *page_of(struct visit *v)
@@ -26,13 +28,14 @@ static void page_free(struct page *p)
 {
     if (p->job != NULL)
         prove_forget(p->job);
+    *link_tally(p->link) -= p->cost;
     buf_clear(&p->body);
     mem_free(p);
 }
 
 /* tag: NULL for answers that do not name the worker. */
-static err answer_as(struct link_stream *s, unsigned status, const char *media,
-                     const struct worker_tag *tag, bytes body)
+static err say_as(struct link_stream *s, unsigned status, const char *media,
+                  const struct worker_tag *tag, bytes body)
 {
     const struct link_field fields[] = {
         { BYTES_LIT(FIELD_CONTENT_TYPE), bytes_str(media) },
@@ -49,9 +52,28 @@ static err answer_as(struct link_stream *s, unsigned status, const char *media,
     return e;
 }
 
-static err answer(struct link_stream *s, unsigned status, const char *media, bytes body)
+static err say(struct link_stream *s, unsigned status, const char *media, bytes body)
 {
-    return answer_as(s, status, media, NULL, body);
+    return say_as(s, status, media, NULL, body);
+}
+
+/* Until it has been read, which may never be. */
+static void count(struct page *p, uint64_t n)
+{
+    p->cost += n;
+    *link_tally(p->link) += n;
+}
+
+static err answer_as(struct page *p, unsigned status, const char *media,
+                     const struct worker_tag *tag, bytes body)
+{
+    count(p, body.len);
+    return say_as(p->visit.stream, status, media, tag, body);
+}
+
+static err answer(struct page *p, unsigned status, const char *media, bytes body)
+{
+    return answer_as(p, status, media, NULL, body);
 }
 
 err worker_refuse(struct link_stream *s, unsigned status, const char *type, const char *title)
@@ -64,7 +86,7 @@ err worker_refuse(struct link_stream *s, unsigned status, const char *type, cons
     json_put_u64(&j, "status", status);
     json_close(&j);
     TRY(json_end(&j));
-    return answer(s, status, MEDIA_PROBLEM_JSON, buf_view(&body));
+    return say(s, status, MEDIA_PROBLEM_JSON, buf_view(&body));
 }
 
 static err answer_error(struct link_stream *s, enum error_cause cause, bytes about)
@@ -72,7 +94,7 @@ static err answer_error(struct link_stream *s, enum error_cause cause, bytes abo
     BUF_AUTO body = BUF(ERROR_BODY_MAX);
     const struct api_error error = { .cause = cause, .about = about, .retry_after_s = 1 };
     TRY(error_write_body(&body, &error));
-    return answer(s, error_status(cause), MEDIA_JSON, buf_view(&body));
+    return say(s, error_status(cause), MEDIA_JSON, buf_view(&body));
 }
 
 /* ---- POST /attestation ---- */
@@ -84,7 +106,7 @@ static err send_bundle(struct page *p, bytes document)
     keys_tend(w->keys);
     TRY(bundle_join(&bundle, document, keys_statement(w->keys)));
     metrics_add(w->metrics.block, w->metrics.attestations, 0, 0, 1);
-    return answer(p->visit.stream, 200, MEDIA_CBOR, buf_view(&bundle));
+    return answer(p, 200, MEDIA_CBOR, buf_view(&bundle));
 }
 
 static void give_up(struct page *p)
@@ -145,8 +167,7 @@ static err keys_page(struct page *p, bytes rest)
         return worker_refuse(p->visit.stream, 503, "about:blank", "there is no key now");
     bool bare = bytes_equal(rest, BYTES_LIT("?" QUERY_FORMAT_BARE));
     TRY(worker_tag_of(bytes_of(signing_key_public(keys_identity(k)), ED25519_PK_LEN), &tag));
-    return answer_as(p->visit.stream, 200, MEDIA_OHTTP_KEYS, &tag,
-                     bare ? keys_list_bare(k) : keys_list(k));
+    return answer_as(p, 200, MEDIA_OHTTP_KEYS, &tag, bare ? keys_list_bare(k) : keys_list(k));
 }
 
 /* One bare configuration is all that EHBP's clients read. */
@@ -155,7 +176,7 @@ static err hpke_keys_page(struct page *p, bytes rest)
     struct keys *k = p->visit.worker->keys;
     (void)rest;
     keys_tend(k);
-    return answer(p->visit.stream, 200, MEDIA_OHTTP_KEYS, keys_ehbp_config(k));
+    return answer(p, 200, MEDIA_OHTTP_KEYS, keys_ehbp_config(k));
 }
 
 static err document_page(struct page *p, bytes rest)
@@ -165,7 +186,7 @@ static err document_page(struct page *p, bytes rest)
     TRY(text_hex_encode(&hex, bytes_of(prove_digest(prove), VERDICT_DIGEST_LEN)));
     if (!bytes_equal(bytes_slice(rest, 1, rest.len), buf_view(&hex)))
         return answer_error(p->visit.stream, ERROR_NOT_FOUND, rest);
-    return answer(p->visit.stream, 200, MEDIA_CBOR, prove_document(prove));
+    return answer(p, 200, MEDIA_CBOR, prove_document(prove));
 }
 
 /* The digest of the document that receipts refer to, for whoever wants to fetch it ahead. */
@@ -179,13 +200,13 @@ static err digest_page(struct page *p, bytes rest)
                  bytes_of(prove_digest(p->visit.worker->prove), VERDICT_DIGEST_LEN));
     json_close(&j);
     TRY(json_end(&j));
-    return answer(p->visit.stream, 200, MEDIA_JSON, buf_view(&body));
+    return answer(p, 200, MEDIA_JSON, buf_view(&body));
 }
 
 static err health_page(struct page *p, bytes rest)
 {
     (void)rest;
-    return answer(p->visit.stream, 200, MEDIA_JSON, BYTES_LIT("{\"status\":\"ok\"}"));
+    return answer(p, 200, MEDIA_JSON, BYTES_LIT("{\"status\":\"ok\"}"));
 }
 
 static err ready_page(struct page *p, bytes rest)
@@ -193,8 +214,8 @@ static err ready_page(struct page *p, bytes rest)
     (void)rest;
     const struct worker *w = p->visit.worker;
     if (w->draining || (w->pool != NULL && !pool_ready(w->pool)))
-        return answer(p->visit.stream, 503, MEDIA_JSON, BYTES_LIT("{\"ready\":false}"));
-    return answer(p->visit.stream, 200, MEDIA_JSON, BYTES_LIT("{\"ready\":true}"));
+        return answer(p, 503, MEDIA_JSON, BYTES_LIT("{\"ready\":false}"));
+    return answer(p, 200, MEDIA_JSON, BYTES_LIT("{\"ready\":true}"));
 }
 
 static err metrics_page(struct page *p, bytes rest)
@@ -205,7 +226,7 @@ static err metrics_page(struct page *p, bytes rest)
     if (w->pool != NULL)
         pool_measure(w->pool, w->metrics.block, &w->metrics.pool);
     TRY(metrics_render(p->visit.worker->metrics.set, &body));
-    return answer(p->visit.stream, 200, METRICS_MEDIA_TYPE, buf_view(&body));
+    return answer(p, 200, METRICS_MEDIA_TYPE, buf_view(&body));
 }
 
 struct page_row {
@@ -296,13 +317,36 @@ static err start(struct page *p, const struct link_request *req)
     return answer_error(p->visit.stream, ERROR_UNKNOWN_URL, req->path);
 }
 
-err page_start(struct worker *w, struct link_stream *s, const struct link_request *req)
+static err page_new(struct page **out, struct worker *w, struct link_stream *s)
 {
     struct page *p;
+    struct link *link = link_stream_link(s);
+    ENSURE(*link_tally(link) < PAGES_UNREAD_MAX, LIMIT);
     TRY(mem_new(&p));
     p->visit = (struct visit){ .ops = &OPS, .worker = w, .stream = s };
     p->body = BUF(PAGE_BODY_MAX);
+    p->link = link;
+    count(p, PAGE_COST);
     link_stream_set_owner(s, &p->visit);
+    *out = p;
+    return OK;
+}
+
+err page_refuse(struct worker *w, struct link_stream *s, unsigned status, const char *type,
+                const char *title)
+{
+    struct page *p;
+    TRY(page_new(&p, w, s));
+    err e = worker_refuse(s, status, type, title);
+    if (e.code != ERR_OK)
+        page_free(p);
+    return e;
+}
+
+err page_start(struct worker *w, struct link_stream *s, const struct link_request *req)
+{
+    struct page *p;
+    TRY(page_new(&p, w, s));
     err e = start(p, req);
     if (e.code != ERR_OK)
         page_free(p);

@@ -38,7 +38,7 @@ static err start(struct worker *w, struct link_stream *s, enum door_kind kind,
 {
     err e = session_start(w, s, kind, req);
     if (e.code == ERR_MALFORMED || e.code == ERR_CRYPTO)
-        return worker_refuse(s, 400, "about:blank", "the sealed request cannot be opened");
+        return page_refuse(w, s, 400, "about:blank", "the sealed request cannot be opened");
     return e;
 }
 
@@ -46,14 +46,14 @@ static err open_door(struct worker *w, struct link_stream *s, const struct link_
 {
     enum door_kind kind;
     if (w->streams_n >= w->settings->streams_max || w->draining)
-        return worker_refuse(s, 503, "about:blank", "too many requests; try another worker");
+        return page_refuse(w, s, 503, "about:blank", "too many requests; try another worker");
     if (w->pool != NULL && !pool_ready(w->pool))
-        return worker_refuse(s, 503, "about:blank", "the keeper of this worker's pool is gone");
+        return page_refuse(w, s, 503, "about:blank", "the keeper of this worker's pool is gone");
     if (find_door(w, req, &kind))
         return start(w, s, kind, req);
-    return worker_refuse(s, 415, "about:blank",
-                         "send " MEDIA_OHTTP_CHUNKED_REQ " or " MEDIA_OHTTP_REQ
-                         ", as far as this worker takes them");
+    return page_refuse(w, s, 415, "about:blank",
+                       "send " MEDIA_OHTTP_CHUNKED_REQ " or " MEDIA_OHTTP_REQ
+                       ", as far as this worker takes them");
 }
 
 /* Sealed: by its path, or because it brings a key that its body is sealed with. */
@@ -75,14 +75,11 @@ static void on_request(struct link *k, void *owner, struct link_stream *s,
         link_stream_reset(s, LINK_REFUSE);
 }
 
-/* A stream that was answered at once has no visit. */
 static void on_data(struct link_stream *s, bytes in)
 {
     struct visit *v = link_stream_owner(s);
     if (v != NULL)
         v->ops->data(v, in);
-    else
-        link_stream_consume(s, in.len);
 }
 
 static void on_end(struct link_stream *s)

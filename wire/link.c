@@ -455,6 +455,11 @@ size_t link_streams(const struct link *k)
     return n;
 }
 
+uint64_t *link_tally(struct link *k)
+{
+    return &k->tally;
+}
+
 const struct link_counts *link_counts(const struct link *k)
 {
     return &k->counts;

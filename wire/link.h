@@ -107,6 +107,9 @@ struct link_counts {
 };
 const struct link_counts *link_counts(const struct link *k);
 
+/* A number of the owner's about this connection, zero at first. */
+uint64_t *link_tally(struct link *k);
+
 /* A new request. UNAVAILABLE when the link is not up or has no room; LIMIT over LINK_FIELDS_MAX or
  * LINK_HEAD_MAX. The body follows by link_stream_write() unless req->end. */
 err link_submit(struct link *k, const struct link_request *req, struct link_stream **out,

@@ -35,6 +35,7 @@ struct link {
     err why; /* the latest connection's or dial's end */
     struct conn_settings settings;
     struct link_counts counts;
+    uint64_t tally;
     struct loop_task task;
 
     struct link_dialer *dialer;     /* client */

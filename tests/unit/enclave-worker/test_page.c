@@ -253,6 +253,41 @@ static void shows_its_metrics(void **state)
     stage_close(&s);
 }
 
+static bool is_closed(struct stage *s, void *arg)
+{
+    const struct stage_ask *ask = arg;
+    (void)s;
+    return ask->closed;
+}
+
+/* Whoever asks and does not read takes only so much, whatever he asks for, and only over his own
+ * connection. */
+static void holds_so_much_for_one_that_does_not_read(void **state)
+{
+    (void)state;
+    enum { UNREAD = PAGES_UNREAD_MAX / PAGE_COST };
+    static struct stage_ask asks[UNREAD];
+    struct stage s;
+    struct stage_ask more;
+    stage_open(&s, NULL);
+    stage_redial(&s, 1);
+    for (size_t i = 0; i < UNREAD; i++)
+        stage_get(&s, &asks[i], i % 2 == 0 ? "POST" : "GET", "/v1/models", (bytes){ 0 });
+    for (size_t i = 0; i < UNREAD; i++)
+        asks[i].holds = true;
+    stage_get(&s, &more, "GET", PATH_HEALTHZ, (bytes){ 0 });
+    stage_until(&s, is_closed, &more);
+    CHECK(more.outer == 0 && more.why == LINK_REFUSED);
+    stage_ask_clear(&more);
+    for (size_t i = 0; i < UNREAD; i++) {
+        CHECK(asks[i].outer == 403 && !asks[i].ended);
+        stage_ask_clear(&asks[i]);
+    }
+    stage_turns(&s);
+    check_page(&s, PATH_HEALTHZ, 200, MEDIA_JSON, BYTES_LIT("{\"status\":\"ok\"}"));
+    stage_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +303,7 @@ int main(void)
         cmocka_unit_test(survives_those_who_leave_before_their_evidence),
         cmocka_unit_test(refuses_what_ought_to_be_sealed_and_knows_nothing_else),
         cmocka_unit_test(shows_its_metrics),
+        cmocka_unit_test(holds_so_much_for_one_that_does_not_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
