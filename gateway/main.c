@@ -18,7 +18,7 @@
 #include "gateway/probe.h"
 #include "gateway/relay.h"
 #include "gateway/setup.h"
-#include "gateway/shard.h"
+#include "gateway/shards.h"
 #include "gateway/supply.h"
 #include "gateway/tracer.h"
 #include "gateway/trust.h"
@@ -50,9 +50,7 @@ struct program {
     struct trust_view *view; /* the latest */
     struct loop_timer age;
     int64_t ahead_s; /* of the wall clock before the steady one */
-    struct shard *shards[SETUP_SHARDS_MAX];
-    size_t shards_n;
-    size_t running;
+    struct shards shards;
 };
 
 /* Who may ask, as tokens_file says now. Callers that were known keep what they have used. */
@@ -128,7 +126,6 @@ static err open_supply(struct program *p, struct buf *message)
 
 /* ---- control ---- */
 
-/* Of the oldest verdict in use. */
 static int64_t clock_ahead_s(void)
 {
     return clock_wall_s() - (int64_t)(clock_steady_ms() / 1000);
@@ -147,6 +144,7 @@ static void look_at_clock(struct program *p)
     trust_use_policy(p->trust, keeper_policy(p->keeper));
 }
 
+/* The age shown is that of the oldest verdict in use. */
 static void on_age(struct loop_timer *t)
 {
     struct program *p = CONTAINER_OF(t, struct program, age);
@@ -189,8 +187,7 @@ static void on_published(void *owner, struct trust_view *view)
     trust_view_unref(p->view);
     p->view = view;
     count_workers(p, view);
-    for (size_t i = 0; i < p->shards_n; i++)
-        shard_post_view(p->shards[i], view);
+    shards_post_view(&p->shards, view);
     fleet_note(p->fleet, view);
     probe_update(p->probe, view);
     metrics_gauge_set(p->block, p->metering.sick, 0, 0, (int64_t)probe_sick(p->probe));
@@ -200,8 +197,7 @@ static void on_found(void *owner, struct findings *findings)
 {
     struct program *p = owner;
     metrics_gauge_set(p->block, p->metering.sick, 0, 0, (int64_t)probe_sick(p->probe));
-    for (size_t i = 0; i < p->shards_n; i++)
-        shard_post_findings(p->shards[i], findings);
+    shards_post_findings(&p->shards, findings);
 }
 
 static err open_probe(struct program *p)
@@ -258,8 +254,7 @@ static void on_stale(void *owner, size_t place)
 static void on_shard_ended(void *owner)
 {
     struct program *p = owner;
-    p->running--;
-    if (p->running == 0)
+    if (shards_end_one(&p->shards))
         loop_stop(p->loop);
 }
 
@@ -282,10 +277,7 @@ static void reload_tokens(struct program *p)
     }
     admit_unref(p->admit);
     p->admit = fresh;
-    for (size_t i = 0; i < p->shards_n; i++) {
-        err posted = shard_post_admit(p->shards[i], fresh);
-        e = posted.code != ERR_OK ? posted : e;
-    }
+    e = shards_post_admit(&p->shards, fresh);
     if (e.code != ERR_OK)
         LOG_ERROR(p->log, "some threads keep the keys of before; send SIGHUP again", F_ERR(e));
     LOG_INFO(p->log, "keys read anew", F_U64("keys", fresh->tokens.n));
@@ -306,20 +298,13 @@ static void on_signal(void *owner, int signum)
     (void)signum;
     LOG_INFO(p->log, "draining");
     notify_manager(NOTIFY_STOPPING);
-    for (size_t i = 0; i < p->shards_n; i++)
-        shard_post_drain(p->shards[i]);
+    shards_drain(&p->shards);
 }
 
 /* ---- together ---- */
 
-static uint64_t share_of(uint64_t all, size_t shards, uint64_t least)
-{
-    return all / shards > least ? all / shards : least;
-}
-
 static err open_shards(struct program *p, struct buf *message)
 {
-    size_t n = setup_shards(&p->settings);
     p->common = (struct shard_common){
         .settings = &p->settings,
         .admit = p->admit,
@@ -330,21 +315,12 @@ static err open_shards(struct program *p, struct buf *message)
         .store = p->store,
         .worker_tls = p->worker_tls,
         .worker_authorization = buf_view(&p->worker_authorization),
-        .held_max = share_of(p->settings.held_max, n, p->settings.body_max),
         .control = p->loop,
         .stale = on_stale,
         .ended = on_shard_ended,
         .owner = p,
     };
-    TRY(setup_address(p->settings.listen, message));
-    for (; p->shards_n < n; p->shards_n++) {
-        err e = shard_new(&p->shards[p->shards_n], &p->common);
-        if (e.code == ERR_CONFIG)
-            return setup_complain(message, "tls_cert", "the certificate or key cannot be used");
-        if (e.code != ERR_OK)
-            return setup_complain(message, p->settings.listen, sock_listen_advice(e));
-    }
-    return OK;
+    return shards_open(&p->shards, &p->common, message);
 }
 
 static void on_addresses(void *owner)
@@ -432,30 +408,15 @@ static err open_all(struct program *p, struct buf *message)
     return open_trust(p);
 }
 
-/* All or none: those that run already are told to end, twice, which is at once. */
-static err start_shards(struct program *p)
-{
-    err e = OK;
-    while (p->running < p->shards_n && e.code == ERR_OK) {
-        e = shard_start(p->shards[p->running]);
-        p->running += e.code == ERR_OK;
-    }
-    for (size_t i = 0; e.code != ERR_OK && i < p->running; i++) {
-        shard_post_drain(p->shards[i]);
-        shard_post_drain(p->shards[i]);
-    }
-    return e;
-}
-
 static err run(struct program *p)
 {
     struct sock_addr addr;
     TRY(sock_addr_read(bytes_str(p->settings.listen), &addr));
     TRY(loop_on_signal(p->loop, SIGHUP, on_reload, p));
-    TRY(start_shards(p));
+    TRY(shards_start(&p->shards));
     p->ahead_s = clock_ahead_s();
     on_age(&p->age);
-    LOG_INFO(p->log, "ready", F_ADDR("listen", &addr), F_U64("shards", p->shards_n));
+    LOG_INFO(p->log, "ready", F_ADDR("listen", &addr), F_U64("shards", p->shards.n));
     notify_manager(NOTIFY_READY);
     log_batch(p->log, true);
     log_batch(p->usage, true);
@@ -477,8 +438,7 @@ static void close_all(struct program *p)
     trust_view_unref(p->view);
     loop_timer_stop(&p->age);
     store_close(p->store); /* delivers what is stored to the shards' loops */
-    for (size_t i = 0; i < p->shards_n; i++)
-        shard_free(p->shards[i]);
+    shards_free(&p->shards);
     if (p->loop != NULL)
         loop_deliver(p->loop);
     tracer_free(p->tracer);
