@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "crypto/hash.h"
 #include "receipts/fresh.h"
+#include "receipts/store.h"
 #include "receipts/store_sql.h"
 
 enum {

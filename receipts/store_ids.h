@@ -7,7 +7,7 @@
 #pragma once
 
 #include "receipts/sql.h"
-#include "receipts/store.h"
+#include "receipts/store_record.h"
 
 struct store_ids;
 

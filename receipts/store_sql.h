@@ -7,7 +7,7 @@
 #pragma once
 
 #include "receipts/sql.h"
-#include "receipts/store.h"
+#include "receipts/store_record.h"
 
 enum { STORE_SQL_PAGE_LEN = 4096 };
 

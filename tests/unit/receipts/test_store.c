@@ -416,22 +416,6 @@ static void empty_ids_are_no_ids(void **state)
     store_close(s);
 }
 
-static void an_id_is_printable_and_bounded(void **state)
-{
-    (void)state;
-    char id[STORE_ID_MAX + 1] = "", text[STORE_ID_MAX + 2];
-    memset(text, 'x', sizeof text);
-    CHECK(store_id_set(id, bytes_of(text, STORE_ID_MAX)));
-    CHECK(strlen(id) == STORE_ID_MAX);
-    CHECK(!store_id_set(id, bytes_of(text, STORE_ID_MAX + 1)));
-    CHECK(!store_id_set(id, BYTES_LIT("")));
-    CHECK(!store_id_set(id, BYTES_LIT("a b")));
-    CHECK(!store_id_set(id, BYTES_LIT("a\0b")));
-    CHECK(!store_id_set(id, BYTES_LIT("\x7f")));
-    CHECK(!store_id_set(id, BYTES_LIT("\xc3\xa4")));
-    CHECK(strlen(id) == STORE_ID_MAX);
-}
-
 static void a_receipt_is_bounded(void **state)
 {
     (void)state;
@@ -983,7 +967,6 @@ int main(void)
         TEST(records_of_every_age_are_found),
         TEST(a_receipt_id_is_not_hidden_by_a_request_id),
         TEST(empty_ids_are_no_ids),
-        TEST(an_id_is_printable_and_bounded),
         TEST(a_receipt_is_bounded),
         TEST(what_the_check_refuses_is_not_stored),
         TEST(every_check_finds_the_digest_of_its_own_message),
