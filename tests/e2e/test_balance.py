@@ -3,13 +3,16 @@ import asyncio
 import concurrent.futures
 import contextlib
 import signal
+import threading
+import time
 
-from client import chat, wait_for
+from client import chat, chat_body, request_bytes, wait_for
 from engine import Engine, WORDS, error, model_object
 from stack import Stack, free_port
 from suite import test
 
 TEXT = "".join(WORDS)
+MANY = 120  # by chance one of three workers gets less than 5 of these once in 10**15
 
 
 class OwnEngine(Engine):
@@ -33,7 +36,8 @@ class OwnEngine(Engine):
 
 @contextlib.contextmanager
 def fleet(n=3, gateway=None, models=None):
-    """n workers with an engine each, and a gateway with one shard in front of them."""
+    """n workers with an engine each, and a gateway with one shard in front of them, which asks them nothing
+    by itself unless it is told to."""
     engines = [OwnEngine(models[i] if models else None) for i in range(n)]
     try:
         with Stack(workers=0, start_gateway=False) as s:
@@ -42,7 +46,8 @@ def fleet(n=3, gateway=None, models=None):
                 s.ports.append(free_port())
                 s.workers.append(s.start_worker(i, engine=e.url))
             s.gateway_settings["workers"] = [f"127.0.0.1:{p}" for p in s.ports]
-            s.gateway_settings.update({"shards": "1", "worker_slow_start": "0", **(gateway or {})})
+            s.gateway_settings.update({"shards": "1", "worker_slow_start": "0", "worker_probe": "0",
+                                       **(gateway or {})})
             s.start_gateway()
             all_in_use(s, n)
             yield s
@@ -75,15 +80,15 @@ def share(s, model="gpt-test"):
 @test("requests are spread over all workers")
 def _():
     with fleet() as s:
-        good(some(s, 60))
-        assert all(n >= 5 for n in share(s)) and sum(share(s)) == 60, share(s)
+        good(some(s, MANY))
+        assert all(n >= 5 for n in share(s)) and sum(share(s)) == MANY, share(s)
 
 
 @test("a worker whose engine is gone costs no client an answer, and is left alone")
 def _():
     with fleet(gateway={"worker_out": "1h", "worker_out_max": "1h"}) as s:
         s.engines[1].close()
-        good(some(s, 60))
+        good(some(s, MANY))
         assert s.metric("sealgate_worker_outs_total", state="open") == 1
         assert s.metric("sealgate_requests_resent_total") == 3
         assert s.gateway.log.count("worker taken out") == 1, s.gateway.log
@@ -95,7 +100,7 @@ def _():
         error(call, 503, "Loading model", "unavailable")
     with fleet(gateway={"worker_out": "1h", "worker_out_max": "1h"}) as s:
         s.engines[2].scripts["gpt-test"] = full
-        good(some(s, 60))
+        good(some(s, MANY))
         assert s.metric("sealgate_requests_resent_total") == 3
 
 
@@ -120,25 +125,38 @@ def _():
         error(call, 500, "CUDA error", "internal")
     with fleet(gateway={"worker_out": "1h", "worker_out_max": "1h"}) as s:
         s.engines[0].scripts["gpt-test"] = broken
-        answers = some(s, 200)
-        assert s.metric("sealgate_worker_outs_total", state="ejected") == 1
-        bad = [a for a in answers if a.status != 200]
-        assert all(a.status == 500 for a in bad) and 20 <= len(bad) <= 60, len(bad)
+        bad = []  # when they came
+
+        def is_ejected():
+            answers = some(s, 10)
+            good(a for a in answers if a.status != 500)
+            bad.extend(time.monotonic() for a in answers if a.status == 500)
+            return s.metric("sealgate_worker_outs_total", state="ejected") == 1
+        wait_for(is_ejected)
+        # Those of the latest 10 seconds count, at least.
+        assert 20 <= len(bad) and len([t for t in bad if t > bad[-1] - 9]) <= 60, len(bad)
         good(some(s, 40))
         assert len(s.engines[0].of("gpt-test")) == len(bad)
 
 
 @test("an error that comes when a stream was promised already is blamed on nobody but its maker")
 def _():
+    promised = threading.Event()
+
     async def late(call):
-        await asyncio.sleep(0.4)
+        while not promised.is_set():
+            await asyncio.sleep(0.01)
         error(call, 400, "too long", "context_length_exceeded")
     with fleet(1, gateway={"commit_after": "100ms", "worker_out": "1h",
-                           "worker_out_max": "1h"}) as s:
+                           "worker_out_max": "1h"}) as s, contextlib.ExitStack() as open_ones:
         s.engines[0].scripts["late"] = late
-        with concurrent.futures.ThreadPoolExecutor(12) as pool:
-            answers = list(pool.map(lambda _: chat(s.port, "late", True), range(24)))
-        for a in answers:
+        conns = [open_ones.enter_context(s.conn()) for _ in range(24)]
+        for c in conns:
+            c.send(request_bytes("POST", "/v1/chat/completions", chat_body("late", True), (), s.port))
+        heads = [c.head() for c in conns]
+        promised.set()
+        for c, a in zip(conns, heads):
+            c.rest(a)
             assert a.status == 200 and not a.complete and b"upstream_broken" in a.body, a.body
         assert s.metric("sealgate_worker_outs_total", state="open") == 0
         good(some(s, 5))
@@ -156,13 +174,13 @@ def _():
         # The connection is there before the new process has been verified.
         wait_for(lambda: chat(s.port, "gpt-test").status == 200 and share(s)[1] > killed)
         before = share(s)[1]
-        good(some(s, 60))
+        good(some(s, MANY))
         assert share(s)[1] >= before + 5, (before, share(s))
 
 
 @test("a frozen worker is found out, and works again when it thaws")
 def _():
-    with fleet(gateway={"worker_ping": "300ms"}) as s:
+    with fleet(gateway={"worker_ping": "3s"}) as s:
         s.workers[1].signal(signal.SIGSTOP)
         try:
             with concurrent.futures.ThreadPoolExecutor(12) as pool:
@@ -250,7 +268,7 @@ def _():
         s.engines[1].ill = False
         all_in_use(s, 3)
         assert s.metric("sealgate_workers_sick") == 0
-        good(some(s, 60))
+        good(some(s, MANY))
         assert share(s)[1] >= 5, share(s)
 
 

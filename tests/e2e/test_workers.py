@@ -1,15 +1,17 @@
 """Workers that are absent, refused, dying, or changing their keys"""
+import asyncio
 import concurrent.futures
 import os
 import signal
+import socket
 import tempfile
 import threading
 import time
 
 
-from client import Conn, PROMPT_CANARY, chat, chat_body, wait_for
-from engine import WORDS, Engine
-from proxy import Cut, DATA, Proxy
+from client import Conn, PROMPT_CANARY, chat, chat_body, hangs_s, wait_for
+from engine import SSE, WORDS, Engine, chat_events
+from proxy import Cut, DATA, END_STREAM, HEADERS, PREFACE, RST, Proxy, frames_of
 from stack import Options, Stack
 from suite import Skip, test
 from test_engines import broken
@@ -76,7 +78,7 @@ def _():
         s.start_gateway()
         with concurrent.futures.ThreadPoolExecutor() as pool:
             answer = pool.submit(chat, s.port, "gpt-test", True)
-            time.sleep(0.3)
+            wait_for(lambda: s.metric("sealgate_requests_in_flight") == 2)  # with the page that tells
             s.workers[0] = s.start_worker(0)
             assert answer.result().status == 200 and answer.result().complete
 
@@ -154,14 +156,14 @@ def _():
 def _():
     with Stack(workers=2, gateway=UNASKED) as s:
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            answer = pool.submit(chat, s.port, "slow-1500", True)
-            wait_for(lambda: s.engine.of("slow-1500"))
+            answer = pool.submit(chat, s.port, "silent-dies", True)
+            wait_for(lambda: s.engine.of("silent-dies"))
             busy = [w for w in s.workers if knows(s, w)]
             busy[0].kill()
             a = answer.result()
         assert a.status == 502 and a.error["code"] == "upstream_broken", (a.status, a.body)
         assert a.header("x-should-retry") == "false", a.headers
-        assert len(s.engine.of("slow-1500")) == 1
+        assert len(s.engine.of("silent-dies")) == 1
         s.workers = [w for w in s.workers if w is not busy[0]]
         assert chat(s.port, "gpt-test").status == 200
 
@@ -237,6 +239,20 @@ def _():
         assert chat(s.port, "gpt-test").status == 200
 
 
+def stepwise(state):
+    """A stream of which each event is said when something of the one before has been seen on the wire, so
+    that each is in a frame of its own."""
+    async def script(call):
+        call.head(200, SSE)
+        for p in chat_events(call, [f"w{i} " for i in range(6)]):
+            before = state["seen"]
+            call.put(p)
+            while state["seen"] == before:
+                await asyncio.sleep(0.002)
+        call.end()
+    return script
+
+
 def through_proxy(**more):
     return Stack(between=Proxy, **more)
 
@@ -250,41 +266,45 @@ def _():
 
 def cut_at(places, slow):
     """A stack of its own for few cuts, since a gateway waits longer after each."""
-    with through_proxy(gateway={"worker_timeout": "15s"}) as s:
+    with through_proxy() as s:
         for n in places:
-            state = {"cut": 0}
+            state = {"cut": 0, "seen": 0}
+            s.engine.scripts["stepwise"] = stepwise(state)
 
             def hook(link, frame, k, n=n, state=state):
+                state["seen"] += 1
                 if k == n and not state["cut"]:
                     state["cut"] = 1
                     raise Cut()
                 return frame
             s.proxies[0].on_answer, s.proxies[0].slow_cut = hook, slow
-            a = chat(s.port, "words-6-15", True)
+            a = chat(s.port, "stepwise", True)
             if state["cut"]:
                 broken(a)
                 assert "".join(f"w{i} " for i in range(6)).startswith(a.text()), a.text()
             else:
-                assert n > 6 and a.complete, n  # so many pieces were not needed this time
+                assert n > 8 and a.complete, n  # so many pieces were not needed this time
         s.proxies[0].on_answer = None
         wait_for(lambda: chat(s.port, "gpt-test").status == 200)
 
 
 @test("a connection to the worker that is cut inside an event never looks finished")
 def _():
-    with through_proxy(gateway={"worker_timeout": "15s"}) as s:
+    with through_proxy() as s:
         proxy = s.proxies[0]
         for n in (1, 4):
             for part in (1, 9, 40, 300):
-                state = {"cut": 0}
+                state = {"cut": 0, "seen": 0}
+                s.engine.scripts["stepwise"] = stepwise(state)
 
                 def hook(link, frame, k, n=n, part=part, state=state):
+                    state["seen"] += 1
                     if k == n and not state["cut"]:
                         state["cut"] = 1
                         raise Cut(frame.bytes()[:part])
                     return frame
                 proxy.on_answer = hook
-                a = chat(s.port, "words-6-15", True)
+                a = chat(s.port, "stepwise", True)
                 assert state["cut"]
                 broken(a)
         proxy.on_answer = None
@@ -293,7 +313,7 @@ def _():
 
 @test("a connection that is cut before the first byte of an answer is an error, and no resend")
 def _():
-    with through_proxy(gateway={"worker_timeout": "15s"}) as s:
+    with through_proxy() as s:
         state = {"cut": 0}
 
         def hook(link, frame, k):
@@ -307,7 +327,7 @@ def _():
 
 @test("a connection that is cut before the end of a request was sent is made up for by one resend")
 def _():
-    with through_proxy(gateway={"worker_timeout": "15s"}) as s:
+    with through_proxy() as s:
         cuts = []
 
         def hook(link, frame):
@@ -323,7 +343,7 @@ def _():
 
 @test("a request that is cut before its end was sent goes elsewhere, three times and no more")
 def _():
-    with through_proxy(workers=3, gateway={"worker_timeout": "15s"}) as s:
+    with through_proxy(workers=3) as s:
         cuts, most = [], 3
 
         def hook(link, frame):
@@ -425,7 +445,7 @@ def _():
             a = c.ask("POST", "/v1/chat/completions", chat_body("gate-drain", True))
             busy = wait_for(lambda: [w for w in s.workers if knows(s, w)])[0]
             busy.signal(signal.SIGTERM)
-            time.sleep(0.3)
+            wait_for(lambda: "draining" in busy.log)
             for _ in range(5):
                 assert chat(s.port, "gpt-test").status == 200
             s.engine.release["drain"] = True
@@ -450,34 +470,40 @@ def _():
         assert s.workers.pop().wait() == 0
 
 
+def say_again(port, data, streams):
+    """What a worker answers to bytes that were sent before: frames until each of these streams has ended, or
+    the connection."""
+    got, ended = b"", set()
+    with socket.create_connection(("127.0.0.1", port), hangs_s()) as again:
+        again.sendall(data)
+        while not streams <= ended:
+            try:
+                more = again.recv(65536)
+            except ConnectionError:
+                break
+            if not more:
+                break
+            got += more
+            ended = {f.stream for f in frames_of(got)[0]
+                     if f.kind == RST or f.kind in (DATA, HEADERS) and f.flags & END_STREAM}
+    return frames_of(got)[0]
+
+
 @test("a replayed sealed request starts nothing, on the same connection or another")
 def _():
-    import socket
-    from proxy import DATA, frames_of
     with through_proxy() as s:
         assert chat(s.port, "plain-replayed").status == 200
         link = [l for l in s.proxies[0].links if l.sealed][0]
         for _ in range(3):
-            with socket.create_connection(("127.0.0.1", s.ports[0]), 10) as again:
-                again.sendall(link.to_worker)
-                got, rest, sealed = b"", b"", 0
-                again.settimeout(1)
-                try:
-                    while data := again.recv(65536):
-                        got += data
-                except (TimeoutError, ConnectionError):
-                    pass
-                frames, rest = frames_of(got)
-                sealed = [f for f in frames if f.kind == DATA and f.stream in link.sealed]
-                assert sealed and sealed[-1].flags & 1, [f.kind for f in frames]
+            frames = say_again(s.ports[0], link.to_worker, link.sealed)
+            sealed = [f for f in frames if f.kind == DATA and f.stream in link.sealed]
+            assert sealed and sealed[-1].flags & END_STREAM, [f.kind for f in frames]
         assert len(s.engine.of("plain-replayed")) == 1
-        assert s.workers[0].log.count('"outcome":"refused"') == 3, s.workers[0].log
+        wait_for(lambda: s.workers[0].log.count('"outcome":"refused"') == 3)
 
 
 @test("a sealed request with any part of it changed on the way starts nothing")
 def _():
-    import socket
-    from proxy import DATA, PREFACE, frames_of
     with through_proxy() as s:
         assert chat(s.port, "plain-changed").status == 200
         link = [l for l in s.proxies[0].links if l.sealed][0]
@@ -494,14 +520,7 @@ def _():
                     f.payload = bytes(changed)
                 else:
                     out += f.bytes()
-            with socket.create_connection(("127.0.0.1", s.ports[0]), 10) as again:
-                again.sendall(out)
-                again.settimeout(0.5)
-                try:
-                    while again.recv(65536):
-                        pass
-                except (TimeoutError, ConnectionError):
-                    pass
+            assert say_again(s.ports[0], out, link.sealed), at
         assert len(s.engine.of("plain-changed")) == 1
         assert chat(s.port, "gpt-test").status == 200
 
