@@ -148,6 +148,8 @@ static void end_call(struct call *c, err why)
         events->end(owner, why);
 }
 
+static void on_limit(struct loop_timer *t);
+
 /* The owner may cancel from inside; whoever calls this looks at c->dead afterwards. */
 static void tell_head(struct call *c)
 {
@@ -155,6 +157,7 @@ static void tell_head(struct call *c)
     struct engine_field fields[ENGINE_FIELDS_MAX];
     size_t n = http_head_fields(&c->head, fields);
     int64_t length = c->ask.no_body ? 0 : c->head.content_length;
+    loop_timer_start(e->loop, &c->timer, e->to.idle_ms, on_limit);
     c->told = true;
     e->telling = true;
     c->events->head(c->owner, c->head.status, fields, n, length);

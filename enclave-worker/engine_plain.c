@@ -127,12 +127,16 @@ static err watch(struct call *c)
     return engine_conn_want(c->conn, (reads ? LOOP_READ : 0U) | (sends ? LOOP_WRITE : 0U));
 }
 
+static void on_limit(struct loop_timer *t);
+
 static void tell_head(struct call *c)
 {
+    struct plain *e = owner_of(c);
     struct engine_field fields[ENGINE_FIELDS_MAX];
     const struct http_head *h = &c->answer.head;
     size_t n = http_head_fields(h, fields);
     http_send_forget(&c->request);
+    loop_timer_start(e->loop, &c->timer, e->to.idle_ms, on_limit);
     c->told = true;
     c->inside = true;
     c->events->head(c->owner, h->status, fields, n, c->answer.no_body ? 0 : h->content_length);
@@ -268,8 +272,6 @@ static void on_ready(void *owner, unsigned ready)
 }
 
 /* ---- finding the engine ---- */
-
-static void on_limit(struct loop_timer *t);
 
 static void on_connected(struct call *c, struct engine_conn *k)
 {
