@@ -280,7 +280,3 @@ def run(binary, *arguments, env=None, seconds=60):
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
                           timeout=seconds * Options.patience, env={**os.environ, **(env or {})})
     return done.returncode, done.stdout.decode(errors="replace")
-
-
-def now():
-    return time.monotonic()

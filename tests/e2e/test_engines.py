@@ -1,10 +1,9 @@
 """Engines that answer badly, late, or not at all"""
 import base64
-import time
 
 import air
 import common
-from client import chat, chat_body, wait_for
+from client import chat, chat_body, request_bytes, wait_for
 from engine import WORDS, law_stream
 from stack import Stack
 from suite import test
@@ -13,8 +12,7 @@ TEXT = "".join(WORDS)
 
 
 def stack():
-    return common.shared("engines", worker={"engine_first_byte_timeout": "2s",
-                                            "engine_idle_timeout": "2s"})
+    return common.shared("engines")
 
 
 def finish():
@@ -86,20 +84,20 @@ def _():
 
 @test("an engine that says nothing in time is a 504, and is asked once")
 def _():
-    s = stack()
-    a = chat(s.port, "silent-1", True)
-    refused(a, 504, "upstream_timeout")
-    assert a.header("x-should-retry") == "false"
-    assert len(s.engine.of("silent-1")) == 1
-    wait_for(lambda: s.engine.of("silent-1")[0].gone)
+    with Stack(worker={"engine_first_byte_timeout": "2s"}) as s:
+        a = chat(s.port, "silent-1", True)
+        refused(a, 504, "upstream_timeout")
+        assert a.header("x-should-retry") == "false"
+        assert len(s.engine.of("silent-1")) == 1
+        wait_for(lambda: s.engine.of("silent-1")[0].gone)
 
 
 @test("an engine that falls silent in the middle of a stream breaks it")
 def _():
-    s = stack()
-    a = chat(s.port, "stalls-1", True)
-    broken(a)
-    wait_for(lambda: s.engine.of("stalls-1")[0].gone)
+    with Stack(worker={"engine_idle_timeout": "2s"}) as s:
+        a = chat(s.port, "stalls-1", True)
+        broken(a)
+        wait_for(lambda: s.engine.of("stalls-1")[0].gone)
 
 
 @test("an engine that is not there is a 502 or 503")
@@ -222,18 +220,14 @@ def _():
     s = stack()
     for i, stream in enumerate((True, False)):
         with s.conn() as c:
-            from client import request_bytes
             c.send(request_bytes("POST", "/v1/chat/completions",
                                  chat_body(f"silent-gone-{i}", stream), (), c.port))
             wait_for(lambda i=i: s.engine.of(f"silent-gone-{i}"))
-            time.sleep(0.2)
-        left = time.monotonic()
-        gone = wait_for(lambda i=i: s.engine.of(f"silent-gone-{i}")[0].gone)
-        assert gone - left < 1.9
+        wait_for(lambda i=i: s.engine.of(f"silent-gone-{i}")[0].gone)
     wait_for(lambda: s.metric("sealgate_requests_in_flight") <= 1)
 
 
-@test("a client that leaves in the middle frees the engine within a second or little more")
+@test("a client that leaves in the middle frees the engine, which would go on for long")
 def _():
     s = stack()
     for rude in (False, True):
@@ -242,10 +236,8 @@ def _():
         a = c.ask("POST", "/v1/chat/completions", chat_body(name, True))
         while len(a.events()) < 5:
             c.chunk(a)
-        left = time.monotonic()
         (c.reset if rude else c.close)()
-        gone = wait_for(lambda name=name: s.engine.of(name)[0].gone)
-        assert gone - left < 3
+        wait_for(lambda name=name: s.engine.of(name)[0].gone)
 
 
 @test("a client that leaves right after the answer is no failure")
@@ -257,8 +249,7 @@ def _():
     while b"[DONE]" not in a.body:
         c.chunk(a)
     c.close()
-    found = wait_for(lambda: s.http("GET", f"/v1/receipts/{a.header('x-receipt-id')}"))
-    assert found.status == 200
-    time.sleep(0.2)
+    assert s.http("GET", f"/v1/receipts/{a.header('x-receipt-id')}").status == 200
+    wait_for(lambda: s.metric("sealgate_requests_in_flight") == 1)
     assert s.metric("sealgate_requests_total", status="499") == before
     s.check()

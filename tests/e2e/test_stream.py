@@ -1,5 +1,7 @@
 """Answers, streamed and not, as a plain HTTP client sees them"""
+import asyncio
 import base64
+import contextlib
 import json
 import shutil
 import struct
@@ -7,8 +9,8 @@ import subprocess
 
 import common
 from client import chat, chat_body, wait_for
-from engine import USAGE, VECTOR, WORDS
-from stack import now
+from engine import SSE, USAGE, VECTOR, WORDS, chat_events, chunk_of, error, event, say
+from stack import Stack
 from suite import Skip, test
 
 TEXT = "".join(WORDS)
@@ -222,28 +224,40 @@ def _():
         assert "choices" in a.json and "data" in b.json
 
 
+@contextlib.contextmanager
+def impatient():
+    """A gateway that soon says something itself, and an engine that says nothing until it may."""
+    with Stack(gateway={"keepalive": "100ms", "commit_after": "100ms"}) as s:
+        async def late(call):
+            while "late" not in s.engine.release:
+                await asyncio.sleep(0.01)
+            if call.model == "late":
+                await say(call, chat_events(call))
+            else:
+                error(call, 400, "too long", "context_length_exceeded")
+        s.engine.scripts.update({"late": late, "late-error": late})
+        yield s
+
+
 @test("silence in a stream is broken by comments, which leave the receipt valid")
 def _():
-    s = common.shared("keepalive", gateway={"keepalive": "100ms", "commit_after": "100ms"})
-    a = chat(s.port, "slow-700", True)
-    assert a.complete and a.text() == TEXT and b": keep-alive\n\n" in a.body, a.body
-    common.finish("keepalive")
+    with impatient() as s, s.conn() as c:
+        a = c.ask("POST", "/v1/chat/completions", chat_body("late", True))
+        while b": keep-alive\n\n" not in a.body:
+            assert c.chunk(a)
+        s.engine.release["late"] = True
+        c.rest(a)
+        assert a.complete and a.text() == TEXT, a.body
 
 
 @test("after the early 200 an engine's refusal comes as an error event and a broken end")
 def _():
-    s = common.shared("keepalive", gateway={"keepalive": "100ms", "commit_after": "100ms"})
-
-    async def late(call):
-        import asyncio
-        from engine import error
-        await asyncio.sleep(0.5)
-        error(call, 400, "too long", "context_length_exceeded")
-    s.engine.scripts["late-error"] = late
-    a = chat(s.port, "late-error", True)
-    assert a.status == 200 and not a.complete, a.body
-    assert '"error"' in a.events()[-1] and "[DONE]" not in a.body.decode()
-    common.finish("keepalive")
+    with impatient() as s, s.conn() as c:
+        a = c.ask("POST", "/v1/chat/completions", chat_body("late-error", True))
+        s.engine.release["late"] = True
+        c.rest(a)
+        assert a.status == 200 and not a.complete, a.body
+        assert '"error"' in a.events()[-1] and "[DONE]" not in a.body.decode()
 
 
 @test("a large answer comes whole, streamed and not")
@@ -258,32 +272,25 @@ def _():
 @test("a slow reader slows the engine down instead of filling memory")
 def _():
     s = stack()
-    seen = {}
 
     async def flood(call):
-        from engine import SSE, chunk_of, event
         call.head(200, SSE)
         piece = event(chunk_of(call, {"content": "y" * 16000}))
         for _ in range(4000):
             call.put(piece)
             await call.drained()
-            seen["bytes"] = call.written
         call.put(b"data: [DONE]\n\n")
         call.end()
     s.engine.scripts["flood"] = flood
     with s.conn() as c:
-        c.send(b"")
         a = c.ask("POST", "/v1/chat/completions", chat_body("flood", True))
-        last = -1
-        until = now() + 20
-        while now() < until:
-            import time
-            time.sleep(0.7)
-            if seen.get("bytes", 0) == last and last > 0:
-                break
-            last = seen.get("bytes", 0)
-        assert 0 < last < 60_000_000, last
-        c.sock.settimeout(30)
+        call, last = s.engine.of("flood")[0], [-1]
+
+        def stands_still():
+            before, last[0] = last[0], call.written
+            return before == last[0] and not call.protocol.may_write.is_set()
+        wait_for(stands_still, every=0.7)
+        assert 0 < last[0] < 60_000_000, last
         c.rest(a)
         assert a.complete and a.events()[-1] == "[DONE]"
     wait_for(lambda: s.engine.of("flood")[0].ended)
