@@ -22,8 +22,10 @@ _Static_assert(crypto_scalarmult_curve25519_BYTES == X25519_LEN, "X25519");
 
 static const uint8_t x25519_suite_id[] = { 'K', 'E', 'M', 0x00, 0x20 };
 
-/* So many senders in a row to one recipient, and agreements with it are made ahead as well. */
-enum { SAME_MIN = 16 };
+enum {
+    SAME_MIN = 16, /* senders in a row to one recipient: agreements are made ahead as well */
+    AGREE_MAX = 32 /* agreements made at once */
+};
 
 /* In secret memory; each pair is handed out once and wiped here. */
 struct pool {
@@ -203,13 +205,15 @@ err kem_decap(const struct kem *k, bytes sk, bytes pk, bytes enc, uint8_t *secre
     return k->decap(sk.at, pk.at, enc.at, secret);
 }
 
-/* A recipient that gives no agreement is refused when it is sent to. */
+/* For the pairs that go next. A recipient that gives no agreement is refused when it is sent to. */
 static void agree_ahead(void)
 {
-    for (size_t i = 0; pool->same >= SAME_MIN && i < pool->n; i++) {
-        if (!pool->agreed[i])
-            pool->agreed[i] =
-                err_is_ok(kem_x25519(pool->pairs[i].sk, pool->recipient, pool->dh[i]));
+    size_t left = pool->same >= SAME_MIN ? AGREE_MAX : 0;
+    for (size_t i = pool->n; i-- > 0 && left > 0;) {
+        if (pool->agreed[i])
+            continue;
+        pool->agreed[i] = err_is_ok(kem_x25519(pool->pairs[i].sk, pool->recipient, pool->dh[i]));
+        left--;
     }
 }
 

@@ -15,8 +15,7 @@
 
 enum {
     TARGET_MAX = 16 * 1024,
-    KEYS_LOW = 8,   /* ephemeral key pairs held ready: made anew below this */
-    KEYS_FULL = 16, /* up to this */
+    KEYS_STEP = 16, /* ephemeral key pairs made at once, when so many are missing */
 };
 
 struct shard_thread {
@@ -240,11 +239,14 @@ static err open_pool(struct shard *s)
     return pool_new(&s->pool, s->loop, &settings);
 }
 
-/* Behind all that the turn had to send, so that few requests wait for their ephemeral key. */
+/* Behind all that the turn had to send, so that few requests wait for their ephemeral key. Requests
+ * come in bursts, as receipts are stored in batches, so many are held; a turn makes a few of them, not
+ * to keep the next one waiting. */
 static void make_keys(void)
 {
-    if (hpke_pool_len() < KEYS_LOW)
-        (void)hpke_pool_fill(KEYS_FULL); /* without them, each is made when it is needed */
+    size_t wanted = hpke_pool_len() + KEYS_STEP;
+    if (wanted <= HPKE_POOL_MAX)
+        (void)hpke_pool_fill(wanted); /* without them, each is made when it is needed */
 }
 
 static void on_turn_end(struct loop_hook *h)

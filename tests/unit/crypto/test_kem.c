@@ -165,10 +165,10 @@ static void every_pooled_pair_is_used_once_and_works(void **state)
     CHECK(hpke_pool_len() == 0);
 }
 
-/* More in a row than it takes for agreements to be made ahead, then another recipient, and back. */
-static void agreements_made_ahead_are_for_their_recipient_alone(void **state)
+/* More in a row than it takes for agreements to be made ahead, then another recipient, and back. Under
+ * `low` pairs the pool is filled up to `full`. */
+static void send_to_two(size_t low, size_t full)
 {
-    (void)state;
     enum { ROUNDS = 5, IN_A_ROW = 40 };
     uint8_t sk[2][KEM_SK_MAX], pk[2][KEM_PK_MAX];
     uint8_t enc[KEM_ENC_MAX], sent[KEM_SECRET_MAX], got[KEM_SECRET_MAX];
@@ -177,14 +177,29 @@ static void agreements_made_ahead_are_for_their_recipient_alone(void **state)
     for (size_t i = 0; i < ROUNDS * IN_A_ROW; i++) {
         size_t who = i / IN_A_ROW % 2;
         bytes p = bytes_of(pk[who], kem->pk_len);
-        if (hpke_pool_len() < 4)
-            CHECK_OK(hpke_pool_fill(12));
+        if (hpke_pool_len() < low)
+            CHECK_OK(hpke_pool_fill(full));
         CHECK_OK(kem_encap(kem, p, (bytes){ 0 }, enc, sent));
         CHECK_OK(
             kem_decap(kem, bytes_of(sk[who], kem->sk_len), p, bytes_of(enc, kem->enc_len), got));
         CHECK(secret_equal(BYTES_ARRAY(sent), BYTES_ARRAY(got)));
     }
     crypto_thread_end();
+}
+
+static void agreements_made_ahead_are_for_their_recipient_alone(void **state)
+{
+    (void)state;
+    send_to_two(4, 12);
+}
+
+/* So many pairs that not all have their agreement made at once. */
+static void some_of_a_full_pool_may_have_agreements_and_others_none(void **state)
+{
+    (void)state;
+    send_to_two(HPKE_POOL_MAX - 15, HPKE_POOL_MAX);
+    send_to_two(HPKE_POOL_MAX - 31, HPKE_POOL_MAX);
+    send_to_two(2, HPKE_POOL_MAX);
 }
 
 /* A key of low order gives no agreement, made ahead or not. */
@@ -248,6 +263,7 @@ int main(void)
         cmocka_unit_test(x25519_agrees_with_the_iterated_test_of_rfc_7748),
         cmocka_unit_test(every_pooled_pair_is_used_once_and_works),
         cmocka_unit_test(agreements_made_ahead_are_for_their_recipient_alone),
+        cmocka_unit_test(some_of_a_full_pool_may_have_agreements_and_others_none),
         cmocka_unit_test(a_recipient_of_low_order_is_refused_with_a_full_pool_too),
         cmocka_unit_test(the_pool_never_holds_more_than_its_limit_and_ends_with_the_thread),
         cmocka_unit_test(a_given_ephemeral_key_decides_the_enc),
