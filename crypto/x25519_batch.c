@@ -89,8 +89,9 @@ static err map_to_montgomery(struct x25519_pair *pairs, size_t n)
 
 static err make_points(struct x25519_pair *pairs, size_t n)
 {
+    /* One system call for all; what is in the public keys' places is written over. */
+    TRY(crypto_random(pairs, n * sizeof *pairs));
     for (size_t i = 0; i < n; i++) {
-        TRY(crypto_random(pairs[i].sk, LEN));
         ENSURE(crypto_scalarmult_ed25519_base(pairs[i].pk, pairs[i].sk) == 0, INTERNAL);
         pairs[i].pk[LEN - 1] &= (uint8_t)~SIGN;
     }
