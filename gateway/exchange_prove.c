@@ -56,12 +56,18 @@ static void on_stored(struct loop_mail *mail)
     exchange_fail(x, ERROR_RECEIPT_FAILED, result.code == ERR_OK ? ON_PROVED : ON_UNPROVED);
 }
 
+static void on_turn_proved(struct loop_task *t)
+{
+    store_wake(CONTAINER_OF(t, struct shard, proved)->common->store);
+}
+
 static err hand_to_store(struct exchange *x)
 {
+    struct shard *s = x->guest.shard;
     struct store_record *record;
     TRY(store_record_new(&record));
     record->mail.deliver = on_stored;
-    record->loop = x->guest.shard->loop;
+    record->loop = s->loop;
     record->check = check_receipt;
     record->owner = x;
     record->message = buf_view(&x->body);
@@ -77,7 +83,8 @@ static err hand_to_store(struct exchange *x)
         return e;
     }
     x->record = record;
-    store_put(exchange_common(x)->store, record);
+    store_put(s->common->store, record);
+    loop_defer(s->loop, &s->proved, on_turn_proved);
     return OK;
 }
 

@@ -322,6 +322,7 @@ void shard_free(struct shard *s)
         /* One more turn, for streams that were closed. */
         loop_timer_stop(&t->drain);
         loop_defer_cancel(&s->wake);
+        loop_defer_cancel(&s->proved);
         loop_stop(s->loop);
         loop_run(s->loop);
     }

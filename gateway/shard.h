@@ -48,6 +48,7 @@ struct shard {
     struct metrics_block *block;
     struct exchange *waiting, **waiting_end; /* for a worker; in the order they came */
     struct loop_task wake;
+    struct loop_task proved; /* receipts of this turn are with the store */
     struct judge judge;
     uint64_t held; /* bytes of request bodies */
     bool draining;

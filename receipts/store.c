@@ -1,5 +1,5 @@
 /*
- * Senders append to a queue under a lock and wake the store's thread. It takes what is there, at most
+ * Senders append to a queue under a lock, and then wake the store's thread. It takes what is there, at most
  * STORE_BATCH_MAX records, lets each record's check speak, writes the rest as one transaction, and
  * only then sends the mail. While the disk works the next batch gathers: the slower the disk, the
  * larger the batches. Look-ups are answered after the batch, so that everyone reads what they wrote.
@@ -51,6 +51,7 @@ struct store {
     struct work waiting;      /* under lock */
     struct store_stats stats; /* under lock */
     bool closing;             /* under lock */
+    bool asleep;              /* under lock: the thread waits for somebody to wake it */
 
     /* the thread's own */
     struct store_db *db;
@@ -289,8 +290,10 @@ static bool wait_for_work(struct store *s, struct work *out)
 {
     struct timespec until = { .tv_sec = (time_t)(clock_steady_ms() / 1000) + IDLE_S };
     int timed_out = 0;
-    while (nothing_waits(s) && !s->closing && timed_out == 0)
+    s->asleep = nothing_waits(s) && !s->closing;
+    while (s->asleep && timed_out == 0)
         timed_out = pthread_cond_timedwait(&s->wake, &s->lock, &until);
+    s->asleep = false;
     if (nothing_waits(s) && s->closing)
         return false;
     out->documents = queue_split(&s->waiting.documents, STORE_EVIDENCE_QUEUE_MAX);
@@ -389,25 +392,33 @@ void store_close(struct store *store)
         return;
     (void)pthread_mutex_lock(&store->lock);
     store->closing = true;
-    (void)pthread_cond_signal(&store->wake);
     (void)pthread_mutex_unlock(&store->lock);
+    store_wake(store);
     (void)pthread_join(store->thread, NULL);
     release(store);
 }
 
 /* ---- callers ---- */
 
-/* False when the queue is full. The thread is woken only when it may be asleep. */
+void store_wake(struct store *store)
+{
+    (void)pthread_mutex_lock(&store->lock);
+    bool must_wake = store->asleep && (!nothing_waits(store) || store->closing);
+    if (must_wake)
+        store->asleep = false;
+    (void)pthread_mutex_unlock(&store->lock);
+    if (must_wake)
+        (void)pthread_cond_signal(&store->wake);
+}
+
+/* False when the queue is full. */
 static bool enqueue(struct store *s, struct queue *q, struct loop_mail *m, size_t most)
 {
     (void)pthread_mutex_lock(&s->lock);
-    bool was_idle = nothing_waits(s);
     bool fits = q->n < most;
     if (fits)
         queue_add(q, m);
     (void)pthread_mutex_unlock(&s->lock);
-    if (fits && was_idle)
-        (void)pthread_cond_signal(&s->wake);
     return fits;
 }
 
@@ -433,13 +444,17 @@ err store_put_evidence(struct store *store, bytes document, uint8_t hash[static 
         e = (err){ ERR_LIMIT };
     if (!err_is_ok(e))
         document_free(d);
+    else
+        store_wake(store);
     return e;
 }
 
 void store_find(struct store *store, struct store_query *query)
 {
-    if (enqueue(store, &store->waiting.queries, &query->mail, STORE_QUERIES_MAX))
+    if (enqueue(store, &store->waiting.queries, &query->mail, STORE_QUERIES_MAX)) {
+        store_wake(store);
         return;
+    }
     query->result = (err){ ERR_LIMIT };
     send_mail(query->loop, &query->mail);
 }

@@ -60,8 +60,13 @@ err store_open(struct store **out, const struct store_settings *settings);
 void store_close(struct store *store);
 
 /* Takes record. Never waits, never fails: see .result in the delivered record. Any thread; with
- * .loop NULL and a full queue `deliver` runs on the caller's. */
+ * .loop NULL and a full queue `deliver` runs on the caller's. The record may lie there until
+ * store_wake(). */
 void store_put(struct store *store, struct store_record *record);
+
+/* Behind the last of the records that are put together: woken by the first of them, the thread would
+ * write that one alone, and the others would wait for the disk twice. Any thread. */
+void store_wake(struct store *store);
 
 /* Copies the document; kept once by its SHA-256, which is computed here and returned in hash. It goes
  * when no receipt refers to it any more. Stored before any record that is put later. LIMIT above

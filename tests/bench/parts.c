@@ -283,6 +283,7 @@ static double store_us(const char *path, unsigned batch, double *wall)
         stored = 0;
         for (unsigned k = 0; k < batch; k++)
             put(store, ++number);
+        store_wake(store);
         while (stored < batch)
             loop_run(loop);
     }

@@ -178,6 +178,7 @@ static void put(struct stage *s, struct buf *receipt, const char *evidence)
     if (evidence != NULL)
         CHECK_OK(store_put_evidence(s->store, bytes_str(evidence), r->evidence_hash));
     store_put(s->store, r);
+    store_wake(s->store);
     signing_key_free(key);
 }
 

@@ -126,9 +126,16 @@ static struct store_record *record(unsigned i)
     return r;
 }
 
-static err put_and_wait(struct store *s, struct store_record *r)
+/* As a caller does that has no other. */
+static void put_alone(struct store *s, struct store_record *r)
 {
     store_put(s, r);
+    store_wake(s);
+}
+
+static err put_and_wait(struct store *s, struct store_record *r)
+{
+    put_alone(s, r);
     struct store_record *back = answered_record();
     CHECK(back == r);
     err e = r->result;
@@ -191,7 +198,7 @@ static void hold_the_thread(struct store *s)
     r->check = wait_at_gate;
     gate.entered = false;
     gate.open = false;
-    store_put(s, r);
+    put_alone(s, r);
     (void)pthread_mutex_lock(&gate.lock);
     while (!gate.entered)
         (void)pthread_cond_wait(&gate.change, &gate.lock);
@@ -319,9 +326,9 @@ static void a_receipt_id_is_stored_once(void **state)
     CHECK_OK(put_and_wait(s, record(1)));
     CHECK_ERR(put_and_wait(s, record(1)), EXISTS);
     struct store_record *a = record(2), *b = record(2), *c = record(3);
-    store_put(s, a);
-    store_put(s, b);
-    store_put(s, c);
+    put_alone(s, a);
+    put_alone(s, b);
+    put_alone(s, c);
     CHECK(answered_record() == a && answered_record() == b && answered_record() == c);
     CHECK_OK(a->result);
     CHECK_ERR(b->result, EXISTS);
@@ -369,7 +376,7 @@ static void records_of_every_age_are_found(void **state)
     (void)state;
     struct store *s = open_store((struct store_settings){ 0 });
     for (unsigned i = 0; i < N; i++)
-        store_put(s, record(i));
+        put_alone(s, record(i));
     take_answers(N, 0);
     check_every_age(s);
     CHECK_ERR(put_and_wait(s, record(8998)), EXISTS);
@@ -449,7 +456,7 @@ static void what_the_check_refuses_is_not_stored(void **state)
     for (unsigned i = 0; i < 4; i++) {
         struct store_record *r = record(i);
         r->check = refuse_odd_ones;
-        store_put(s, r);
+        put_alone(s, r);
     }
     unsigned refused = 0;
     for (unsigned i = 0; i < 4; i++) {
@@ -495,7 +502,7 @@ static void every_check_finds_the_digest_of_its_own_message(void **state)
         struct store_record *r = record(i);
         r->check = compare_the_digest;
         r->message = bytes_of(text + i, i % 3 == 0 ? 10 * (i - 3) : LONG - 100 * i);
-        store_put(s, r);
+        put_alone(s, r);
     }
     let_the_thread_go();
     take_answers(N + 1, 0);
@@ -510,11 +517,37 @@ static void records_that_gathered_share_a_transaction_and_keep_their_order(void 
     struct store *s = open_store((struct store_settings){ 0 });
     hold_the_thread(s);
     for (unsigned i = 1; i <= N; i++)
-        store_put(s, record(i));
+        put_alone(s, record(i));
     let_the_thread_go();
     take_answers(N + 1, 0);
     check_stored(s, "receipt-001537", N);
     assert_int_equal(stats_of(s).batches, 1 + 3 + 1);
+    store_close(s);
+}
+
+static void records_put_together_are_stored_when_the_store_is_woken(void **state)
+{
+    (void)state;
+    struct store *s = open_store((struct store_settings){ .path = ":memory:" });
+    store_wake(s); /* there is nothing to do */
+    CHECK_OK(put_and_wait(s, record(900)));
+    for (unsigned i = 0; i < 40; i++)
+        store_put(s, record(i));
+    store_wake(s);
+    take_answers(40, 0);
+    check_stored(s, "receipt-000039", 39);
+    store_close(s);
+}
+
+/* store_get() finds what was put before, whether anybody woke the store for it or not. */
+static void who_asks_wakes_the_store(void **state)
+{
+    (void)state;
+    struct store *s = open_store((struct store_settings){ .path = ":memory:" });
+    CHECK_OK(put_and_wait(s, record(900)));
+    store_put(s, record(0));
+    check_stored(s, "receipt-000000", 0);
+    take_answers(1, 0);
     store_close(s);
 }
 
@@ -544,7 +577,7 @@ static void a_full_queue_answers_with_limit(void **state)
     struct store *s = open_store((struct store_settings){ .path = ":memory:" });
     hold_the_thread(s);
     for (unsigned i = 1; i <= STORE_QUEUE_MAX; i++)
-        store_put(s, record(i));
+        put_alone(s, record(i));
     assert_int_equal(stats_of(s).queued, STORE_QUEUE_MAX);
     CHECK_ERR(put_and_wait(s, record(STORE_QUEUE_MAX + 1)), LIMIT);
     for (unsigned i = 0; i < STORE_QUERIES_MAX; i++)
@@ -590,7 +623,7 @@ static void a_batch_that_fails_fails_for_all_its_records(void **state)
     (void)state;
     struct store *s = open_store((struct store_settings){ .pages_max = 40 });
     for (unsigned i = 0; i < N; i++)
-        store_put(s, record(i));
+        put_alone(s, record(i));
     for (unsigned i = 0; i < N; i++) {
         struct store_record *r = answered_record(), *got = NULL;
         err there = store_get(s, bytes_str(r->receipt_id), &got);
@@ -658,7 +691,7 @@ static void the_oldest_go_when_there_are_too_many(void **state)
     (void)state;
     struct store *s = open_store((struct store_settings){ .max_bytes = STORE_BYTES_MIN });
     for (unsigned i = 0; i < N; i++)
-        store_put(s, record(i));
+        put_alone(s, record(i));
     for (unsigned i = 0; i < N; i++) {
         struct store_record *r = answered_record();
         CHECK_OK(r->result);
@@ -732,7 +765,7 @@ static void evidence_is_kept_once_and_found_with_its_receipt(void **state)
     CHECK_BYTES(BYTES_ARRAY(hash), BYTES_ARRAY(expected));
     struct store_record *r = record(1);
     memcpy(r->evidence_hash, hash, sizeof hash);
-    store_put(s, r);
+    put_alone(s, r);
     CHECK(answered_record() == r);
     CHECK_OK(r->result);
     CHECK(!r->evidence_missing);
@@ -760,7 +793,7 @@ static void a_record_says_when_its_evidence_is_missing(void **state)
     uint8_t hash[32];
     struct store *s = open_store((struct store_settings){ .path = ":memory:" });
     struct store_record *r = record(1);
-    store_put(s, r);
+    put_alone(s, r);
     CHECK(answered_record() == r);
     CHECK_OK(r->result);
     CHECK(r->evidence_missing);
@@ -825,7 +858,7 @@ static void more_documents_than_are_remembered_are_all_counted(void **state)
     for (unsigned i = 0; i < 4 * N; i++) {
         struct store_record *r = record(1000 + i);
         memcpy(r->evidence_hash, hash[i % N], 32);
-        store_put(s, r);
+        put_alone(s, r);
     }
     for (unsigned i = 0; i < 4 * N; i++) {
         struct store_record *r = answered_record();
@@ -874,7 +907,7 @@ static void *send_records(void *arg)
     struct sender *me = arg;
     uint8_t hash[32];
     for (unsigned i = 0; i < EACH; i++) {
-        store_put(me->store, record(me->from + i));
+        put_alone(me->store, record(me->from + i));
         if (i % 100 == 0)
             CHECK_OK(store_put_evidence(me->store, BYTES_LIT("shared"), hash));
         if (i % 50 == 49) { /* everyone reads what they wrote */
@@ -929,7 +962,7 @@ static void mail_arrives_on_the_senders_loop(void **state)
         struct store_record *r = record(i);
         r->mail.deliver = on_loop_mail;
         r->loop = mail_loop;
-        store_put(s, r);
+        put_alone(s, r);
     }
     loop_run(mail_loop);
     assert_int_equal(mail_n, 100);
@@ -971,6 +1004,8 @@ int main(void)
         TEST(what_the_check_refuses_is_not_stored),
         TEST(every_check_finds_the_digest_of_its_own_message),
         TEST(records_that_gathered_share_a_transaction_and_keep_their_order),
+        TEST(records_put_together_are_stored_when_the_store_is_woken),
+        TEST(who_asks_wakes_the_store),
         TEST(closing_stores_and_delivers_what_is_queued),
         TEST(a_full_queue_answers_with_limit),
         TEST(a_full_disk_comes_back_in_the_answer),
