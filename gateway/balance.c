@@ -102,7 +102,14 @@ void balance_leave(struct balance *b, size_t place)
 void balance_forget(struct balance *b, size_t place)
 {
     struct balance_worker *w = worker_at(b, place);
-    *w = (struct balance_worker){ .state = BALANCE_IN_USE, .load = w->load, .told = w->told };
+    *w = (struct balance_worker){
+        .state = BALANCE_IN_USE, .weight = w->weight, .load = w->load, .told = w->told
+    };
+}
+
+void balance_set_weight(struct balance *b, size_t place, uint16_t weight)
+{
+    worker_at(b, place)->weight = weight;
 }
 
 void balance_set_sick(struct balance *b, size_t place, bool sick, uint64_t now_ms)
@@ -124,36 +131,53 @@ static uint64_t steps_of(const struct balance *b, const struct balance_worker *w
     return 1 + age_ms * (BALANCE_SLOW_STEPS - 1) / b->settings.slow_ms;
 }
 
-/* (load + 1) / steps, compared without dividing. */
+/* What share of all there is is his, in no unit. */
+static uint64_t size_of(const struct balance *b, size_t place, uint64_t now_ms)
+{
+    const struct balance_worker *w = &b->workers[place];
+    uint64_t weight = w->weight > 0 ? (uint64_t)w->weight * BALANCE_WEIGHT_PARTS : 1;
+    return weight * steps_of(b, w, now_ms);
+}
+
+/* In whole requests of the smaller one: until the larger one has as many more as it is larger, neither is
+ * busier, and chance has chosen by size already. */
 static bool is_busier(const struct balance *b, size_t one, size_t two, uint64_t now_ms)
 {
-    const struct balance_worker *x = &b->workers[one];
-    const struct balance_worker *y = &b->workers[two];
-    return ((uint64_t)x->load + 1) * steps_of(b, y, now_ms) >
-           ((uint64_t)y->load + 1) * steps_of(b, x, now_ms);
+    uint64_t size1 = size_of(b, one, now_ms);
+    uint64_t size2 = size_of(b, two, now_ms);
+    uint64_t smaller = size1 < size2 ? size1 : size2;
+    return b->workers[one].load * smaller / size1 > b->workers[two].load * smaller / size2;
 }
 
-static size_t count(uint64_t places)
+/* The lowest bit that is set; there is one. */
+static size_t first(uint64_t places)
 {
-    return (size_t)__builtin_popcountll(places);
-}
-
-/* The nth bit that is set. */
-static size_t nth(uint64_t places, uint64_t n)
-{
-    for (; n > 0; n--)
-        places &= places - 1;
     return (size_t)__builtin_ctzll(places);
+}
+
+/* One of these, the larger ones more often. */
+static size_t by_chance(struct balance *b, uint64_t places, uint64_t now_ms)
+{
+    uint64_t all = 0;
+    for (uint64_t left = places; left != 0; left &= left - 1)
+        all += size_of(b, first(left), now_ms);
+    uint64_t at = chance(b, all);
+    for (uint64_t left = places;; left &= left - 1) {
+        uint64_t size = size_of(b, first(left), now_ms);
+        if (at < size)
+            return first(left);
+        at -= size;
+    }
 }
 
 /* The freer of two taken by chance. */
 static size_t of_two(struct balance *b, uint64_t places, uint64_t now_ms)
 {
-    size_t n = count(places);
-    size_t one = nth(places, chance(b, n));
-    if (n == 1)
+    size_t one = by_chance(b, places, now_ms);
+    uint64_t others = places & ~bit(one);
+    if (others == 0)
         return one;
-    size_t two = nth(places & ~bit(one), chance(b, n - 1));
+    size_t two = by_chance(b, others, now_ms);
     return is_busier(b, one, two, now_ms) ? two : one;
 }
 
@@ -199,7 +223,7 @@ static uint64_t awaiting_trial(const struct balance *b, uint64_t places, uint64_
 {
     uint64_t found = 0;
     for (uint64_t left = places; left != 0; left &= left - 1) {
-        size_t i = nth(left, 0);
+        size_t i = first(left);
         found |= awaits_trial(&b->workers[i], now_ms) ? bit(i) : 0;
     }
     return found;
@@ -210,7 +234,7 @@ static uint64_t best_of(struct balance *b, uint64_t places, uint64_t now_ms)
     unsigned best = UINT32_MAX;
     uint64_t found = 0;
     for (uint64_t left = places; left != 0; left &= left - 1) {
-        size_t i = nth(left, 0);
+        size_t i = first(left);
         unsigned rank = rank_of(&b->workers[i], now_ms);
         if (rank > best)
             continue;
@@ -227,7 +251,7 @@ size_t balance_choose(struct balance *b, const struct balance_want *want, uint64
     if (places == 0)
         return SIZE_MAX;
     for (uint64_t left = places; left != 0; left &= left - 1)
-        catch_up(&b->workers[nth(left, 0)], now_ms);
+        catch_up(&b->workers[first(left)], now_ms);
     uint64_t trials = want->avoid == 0 ? awaiting_trial(b, places, now_ms) : 0;
     return of_two(b, trials != 0 ? trials : best_of(b, places, now_ms), now_ms);
 }

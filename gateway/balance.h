@@ -4,8 +4,9 @@
  * Pure: no I/O, no clock, no memory; times are given in milliseconds of one steady clock, chance comes
  * from a seed. Belongs to one thread. A worker is a place, a small number that the caller gives.
  *
- * Of two well workers taken by chance the one with less under way is chosen; one that has just come, or
- * come back, counts as busier than it is for a while (slow start). A worker that fails several times in a
+ * Of two well workers taken by chance the one with less under way is chosen, both by their size: a
+ * worker of twice the weight is taken twice as often, and may have twice as much under way. One that has
+ * just come, or come back, counts as smaller than it is for a while (slow start). A worker that fails several times in a
  * row, or half of its requests, is out (its circuit is open), for a time that doubles; then one request
  * tries it (half open). One that does much worse than the others is ejected for a time, as long as no
  * more than half of them are out. When none is well, the least bad one gets the request: a request that
@@ -23,7 +24,8 @@ enum {
     BALANCE_RATIO_MIN = 20,       /* requests of a worker before its ratio means anything */
     BALANCE_RATIO_PERCENT = 50,   /* failures: its circuit opens */
     BALANCE_OUTLIER_PERCENT = 30, /* points above the others' share of bad answers: ejected */
-    BALANCE_SLOW_STEPS = 10       /* a slow start begins at one of these */
+    BALANCE_SLOW_STEPS = 10,      /* a slow start begins at one of these */
+    BALANCE_WEIGHT_PARTS = 16     /* weight 0 counts as one of these parts of weight 1 */
 };
 
 struct balance_settings {
@@ -60,6 +62,7 @@ struct balance_worker {
     bool sick;
     enum balance_state state; /* IN_USE, OPEN or EJECTED, as it was left; see balance_state() */
     enum balance_state told;
+    uint16_t weight;
     uint32_t load;
     uint32_t row;                   /* failures in a row */
     uint32_t outs;                  /* times out in succession */
@@ -83,8 +86,12 @@ void balance_init(struct balance *b, const struct balance_settings *settings, ui
 void balance_join(struct balance *b, size_t place, uint64_t now_ms);
 /* He is not to be chosen, and no part of the others' comparison, until he joins again. */
 void balance_leave(struct balance *b, size_t place);
-/* Somebody else will be there: what is known is forgotten, but for the requests under way. */
+/* Somebody else will be there: what is known is forgotten, but for the weight and the requests under way. */
 void balance_forget(struct balance *b, size_t place);
+
+/* How much he is to get beside the others, as RFC 2782 has it: in proportion, and little for 0 when others
+ * have more. 0 at first. */
+void balance_set_weight(struct balance *b, size_t place, uint16_t weight);
 
 /* What a probe found out. */
 void balance_set_sick(struct balance *b, size_t place, bool sick, uint64_t now_ms);

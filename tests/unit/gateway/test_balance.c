@@ -1,4 +1,5 @@
 /* Thousands of requests, at times that are made up. */
+#include "base/attr.h"
 #include "gateway/balance.h"
 #include "tests/lib/law.h"
 
@@ -57,6 +58,85 @@ static void idle_workers_share_alike(void **state)
         for (size_t i = 0; i < FLEET; i++)
             CHECK(got[i] > MANY / FLEET * 9 / 10 && got[i] < MANY / FLEET * 11 / 10);
     }
+}
+
+/* Seven workers of weights that add up to 64. */
+static const uint16_t WEIGHTS[] = { 1, 2, 3, 10, 16, 16, 16 };
+enum { UNEVEN = ARRAY_LEN(WEIGHTS), WEIGHTS_SUM = 64 };
+
+static void set_up_uneven(struct balance *b, uint64_t seed)
+{
+    set_up(b, UNEVEN, seed);
+    for (size_t i = 0; i < UNEVEN; i++)
+        balance_set_weight(b, i, WEIGHTS[i]);
+}
+
+static void idle_workers_share_by_weight(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct balance b;
+        size_t got[UNEVEN] = { 0 };
+        set_up_uneven(&b, seed);
+        one_by_one(&b, UNEVEN, MANY, WARM, got);
+        for (size_t i = 0; i < UNEVEN; i++) {
+            size_t fair = (size_t)MANY * WEIGHTS[i] / WEIGHTS_SUM;
+            CHECK(got[i] > fair * 8 / 10 && got[i] < fair * 12 / 10);
+        }
+    }
+}
+
+static void requests_under_way_are_spread_by_weight(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct balance b;
+        set_up_uneven(&b, seed);
+        for (size_t r = 0; r < MANY; r++)
+            balance_begin(&b, choose(&b, all_of(UNEVEN), WARM), WARM);
+        for (size_t i = 0; i < UNEVEN; i++) {
+            size_t fair = (size_t)MANY * WEIGHTS[i] / WEIGHTS_SUM;
+            CHECK(b.workers[i].load > fair * 95 / 100 && b.workers[i].load < fair * 105 / 100);
+        }
+    }
+}
+
+/* Of two, both are always looked at: the larger has its three before the smaller has two. */
+static void a_larger_one_fills_up_beside_a_smaller_one(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct balance b;
+        set_up(&b, 2, seed);
+        balance_set_weight(&b, 0, 60);
+        balance_set_weight(&b, 1, 20);
+        for (size_t r = 0; r < 400; r++) {
+            balance_begin(&b, choose(&b, 3, WARM), WARM);
+            CHECK(b.workers[1].load <= b.workers[0].load / 3 + 1);
+            CHECK(b.workers[0].load <= 3 * b.workers[1].load + 3);
+        }
+        CHECK(b.workers[0].load == 300 && b.workers[1].load == 100);
+    }
+}
+
+static void who_weighs_nothing_gets_little_beside_others_and_his_share_beside_his_like(void **state)
+{
+    (void)state;
+    struct balance b;
+    size_t got[3] = { 0 };
+    size_t alike[2] = { 0 };
+    set_up(&b, 3, 5);
+    balance_set_weight(&b, 0, 10);
+    one_by_one(&b, 3, MANY, WARM, got);
+    CHECK(got[1] > 0 && got[1] < MANY / 50 && got[2] > 0 && got[2] < MANY / 50);
+    for (size_t r = 0; r < 100; r++) /* and no more for being idle */
+        balance_begin(&b, choose(&b, 7, WARM), WARM);
+    CHECK(b.workers[0].load > 90);
+    balance_leave(&b, 0);
+    b.workers[1].load = b.workers[2].load = 0;
+    for (size_t r = 0; r < 1000; r++)
+        alike[choose(&b, 6, WARM) - 1]++;
+    CHECK(alike[0] > 400 && alike[1] > 400);
 }
 
 /* With requests that stay, the law of two choices: no worker is far from the mean. */
@@ -361,13 +441,14 @@ static void a_lost_connection_forgets_nothing_and_another_worker_everything(void
     (void)state;
     struct balance b;
     set_up(&b, SOME, 1);
+    balance_set_weight(&b, 0, 7);
     balance_begin(&b, 0, WARM);
     fails(&b, 0, 3, WARM);
     balance_leave(&b, 0);
     balance_join(&b, 0, WARM + 10);
     CHECK(balance_state(&b, 0, WARM + 10) == BALANCE_OPEN);
     balance_forget(&b, 0);
-    CHECK(balance_state(&b, 0, WARM + 10) == BALANCE_GONE);
+    CHECK(balance_state(&b, 0, WARM + 10) == BALANCE_GONE && b.workers[0].weight == 7);
     balance_join(&b, 0, WARM + 10);
     CHECK(balance_state(&b, 0, WARM + 10) == BALANCE_IN_USE);
     CHECK(b.workers[0].load == 1);
@@ -436,6 +517,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(idle_workers_share_alike),
         cmocka_unit_test(requests_under_way_are_spread_evenly),
+        cmocka_unit_test(idle_workers_share_by_weight),
+        cmocka_unit_test(requests_under_way_are_spread_by_weight),
+        cmocka_unit_test(a_larger_one_fills_up_beside_a_smaller_one),
+        cmocka_unit_test(
+            who_weighs_nothing_gets_little_beside_others_and_his_share_beside_his_like),
         cmocka_unit_test(a_slow_worker_gets_less),
         cmocka_unit_test(nobody_is_chosen_where_nobody_is_wanted),
         cmocka_unit_test(every_place_can_be_used),
