@@ -343,7 +343,7 @@ static void forget_who_left(struct fleet *f)
             host_free(h);
             continue;
         }
-        h->at.wish.priority = stays->wish.priority;
+        worker_wish_follow(&h->at.wish, &stays->wish);
         f->hosts[kept++] = h;
     }
     f->n = kept;

@@ -221,7 +221,8 @@ static void update_place(struct pool *p, size_t i)
         w = join(p, at);
     if (w == NULL)
         return;
-    w->at.wish.priority = at->wish.priority;
+    worker_wish_follow(&w->at.wish, &at->wish);
+    balance_set_weight(&p->balance, w->seat, at->wish.weight);
     update_worker(w, p->view->workers[i], (p->view->is_false >> i & 1) != 0);
 }
 

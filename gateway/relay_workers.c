@@ -322,19 +322,22 @@ static bool seat_who_joined(struct relay_workers *all)
             open_worker(&all->seats[seat], all, &all->set->at[i]).code != ERR_OK)
             return false;
         all->seats[seat]->seat = seat;
+        balance_set_weight(&all->balance, seat, all->set->at[i].wish.weight);
         all->n = seat < all->n ? all->n : seat + 1;
     }
     return true;
 }
 
-static void note_priorities(struct relay_workers *all)
+static void follow_who_stays(struct relay_workers *all)
 {
     for (size_t i = 0; i < all->n; i++) {
         struct worker *w = all->seats[i];
         const struct worker_entry *now =
             is_there(w) ? worker_set_find(all->set, w->at.place) : NULL;
-        if (now != NULL)
-            w->at.wish.priority = now->wish.priority;
+        if (now == NULL)
+            continue;
+        worker_wish_follow(&w->at.wish, &now->wish);
+        balance_set_weight(&all->balance, i, now->wish.weight);
     }
 }
 
@@ -388,7 +391,7 @@ void relay_workers_use(struct relay_workers *all, struct worker_set *set)
     all->set = set;
     mark_who_left(all);
     tell(all);
-    note_priorities(all);
+    follow_who_stays(all);
     on_leave(&all->leave);
 }
 

@@ -118,6 +118,7 @@ void source_read_answer(const struct source *s, const struct dns_answer *answer,
         memcpy(w->tls_name, is_service ? r->target : s->name, sizeof w->tls_name);
         w->addr.port = is_service ? r->port : s->wish.addr.port;
         w->priority = r->priority;
+        w->weight = is_service ? r->weight : 1;
         out->n++;
     }
 }

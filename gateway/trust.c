@@ -103,6 +103,8 @@ static void write_worker(struct json_out *j, struct watch *w)
         json_put_str(j, "tag", w->at.wish.tag.text);
     if (w->at.wish.priority > 0)
         json_put_u64(j, "priority", w->at.wish.priority);
+    if (w->at.wish.weight != 1)
+        json_put_u64(j, "weight", w->at.wish.weight);
     json_put_bool(j, "trusted", w->trusted != NULL);
     json_put_bool(j, "reachable", link_is_up(w->link));
     if (w->trusted == NULL)
@@ -683,7 +685,7 @@ static void forget_who_left(struct trust *t)
             close_watch(w);
             continue;
         }
-        w->at.wish.priority = stays->wish.priority;
+        worker_wish_follow(&w->at.wish, &stays->wish);
         t->watches[kept++] = w;
     }
     t->n = kept;

@@ -7,10 +7,16 @@
 
 err worker_wish_read(bytes text, struct worker_wish *out)
 {
-    struct worker_wish w = { 0 };
+    struct worker_wish w = { .weight = 1 };
     TRY(sock_addr_read(text, &w.addr));
     *out = w;
     return OK;
+}
+
+void worker_wish_follow(struct worker_wish *w, const struct worker_wish *now)
+{
+    w->priority = now->priority;
+    w->weight = now->weight;
 }
 
 static err write_text(struct worker_entry *e)
@@ -50,7 +56,7 @@ static err keep(struct worker_set *s, const struct worker_set *before,
         struct worker_entry *same = find_same(s->at, before->n, &e);
         if (same == NULL || wished[same - s->at])
             continue;
-        same->wish.priority = wishes[i].priority;
+        worker_wish_follow(&same->wish, &wishes[i]);
         wished[same - s->at] = true;
     }
     for (size_t i = 0; i < before->n; i++) {
@@ -76,11 +82,17 @@ static err join(struct worker_set *s, const struct worker_wish *wish, struct wor
     return OK;
 }
 
-static bool has_other_priorities(const struct worker_set *s, const struct worker_set *before)
+static bool has_changed(const struct worker_wish *w, const struct worker_wish *now)
+{
+    return w->priority != now->priority || w->weight != now->weight;
+}
+
+/* Of those that stay, priorities or weights. */
+static bool has_others(const struct worker_set *s, const struct worker_set *before)
 {
     for (size_t i = 0; i < s->n; i++) {
         const struct worker_entry *was = worker_set_find(before, s->at[i].place);
-        if (was != NULL && was->wish.priority != s->at[i].wish.priority)
+        if (was != NULL && has_changed(&was->wish, &s->at[i].wish))
             return true;
     }
     return false;
@@ -97,7 +109,7 @@ static err fill(struct worker_set *s, const struct worker_set *before,
     for (size_t i = 0; i < n; i++)
         TRY(join(s, &wishes[i], change));
     change->changed =
-        before == NULL || change->joined > 0 || change->left > 0 || has_other_priorities(s, before);
+        before == NULL || change->joined > 0 || change->left > 0 || has_others(s, before);
     return OK;
 }
 

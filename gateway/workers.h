@@ -23,6 +23,7 @@ struct worker_wish {
     struct sock_addr addr;            /* to dial */
     char tls_name[SOCK_HOST_MAX + 1]; /* that its certificate is for; empty: addr.host */
     uint16_t priority;                /* lower ones come first (RFC 2782) */
+    uint16_t weight;                  /* of those that come first: its share beside the others */
     struct worker_tag tag;            /* of one behind a relay at addr; zero: whoever is there */
 };
 
@@ -48,8 +49,11 @@ struct worker_change {
     size_t over; /* wishes for which there was no room */
 };
 
-/* A wish for a plain address; ERR_CONFIG when it is none. */
+/* A wish for a plain address, of weight 1; ERR_CONFIG when it is none. */
 err worker_wish_read(bytes text, struct worker_wish *out);
+
+/* What may change of a worker that stays: priority and weight. */
+void worker_wish_follow(struct worker_wish *w, const struct worker_wish *now);
 
 /* The set of these wishes after `before` (NULL: the first one). Those that were there stay, with their
  * places and before all others; wishes for the same address, name and tag are one, and the first of them

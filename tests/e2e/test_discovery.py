@@ -220,6 +220,35 @@ def _():
         assert [s.fleet.calls(i, "plain-last") for i in (2, 3)] == [0, 12]
 
 
+@test("of services with one priority the heavier get more, and weights are followed")
+def _():
+    with fleet(gateway={"worker_slow_start": "0"}) as s:
+        ports = {1: free_port(), 2: free_port()}
+        at = {i: s.fleet.start(i, port) for i, port in ports.items()}
+        service = ("_sealgate._tcp.w.test", "SRV")
+        for i in ports:
+            s.names.records[f"w{i}.test", "A"] = [f"127.0.0.{i}"]
+
+        def ask_with(one, two, model):
+            s.names.records[service] = [(1, one, ports[1], "w1.test"), (1, two, ports[2], "w2.test")]
+            if s.gateway is None:
+                start(s, ["srv://_sealgate._tcp.w.test"])
+            until_trusted(s, at.values())
+            wait_for(lambda: {w["address"]: w.get("weight", 1) for w in page(s)["data"]} ==
+                     {at[1]: one, at[2]: two} and in_use(s) == 2)
+            assert {chat(s.port, model).status for _ in range(60)} == {200}
+            return s.fleet.calls(1, model), s.fleet.calls(2, model)
+
+        one, two = ask_with(9, 1, "plain-first")
+        assert one > 40 and one + two == 60, (one, two)
+        one, two = ask_with(0, 100, "plain-second")
+        assert two > 50 and one + two == 60, (one, two)
+
+
+def in_use(s):
+    return s.metric("sealgate_worker_connections", state="in_use")
+
+
 def start_elsewhere(s, resolv):
     """The gateway, with another /etc/resolv.conf than ours."""
     log = pathlib.Path(s.folder) / "elsewhere.log"

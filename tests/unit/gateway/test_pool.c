@@ -282,6 +282,23 @@ static void those_of_a_later_priority_wait_until_the_first_are_not_well(void **s
     tear_down(&f);
 }
 
+/* Also of who is there already: weights come with each view. */
+static void of_the_first_who_weighs_more_gets_more(void **state)
+{
+    (void)state;
+    struct fixture f;
+    size_t got[3] = { 0 };
+    set_up(&f, 1000);
+    trust_and_connect(&f, (const int64_t[]){ 100, 100, 100 });
+    f.set->at[0].wish.weight = 0;
+    f.set->at[2].wish.weight = 8;
+    trust(&f, (const int64_t[]){ 100, 100, 100 });
+    for (int i = 0; i < 900; i++)
+        got[place_of(choose(&f, SIZE_MAX))]++;
+    CHECK(got[0] < 50 && got[1] > 50 && got[1] < 200 && got[2] > 700);
+    tear_down(&f);
+}
+
 /* What a probe found out about the worker at that place; NULL: it has no list. */
 static void find_out(struct findings *f, size_t place, bool sick, const char *models)
 {
@@ -628,6 +645,7 @@ int main(void)
         cmocka_unit_test(a_model_is_asked_of_who_has_it),
         cmocka_unit_test(one_that_is_sick_by_a_probes_word_gets_nothing),
         cmocka_unit_test(those_of_a_later_priority_wait_until_the_first_are_not_well),
+        cmocka_unit_test(of_the_first_who_weighs_more_gets_more),
         cmocka_unit_test(the_one_that_gave_an_id_is_found_by_its_tag),
         cmocka_unit_test(the_one_to_avoid_is_the_last_resort),
         cmocka_unit_test(who_is_trusted_no_more_is_cut_off),

@@ -342,22 +342,50 @@ static void an_error_of_its_engine_puts_no_worker_out(void **state)
     stage_down(&s);
 }
 
+/* The same workers as before. */
+static void use_with(struct stage *s, const uint16_t *priorities, const uint16_t *weights)
+{
+    struct worker_wish wishes[STAGE_WORKERS];
+    struct worker_change change;
+    struct worker_set *set;
+    for (size_t i = 0; i < STAGE_WORKERS; i++) {
+        CHECK_OK(worker_wish_read(bytes_str(s->addresses[i]), &wishes[i]));
+        wishes[i].priority = priorities[i];
+        wishes[i].weight = weights[i];
+    }
+    CHECK_OK(worker_set_next(&set, s->set, wishes, STAGE_WORKERS, &change));
+    relay_workers_use(s->all, set);
+    worker_set_unref(set);
+}
+
+static void of_the_first_who_weighs_more_is_chosen_more(void **state)
+{
+    (void)state;
+    struct stage s;
+    const struct relay_want any = { .key_id = -1 };
+    size_t got[STAGE_WORKERS] = { 0 };
+    stage_up(&s);
+    use_with(&s, (const uint16_t[]){ 0, 0, 0 }, (const uint16_t[]){ 0, 8, 2 });
+    for (int i = 0; i < 1000; i++)
+        got[relay_workers_choose(s.all, &any)]++;
+    CHECK(got[0] < 50 && got[1] > 700 && got[2] > 100 && got[2] < 300);
+    stage_use(&s, s.addresses, 1);
+    use_with(&s, (const uint16_t[]){ 0, 0, 0 }, (const uint16_t[]){ 8, 0, 72 }); /* two join */
+    stage_until(&s, stage_all_up);
+    memset(got, 0, sizeof got);
+    for (int i = 0; i < 1000; i++)
+        got[relay_workers_choose(s.all, &any)]++;
+    CHECK(got[0] > 50 && got[1] < 50 && got[2] > 800);
+    stage_down(&s);
+}
+
 static void who_comes_first_is_chosen_while_it_is_there(void **state)
 {
     (void)state;
     struct stage s;
-    struct worker_wish wishes[STAGE_WORKERS];
-    struct worker_change change;
-    struct worker_set *set;
     const struct relay_want any = { .key_id = -1 };
     stage_up(&s);
-    for (size_t i = 0; i < STAGE_WORKERS; i++) {
-        CHECK_OK(worker_wish_read(bytes_str(s.addresses[i]), &wishes[i]));
-        wishes[i].priority = i == 1 ? 3 : 7;
-    }
-    CHECK_OK(worker_set_next(&set, s.set, wishes, STAGE_WORKERS, &change));
-    relay_workers_use(s.all, set);
-    worker_set_unref(set);
+    use_with(&s, (const uint16_t[]){ 7, 3, 7 }, (const uint16_t[]){ 1, 1, 1 });
     for (int i = 0; i < 20; i++)
         CHECK(relay_workers_choose(s.all, &any) == 1);
     CHECK(choose_id(&s, 10) == 0); /* whose key it is comes before */
@@ -383,6 +411,7 @@ int main(void)
         cmocka_unit_test(an_error_of_its_engine_puts_no_worker_out),
         cmocka_unit_test(one_that_left_finishes_and_gets_nothing_new),
         cmocka_unit_test(who_comes_first_is_chosen_while_it_is_there),
+        cmocka_unit_test(of_the_first_who_weighs_more_is_chosen_more),
         cmocka_unit_test(one_that_comes_back_while_it_leaves_gets_another_seat),
     };
     CHECK_OK(crypto_init());

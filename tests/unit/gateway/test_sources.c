@@ -128,6 +128,7 @@ static void a_worker_is_at_each_address_of_a_name(void **state)
     CHECK(wishes.n == 2 && is_host(0, "10.0.0.1") && is_host(1, "fd00::1"));
     CHECK(wishes.at[1].addr.port == 8443 && wishes.at[1].addr.tls);
     CHECK(strcmp(wishes.at[1].tls_name, "w.test") == 0);
+    CHECK(wishes.at[0].weight == 1 && wishes.at[1].weight == 1);
 }
 
 static void a_worker_is_at_each_address_of_each_service(void **state)
@@ -135,12 +136,12 @@ static void a_worker_is_at_each_address_of_each_service(void **state)
     (void)state;
     struct source s;
     answer = (struct dns_answer){
-        .n = 2, .at = { { "10.0.0.1", "a.test", 1, 7, 0 }, { "10.0.0.2", "b.test", 0, 8, 0 } }
+        .n = 2, .at = { { "10.0.0.1", "a.test", 1, 7, 5 }, { "10.0.0.2", "b.test", 0, 8, 0 } }
     };
     CHECK_OK(source_read("srv://_s._tcp.test", &s));
     source_read_answer(&s, &answer, &wishes);
     CHECK(wishes.n == 1 && is_host(0, "10.0.0.1") && wishes.at[0].addr.port == 1);
-    CHECK(wishes.at[0].priority == 7 && !wishes.at[0].addr.tls);
+    CHECK(wishes.at[0].priority == 7 && wishes.at[0].weight == 5 && !wishes.at[0].addr.tls);
     CHECK(strcmp(wishes.at[0].tls_name, "a.test") == 0);
 }
 

@@ -92,6 +92,12 @@ static void says_what_has_changed(void **state)
     CHECK(c.changed && c.joined == 0 && c.left == 0);
     CHECK(b->at[1].place == 1 && b->at[1].wish.priority == 7);
     worker_set_unref(b);
+    w[1] = wish("b:1", "", 0);
+    w[1].weight = 3;
+    CHECK_OK(worker_set_next(&b, a, w, 2, &c));
+    CHECK(c.changed && c.joined == 0 && c.left == 0);
+    CHECK(b->at[0].wish.weight == 1 && b->at[1].place == 1 && b->at[1].wish.weight == 3);
+    worker_set_unref(b);
     CHECK_OK(worker_set_next(&b, NULL, NULL, 0, &c));
     CHECK(c.changed && b->n == 0);
     worker_set_unref(b);
