@@ -108,6 +108,8 @@ static err write_echo(struct responses_ask *a)
         TRY(add_key(out, rows[i].name));
         TRY(add_or(out, json_get(a->root, rows[i].name), rows[i].echo));
     }
+    TRY(add_key(out, "truncation"));
+    TRY(buf_add_str(out, "\"disabled\""));
     TRY(add_key(out, "store"));
     TRY(buf_add_str(out, a->store ? "true" : "false"));
     TRY(add_key(out, "tools"));

@@ -33,7 +33,7 @@ static const struct responses_row ROWS[] = {
     { .name = "frequency_penalty", .kind = IS_NUMBER, .echo = "0.0", .chat = "frequency_penalty" },
     { .name = "top_logprobs", .kind = IS_INTEGER, .echo = "0" },
     { .name = "max_output_tokens", .kind = IS_INTEGER, .echo = "null" },
-    { .name = "truncation", .kind = IS_TEXT, .echo = "\"disabled\"" },
+    { .name = "truncation", .kind = IS_TEXT },
     { .name = "metadata", .kind = IS_OBJECT, .echo = "{}" },
     { .name = "service_tier", .kind = IS_TEXT, .echo = "\"default\"", .chat = "service_tier" },
     { .name = "prompt_cache_key", .kind = IS_TEXT, .echo = "null" },
@@ -132,15 +132,15 @@ static err check_metadata(const struct json *metadata, struct responses_fault *f
     return OK;
 }
 
-/* Dropping the middle of a conversation is the engine's business, and chat has no word for it. */
+/* Chat has no word for dropping the middle of a conversation. One that fits needs none, and of one that
+ * does not the engine says so: answers to `auto` say `disabled`, as it is. */
 static err check_truncation(const struct json *root, struct responses_fault *fault)
 {
     bytes word = json_text_of(root, "truncation");
-    if (word.len == 0 || bytes_equal(word, BYTES_LIT("disabled")))
+    if (word.len == 0 || bytes_equal(word, BYTES_LIT("disabled")) ||
+        bytes_equal(word, BYTES_LIT("auto")))
         return OK;
-    enum error_cause cause =
-        bytes_equal(word, BYTES_LIT("auto")) ? ERROR_UNSUPPORTED_PARAMETER : ERROR_INVALID_VALUE;
-    return responses_blame_word(fault, cause, word, "truncation");
+    return responses_blame_word(fault, ERROR_INVALID_VALUE, word, "truncation");
 }
 
 static err check_text(const struct json *text, struct responses_fault *fault)

@@ -284,11 +284,19 @@ def _():
     assert output[1]["arguments"] == '{"command":"rm -r build"}'
 
 
+@test("a conversation that may be cut is answered when it fits, and refused by the engine when not")
+def _():
+    a = ask("gpt-test", truncation="auto")
+    assert a.status == 200 and a.json["truncation"] == "disabled", a.body
+    a = ask("err-400", truncation="auto")
+    assert a.status == 400 and a.json["error"]["code"] == "context_length_exceeded", a.body
+
+
 @test("what chat completions cannot express is refused by the name of the parameter")
 def _():
     assert ask("gpt-test").status == 200  # from now on what the engine knows is known
     for more, param in (({"conversation": "c"}, "conversation"),
-                        ({"truncation": "auto"}, "truncation"),
+                        ({"truncation": "middle"}, "truncation"),
                         ({"input": [{"type": "web_search_call"}]}, "input[0].type"),
                         ({"input": [{"role": "user", "content": [{"type": "input_file",
                                                                   "file_url": "https://x"}]}]},

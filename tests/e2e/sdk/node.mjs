@@ -213,7 +213,7 @@ const cases = {
       await assert.rejects(async () => {
         for await (const _ of await respond(model, { stream: true }));
       }, OpenAI.APIError, model);
-    await assert.rejects(respond('gpt-test', { truncation: 'auto' }), (e) => e.param === 'truncation');
+    await assert.rejects(respond('gpt-test', { conversation: 'conv_1' }), (e) => e.param === 'conversation');
   },
   async 'leaving a stream frees the engine'() {
     const name = `endless-node-${version}`;

@@ -281,9 +281,9 @@ def responses_that_break_raise():
         else:
             raise AssertionError(f"{model} looked finished: {got[-1]}")
     try:
-        respond("gpt-test", truncation="auto")
+        respond("gpt-test", conversation="conv_1")
     except openai.BadRequestError as e:
-        assert e.param == "truncation"
+        assert e.param == "conversation"
 
 
 @case

@@ -188,8 +188,6 @@ static void names_what_cannot_be(void **state)
     check("{'model':'m','input':'hi','context_management':[]}",
           "unsupported_parameter context_management ");
     check("{'model':'m','input':'hi','background':true}", "unsupported_parameter background ");
-    check("{'model':'m','input':'hi','truncation':'auto'}",
-          "unsupported_parameter truncation auto");
     check("{'model':'m','input':'hi','truncation':'x'}", "invalid_value truncation x");
     check("{'model':'m','input':'hi','temperature':'hot'}", "invalid_type temperature ");
     check("{'model':'m','input':'hi','stream':'yes'}", "invalid_type stream ");
@@ -295,6 +293,8 @@ static void repeats_the_request_in_full_form(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         check_echo("{'model':'m','input':'hi'}", &STATELESS, rows[i].member, rows[i].want);
+    check_echo("{'model':'m','input':'hi','truncation':'auto'}", &STATELESS, "truncation",
+               "'disabled'");
     check_echo("{'model':'m','input':'hi'}", &STORING, "store", "true");
     check_echo("{'model':'m','input':'hi','store':false}", &STORING, "store", "false");
     check_echo("{'model':'m','input':'hi','store':true}", &STATELESS, "store", "false");
