@@ -72,19 +72,14 @@ static size_t list_wishes(const struct fleet *f, struct worker_wish *out, size_t
     return n;
 }
 
-static void say_what_changed(struct fleet *f, const struct worker_change *change, size_t over)
+static void say_who_is_left_out(struct fleet *f, size_t over)
 {
-    if (change->joined > 0 || change->left > 0)
-        LOG_INFO(f->settings.log, "another set of workers, some behind relays",
-                 F_U64("workers", f->set->n), F_U64("joined", change->joined),
-                 F_U64("left", change->left));
     if (over > 0 && over != f->over)
         LOG_WARN(f->settings.log, "relays list more workers than can be used",
                  F_U64("used", f->set->n), F_U64("left_out", over));
     f->over = over;
 }
 
-/* True when there is another set. */
 static err gather(struct fleet *f, struct worker_change *change, size_t *over)
 {
     struct worker_set *set;
@@ -109,14 +104,18 @@ static void gather_and_tell(struct fleet *f)
         LOG_ERROR(f->settings.log, "workers behind relays cannot be used", F_ERR(e));
         return;
     }
-    say_what_changed(f, &change, over);
+    say_who_is_left_out(f, over);
     if (change.changed)
         f->settings.changed(f->settings.owner);
 }
 
 static void on_gather(struct loop_task *t)
 {
-    gather_and_tell(CONTAINER_OF(t, struct fleet, gather));
+    struct fleet *f = CONTAINER_OF(t, struct fleet, gather);
+    size_t before = f->set->next;
+    gather_and_tell(f);
+    LOG_INFO(f->settings.log, "relays have other workers", F_U64("workers", f->set->n),
+             F_U64("joined", f->set->next - before));
 }
 
 static bool is_of(const struct host *h, const struct worker_entry *e)
