@@ -212,6 +212,19 @@ bool text_is_utf8(bytes in)
     return true;
 }
 
+bool text_is_token(bytes in)
+{
+    static const bool is_char[256] = {
+        ['!'] = true,         ['#' ... '\''] = true, ['*'] = true,         ['+'] = true,
+        ['-'] = true,         ['.'] = true,          ['0' ... '9'] = true, ['A' ... 'Z'] = true,
+        ['^' ... '`'] = true, ['a' ... 'z'] = true,  ['|'] = true,         ['~'] = true,
+    };
+    bool good = in.len > 0;
+    for (size_t i = 0; i < in.len; i++)
+        good &= is_char[in.at[i]];
+    return good;
+}
+
 bool text_u64(bytes in, uint64_t *out)
 {
     uint64_t v = 0;

@@ -1,5 +1,5 @@
 /*
- * base/text.h - hex, base64, UTF-8 and numbers, strictly.
+ * base/text.h - hex, base64, UTF-8, tokens and numbers, strictly.
  *
  * Decoders accept exactly what the encoders write (and upper-case hex), nothing else: no white
  * space, no missing or surplus padding, no set bits behind the end.
@@ -21,6 +21,9 @@ err text_base64url_decode(struct buf *out, bytes text);
 
 /* RFC 3629: no surrogates, no over-long forms, nothing above U+10FFFF. */
 bool text_is_utf8(bytes in);
+
+/* RFC 9110 section 5.6.2: what a method or a field's name is made of, and not empty. */
+bool text_is_token(bytes in);
 
 /* Decimal digits only, the whole input; false on anything else or on overflow. */
 bool text_u64(bytes in, uint64_t *out);

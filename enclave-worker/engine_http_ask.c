@@ -34,19 +34,6 @@ static int rewind_body(void *owner, curl_off_t offset, int origin)
     return CURL_SEEKFUNC_OK;
 }
 
-static bool is_token(bytes b)
-{
-    static const char marks[] = "!#$%&'*+-.^_`|~";
-    for (size_t i = 0; i < b.len; i++) {
-        uint8_t c = b.at[i];
-        bool good = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
-                    (c != 0 && strchr(marks, c) != NULL);
-        if (!good)
-            return false;
-    }
-    return b.len > 0;
-}
-
 bool http_ask_is_value(bytes b)
 {
     for (size_t i = 0; i < b.len; i++) {
@@ -122,7 +109,7 @@ static err add_fields(struct http_ask *a, const struct engine_request *request, 
     for (size_t i = 0; i < request->fields_n; i++) {
         bytes name = request->fields[i].name;
         bytes value = request->fields[i].value;
-        ENSURE(is_token(name) && http_ask_is_value(value), MALFORMED);
+        ENSURE(text_is_token(name) && http_ask_is_value(value), MALFORMED);
         if (is_left_out(name, authorization))
             continue;
         has_type |= text_equal_nocase(name, BYTES_LIT("content-type"));
@@ -185,7 +172,7 @@ static err set_method(struct http_ask *a, const struct engine_request *request)
 static err check(const struct engine_request *request)
 {
     ENSURE(request->fields_n <= ENGINE_FIELDS_MAX, LIMIT);
-    ENSURE(is_path(request->path) && is_token(request->method), MALFORMED);
+    ENSURE(is_path(request->path) && text_is_token(request->method), MALFORMED);
     return OK;
 }
 
@@ -217,7 +204,7 @@ static err write_fields(struct buf *out, const struct engine_request *request, b
 {
     for (size_t i = 0; i < request->fields_n; i++) {
         const struct engine_field *f = &request->fields[i];
-        ENSURE(is_token(f->name) && http_ask_is_value(f->value), MALFORMED);
+        ENSURE(text_is_token(f->name) && http_ask_is_value(f->value), MALFORMED);
         if (!is_left_out(f->name, authorization))
             TRY(write_field(out, f->name, f->value));
     }

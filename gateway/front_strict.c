@@ -12,23 +12,6 @@ struct seen {
     bool encoding_bad;
 };
 
-/* RFC 9110 section 5.6.2: the characters of a token. */
-static bool is_token(uint8_t c)
-{
-    if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'))
-        return true;
-    return c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL;
-}
-
-static bool all_token(const char *at, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        if (!is_token((uint8_t)at[i]))
-            return false;
-    }
-    return len > 0;
-}
-
 /* Printable ASCII without space; anything else has to come percent-encoded. */
 static bool is_target(const char *at, size_t len)
 {
@@ -61,7 +44,7 @@ static bool take_line_end(const struct strict_head *h, size_t *pos)
 
 static const char *check_request_line(const struct strict_head *h, const char *target, size_t *pos)
 {
-    if (!all_token(h->at, h->method_len))
+    if (!text_is_token(bytes_of(h->at, h->method_len)))
         return "malformed method";
     if (!is_target(target, h->target_len))
         return "malformed request target";
@@ -77,7 +60,7 @@ static const char *check_line(const struct strict_head *h, const struct strict_l
 {
     if (line->name != h->at + *pos)
         return "malformed header line";
-    if (!all_token(line->name, line->name_len))
+    if (!text_is_token(bytes_of(line->name, line->name_len)))
         return "malformed header name";
     *pos += line->name_len + 1; /* the colon */
     if (line->value < h->at + *pos || line->value > h->at + h->len)

@@ -253,7 +253,7 @@ static err on_name_len(struct bhttp_reader *r, uint64_t v)
 /* A colon is no token character: this refuses every pseudo-field. */
 static err on_name(struct bhttp_reader *r, bytes text)
 {
-    ENSURE(bhttp_is_token(text) && !bhttp_has_upper_case(text), MALFORMED);
+    ENSURE(text_is_token(text) && !bhttp_has_upper_case(text), MALFORMED);
     r->part = VALUE_LEN;
     return OK;
 }

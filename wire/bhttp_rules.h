@@ -4,10 +4,7 @@
  */
 #pragma once
 
-#include <stdbool.h>
-#include <string.h>
-
-#include "base/bytes.h"
+#include "base/text.h"
 
 /* The framing indicator, a message's first integer (RFC 9292 section 3.1). */
 enum bhttp_framing {
@@ -19,21 +16,6 @@ enum bhttp_framing {
 
 /* Control data of a request, in its order on the wire. */
 enum bhttp_control { BHTTP_METHOD, BHTTP_SCHEME, BHTTP_AUTHORITY, BHTTP_PATH, BHTTP_CONTROLS };
-
-static inline bool bhttp_is_token_char(uint8_t c)
-{
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
-        return true;
-    return c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL;
-}
-
-static inline bool bhttp_is_token(bytes b)
-{
-    for (size_t i = 0; i < b.len; i++)
-        if (!bhttp_is_token_char(b.at[i]))
-            return false;
-    return b.len > 0;
-}
 
 static inline bool bhttp_has_upper_case(bytes b)
 {
@@ -71,6 +53,6 @@ static inline bool bhttp_is_word(bytes b)
 
 static inline bool bhttp_is_control(enum bhttp_control which, bytes b)
 {
-    return which == BHTTP_METHOD ? bhttp_is_token(b)
+    return which == BHTTP_METHOD ? text_is_token(b)
                                  : bhttp_is_word(b) && (which != BHTTP_SCHEME || b.len > 0);
 }

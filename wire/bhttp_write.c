@@ -37,7 +37,7 @@ static err section_measure(struct section *s)
     for (size_t i = 0; i < s->n; i++) {
         const struct bhttp_field *f = &s->fields[i];
         ENSURE(f->name.len <= BHTTP_HEAD_MAX && f->value.len <= BHTTP_HEAD_MAX, LIMIT);
-        ENSURE(bhttp_is_token(f->name) && bhttp_is_value(f->value), MALFORMED);
+        ENSURE(text_is_token(f->name) && bhttp_is_value(f->value), MALFORMED);
         s->lines_size += text_size(f->name) + text_size(f->value);
     }
     return OK;

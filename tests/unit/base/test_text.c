@@ -173,6 +173,22 @@ static void an_asterisk_stands_for_anything(void **state)
         CHECK(text_is_like(bytes_str(cases[i].text), bytes_str(cases[i].pattern)) == cases[i].like);
 }
 
+/* The same set in the words of RFC 9110 section 5.6.2. */
+static void knows_every_character_of_a_token(void **state)
+{
+    (void)state;
+    static const char marks[] = "!#$%&'*+-.^_`|~";
+    for (unsigned c = 0; c < 256; c++) {
+        uint8_t at[] = { 'a', (uint8_t)c, '0' };
+        bool digit = c >= '0' && c <= '9';
+        bool alpha = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        bool mark = c != 0 && c < 128 && strchr(marks, (int)c) != NULL;
+        CHECK(text_is_token(BYTES_ARRAY(at)) == (digit || alpha || mark));
+        CHECK(text_is_token(bytes_of(at + 1, 1)) == (digit || alpha || mark));
+    }
+    CHECK(!text_is_token(BYTES_LIT("")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +202,7 @@ int main(void)
         cmocka_unit_test(numbers_are_digits_that_fit),
         cmocka_unit_test(quotes_json),
         cmocka_unit_test(the_first_line_has_no_line_end_and_no_blanks_around_it),
+        cmocka_unit_test(knows_every_character_of_a_token),
     };
     return cmocka_run_group_tests_name("base/text", tests, NULL, NULL);
 }
