@@ -421,6 +421,20 @@ async def words(call, n, gap_ms):
     await say(call, chat_events(call, [f"w{i} " for i in range(int(n))]), int(gap_ms) / 1000)
 
 
+def stepwise(state):
+    """A stream of which each event is said when state["seen"] has grown since the one before: when something
+    of that was seen on the wire. So each is in a frame of its own."""
+    async def script(call):
+        call.head(200, SSE)
+        for p in chat_events(call, [f"w{i} " for i in range(6)]):
+            before = state["seen"]
+            call.put(p)
+            while state["seen"] == before:
+                await asyncio.sleep(0.002)
+        call.end()
+    return script
+
+
 async def slow_start(call, ms):
     await asyncio.sleep(int(ms) / 1000)
     await plain(call)

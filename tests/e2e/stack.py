@@ -1,4 +1,5 @@
 """Starts the programs under test on free ports in a folder of their own, and stops them by their id."""
+import json
 import os
 import pathlib
 import random
@@ -190,6 +191,16 @@ class Stack:
 
     def wait_ready(self):
         wait_for(self.is_ready)
+
+    def wait_all_ready(self):
+        """Ready in each of its shards: for gateways that hardly wait for a worker themselves."""
+        self.wait_ready()
+        wait_for(lambda: self.metric("sealgate_worker_connections", state="in_use") ==
+                 self.shards() * self.metric("sealgate_workers_trusted"))
+
+    def shards(self):
+        line = next(x for x in self.gateway.log.splitlines() if '"event":"ready"' in x)
+        return json.loads(line)["shards"]
 
     def is_ready(self):
         self.gateway.check()

@@ -12,6 +12,8 @@ from engine import Engine
 from stack import Options, Program, Stack, flags, free_port, is_open
 from suite import Skip, test
 
+SEALED = "/.well-known/ohttp-gateway"
+
 
 class Fleet:
     """Workers at 127.0.0.1, 127.0.0.2 and so on, on one port, each with an engine of its own."""
@@ -67,6 +69,10 @@ def trusted(s):
 
 def until_trusted(s, addresses):
     wait_for(lambda: trusted(s) == set(addresses))
+
+
+def lines(s, words):
+    return [x for x in s.gateway.log.splitlines() if words in x]
 
 
 def states(s):
@@ -159,13 +165,13 @@ def _():
             assert states(s) == [state] and trusted(s) == {at}
             assert chat(s.port, "gpt-test").status == 200
         assert s.metric("sealgate_worker_sources", state="nothing") == 1
-        lines = [line for line in s.gateway.log.splitlines() if "cannot be looked up" in line]
-        assert len(lines) == 2 and '"unavailable"' in lines[0] and '"nothing"' in lines[1], lines
+        said = lines(s, "cannot be looked up")
+        assert len(said) == 2 and '"unavailable"' in said[0] and '"nothing"' in said[1], said
 
 
 @test("a name that is not there yet is waited for, and is asked for again as long as it lasts only")
 def _():
-    with fleet(gateway={"worker_timeout": "30s", "workers_refresh": "1h"}) as s:
+    with fleet(gateway={"workers_refresh": "1h"}) as s:
         s.fleet.start(1)
         start(s, [f"dns://w.test:{s.fleet.port}"])
         assert states(s) in (["not_asked"], ["nothing"])
@@ -190,7 +196,8 @@ def _():
         start(s, [f"dns://w.test:{s.fleet.port}"])
         s.wait_ready()
         assert s.names.by_tcp > 0 and len(page(s)["data"]) == 64
-        assert page(s)["sources"][0]["workers"] == 80 and '"left_out":16' in s.gateway.log
+        assert page(s)["sources"][0]["workers"] == 80
+        wait_for(lambda: lines(s, '"left_out":16'))
 
 
 @test("services are found with their ports, and the lower priority first")
@@ -274,7 +281,7 @@ def can_elsewhere():
 @test("behind a name a worker's certificate is for that name, or for its service's host")
 def _():
     from test_http import certificate
-    with fleet(gateway={"worker_timeout": "300ms"}) as s:
+    with fleet() as s:
         cert, key = certificate(s, "w.test")
         s.fleet.start(2, listen=f"tls://127.0.0.2:{s.fleet.port}", tls_cert=cert, tls_key=key)
         for name in ("w.test", "x.test"):
@@ -283,6 +290,7 @@ def _():
         s.gateway_settings["worker_ca"] = cert
         for source, good in ((f"dns+tls://w.test:{s.fleet.port}", True), ("srv+tls://_s._tcp.w.test", True),
                              (f"dns+tls://x.test:{s.fleet.port}", False), ("srv+tls://_s._tcp.x.test", False)):
+            s.gateway_settings["worker_timeout"] = "60s" if good else "300ms"
             start(s, [source])
             if good:
                 until_trusted(s, [f"tls://127.0.0.2:{s.fleet.port}"])
@@ -342,7 +350,7 @@ def _():
             s.write("workers", f"{at[2]}\n\nnot an address\n")
             until_state(s, "malformed")
             assert trusted(s) == set(at.values())
-            line = [x for x in s.gateway.log.splitlines() if "cannot be looked up" in x]
+            line = wait_for(lambda: lines(s, "cannot be looked up"))
             assert len(line) == 1 and '"line":3' in line[0], line
             s.write("workers", "# nobody\n")
             until_state(s, "nothing")
@@ -398,7 +406,7 @@ def _():
         s.names.ttl = 600
         s.relay_settings = {"mode": "relay", "listen": f"127.0.0.1:{s.relay_port}",
                             "listen_h2": f"127.0.0.1:{s.relay_h2}", "dns_server": s.names.address,
-                            "workers_refresh": "1h",
+                            "workers_refresh": "1h", "shards": "1",
                             "workers": [f"dns://w.test:{s.fleet.port}"]}
         s.relay = Program("sealgate-gateway", flags(s.relay_settings), s.folder)
         wait_for(lambda: is_open(s.relay_port))
@@ -408,11 +416,13 @@ def _():
             with s.conn() as c:
                 held = c.ask("POST", "/v1/chat/completions", chat_body("gate-relayed", True))
                 assert held.status == 200 and s.fleet.calls(1, "gate-relayed") == 1
+                keys = http(s.relay_port, "GET", SEALED).body
                 s.names.records["w.test", "A"] = ["127.0.0.2"]
                 s.relay.signal(1)  # the time to live is long
-                wait_for(lambda: http(s.relay_port, "GET", "/readyz").status == 200 and
-                         s.relay.log.count("another set of workers") == 2)
-                assert "\nsealgate_relay_workers 1\n" in http(s.relay_port, "GET", "/metrics").body.decode()
+                wait_for(lambda: s.relay.log.count("another set of workers") == 2)
+                wait_for(lambda: (a := http(s.relay_port, "GET", SEALED)).status == 200 and a.body != keys)
+                wait_for(lambda: "\nsealgate_relay_workers 1\n" in
+                         http(s.relay_port, "GET", "/metrics").body.decode())
                 wait_for(lambda: chat(s.port, "plain").status == 200 and s.fleet.calls(2, "plain"))
                 s.fleet.engines[1].release["relayed"] = True
                 assert c.rest(held).complete and held.body.rstrip().endswith(b"[DONE]")

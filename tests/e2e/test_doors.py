@@ -6,7 +6,7 @@ import air
 import ehbp
 import test_relay
 from client import Broken, chat, chat_body, http, wait_for
-from stack import Stack, run
+from stack import Options, Stack, run
 from suite import test
 
 OPEN = {"door_ehbp": True}
@@ -136,7 +136,8 @@ def _():
 
 @test("keys of EHBP rotate: the one before still opens, then a client is told to fetch the next")
 def _():
-    keys = {"key_life": "4s", "key_ahead": "2s", "key_grace": "6s"}
+    life = 4 * Options.patience  # after that long a machine may still have to be at the next line
+    keys = {"key_life": f"{life}s", "key_ahead": f"{life // 2}s", "key_grace": f"{life + 4}s"}
     with relayed(worker={**OPEN, **keys}) as s:
         old = ehbp.fetch_key(s.relay_port)
         new = wait_for(lambda: (k := ehbp.fetch_key(s.relay_port)) != old and k)

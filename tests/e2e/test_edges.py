@@ -119,7 +119,7 @@ def _():
 
 @test("a request that finds no room in time is told so")
 def _():
-    with Stack(worker={"streams_max": "1"}, gateway={"shards": "1", "worker_timeout": "300ms"}) as s:
+    with Stack(worker={"streams_max": "1"}, gateway={"shards": "1", "worker_timeout": "2s"}) as s:
         with s.conn() as c:
             held = c.ask("POST", "/v1/chat/completions", chat_body("gate-room", True))
             a = chat(s.port, "gpt-test")

@@ -450,14 +450,13 @@ def _():
         s.workers[0].stop()
         s.workers[0] = s.start_worker(0, listen=f"tls://127.0.0.1:{s.ports[0]}", tls_cert=cert,
                                       tls_key=key)
-        s.gateway_settings.update(workers=[f"tls://127.0.0.1:{s.ports[0]}"], worker_ca=cert,
-                                  worker_timeout="300ms")
+        s.gateway_settings.update(workers=[f"tls://127.0.0.1:{s.ports[0]}"], worker_ca=cert)
         s.start_gateway()
         s.wait_ready()
         assert chat(s.port, "gpt-test", True).complete
         s.gateway.stop()
         other, _key = certificate(s, "other.example")
-        s.gateway_settings["worker_ca"] = other
+        s.gateway_settings.update(worker_ca=other, worker_timeout="300ms")
         s.start_gateway()
         assert chat(s.port, "gpt-test").status == 503
 

@@ -350,7 +350,7 @@ def running(policy, workers=1, keys=(), **gateway):
         s.gateway_settings.update(settings, policy=str(file))
         policy(file) if callable(policy) else file.write_text(policy)
         s.start_gateway()
-        s.wait_ready()
+        s.wait_all_ready()
         yield s
 
 
@@ -414,7 +414,7 @@ def _():
         assert len(lines(s, "worker does not fit the new policy")) == 1
         put(s, ANY)
         reload(s)
-        s.wait_ready()
+        s.wait_all_ready()
         assert served(s) == "w0"
 
 
@@ -438,7 +438,7 @@ def _():
         put(s, NOBODY)
         wait_for(lambda: s.http("GET", "/readyz").status == 503)
         put(s, ANY)
-        s.wait_ready()
+        s.wait_all_ready()
         assert served(s) == "w0"
 
 
@@ -533,7 +533,7 @@ def _():
             assert gateway.wait() == 1 and "later version was in force" in gateway.log, gateway.log
             signer.sign(ANY, 7, to=s.policy)
             s.start_gateway()
-            s.wait_ready()
+            s.wait_all_ready()
             assert served(s) == "w0"
 
 
@@ -556,7 +556,7 @@ def _():
             s.gateway.signal(signal.SIGHUP)
             wait_for(lambda: loads(s, "expired") == 1)
             signer.sign(ANY, 2, to=s.policy)
-            s.wait_ready()
+            s.wait_all_ready()
             assert served(s) == "w0" and s.metric("sealgate_policy_in_force") == 1
 
 

@@ -10,7 +10,7 @@ import threading
 import time
 from http.client import HTTPConnection
 
-from client import Conn, PROMPT_CANARY, chat, chat_body, http, wait_for
+from client import Conn, PROMPT_CANARY, chat, chat_body, hangs_s, http, wait_for
 from engine import ANSWER_CANARY
 from proxy import DATA, PREFACE, Cut, Proxy, frames_of
 from stack import Program, Stack, flags, free_port, is_open
@@ -81,7 +81,7 @@ def _():
         receipt = s.http("GET", f"/v1/receipts/{a.header('x-receipt-id')}")
         assert receipt.status == 200, receipt.body
         assert s.http("GET", "/v1/models").status == 200
-        assert metric(s, "sealgate_relay_requests_total", kind="sealed", end="complete") == 3
+        wait_for(lambda: metric(s, "sealgate_relay_requests_total", kind="sealed", end="complete") == 3)
         assert metric(s, "sealgate_relay_requests_total", end="broken_off") == 0
 
 
@@ -217,7 +217,7 @@ def _():
     with relayed(gateway=False) as s:
         s.relay.stop()
         digest = hashlib.sha256(b"relay-token").hexdigest()
-        s.relay_settings.update(tokens_file=s.write("tokens", f"{digest} ann\n"), token_rate="5")
+        s.relay_settings.update(tokens_file=s.write("tokens", f"{digest} ann\n"), token_rate="1")
         s.relay = start_relay(s)
         token = ("authorization", "Bearer relay-token")
         assert http(s.relay_port, "GET", SEALED).status == 401
@@ -354,7 +354,7 @@ def _():
         assert chat(s.port, "gpt-test").complete
 
 def ask_for_evidence(port, source):
-    c = HTTPConnection("127.0.0.1", port, timeout=30, source_address=(source, 0))
+    c = HTTPConnection("127.0.0.1", port, timeout=hangs_s(), source_address=(source, 0))
     try:
         c.request("POST", "/attestation", json.dumps({"nonce": "AAECAwQFBgcICQoLDA0ODw"}),
                   {"content-type": "application/json"})
@@ -368,8 +368,11 @@ def ask_for_evidence(port, source):
 @test("one who asks for evidence through a relay for ever leaves others theirs")
 def _():
     with relayed(relay={"shards": "1"}, gateway=False) as s:
-        greedy = [ask_for_evidence(s.relay_port, "127.0.0.2") for _ in range(40)]
-        assert set(greedy) == {200, 429} and greedy.count(200) <= 20, greedy
+        began = time.monotonic()
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            greedy = list(pool.map(lambda _: ask_for_evidence(s.relay_port, "127.0.0.2"), range(40)))
+        most = 4 + 2 * (time.monotonic() - began)  # two a second, and two seconds' worth saved up
+        assert set(greedy) == {200, 429} and greedy.count(200) <= most, (greedy, most)
         assert ask_for_evidence(s.relay_port, "127.0.0.3") == 200
 
 

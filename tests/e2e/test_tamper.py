@@ -1,6 +1,6 @@
 """What an attacker between gateway and worker can do, and what a worker with false receipts can"""
 from client import chat, chat_body, wait_for
-from engine import WORDS
+from engine import WORDS, stepwise
 from proxy import END_STREAM, Proxy
 from stack import Stack
 from suite import test
@@ -18,14 +18,25 @@ def failed(a, codes=None):
     assert codes is None or a.error["code"] in codes, a.error
 
 
-def tampering(hook, times=1):
+def tampered(s, hook):
+    """A stream with hook(link, frame, n) at work."""
+    state = {"seen": 0}
+
+    def counting(link, frame, n):
+        state["seen"] += 1
+        return hook(link, frame, n)
+    s.engine.scripts["stepwise"] = stepwise(state)
+    s.proxies[0].on_answer = counting
+    return chat(s.port, "stepwise", True)
+
+
+def tampering(hook):
     """Each kind of answer, with hook(link, frame, n) at work."""
-    with Stack(between=Proxy, gateway={"worker_timeout": "10s"}) as s:
-        for stream in (True, False) * times:
-            s.proxies[0].on_answer = hook
-            a = chat(s.port, "words-6-15" if stream else "gpt-test", stream)
-            s.proxies[0].on_answer = None
-            failed(a)
+    with Stack(between=Proxy) as s:
+        failed(tampered(s, hook))
+        s.proxies[0].on_answer = hook
+        failed(chat(s.port, "gpt-test"))
+        s.proxies[0].on_answer = None
         ok = wait_for(lambda: (lambda a: a if a.status == 200 else None)(chat(s.port, "gpt-test", True)))
         assert ok.complete and ok.text() == TEXT
 
@@ -79,8 +90,7 @@ def _():
         return frame
     for hook in (drop, repeat, exchange):
         with Stack(between=Proxy) as s:
-            s.proxies[0].on_answer = hook
-            failed(chat(s.port, "words-6-15", True))
+            failed(tampered(s, hook))
 
 
 @test("an answer whose end was cut off cleanly is an error")
@@ -91,8 +101,7 @@ def _():
                 frame.flags |= END_STREAM
             return frame if n <= last else None
         with Stack(between=Proxy) as s:
-            s.proxies[0].on_answer = hook
-            failed(chat(s.port, "words-6-15", True))
+            failed(tampered(s, hook))
 
 
 @test("the final chunk alone being withheld is an error")

@@ -1,5 +1,4 @@
 """Workers that are absent, refused, dying, or changing their keys"""
-import asyncio
 import concurrent.futures
 import os
 import signal
@@ -10,7 +9,7 @@ import time
 
 
 from client import Conn, PROMPT_CANARY, chat, chat_body, hangs_s, wait_for
-from engine import SSE, WORDS, Engine, chat_events
+from engine import WORDS, Engine, stepwise
 from proxy import Cut, DATA, END_STREAM, HEADERS, PREFACE, RST, Proxy, frames_of
 from stack import Options, Stack
 from suite import Skip, test
@@ -134,7 +133,7 @@ def _():
             "policy.yaml", f"platforms: [simulated]\nmeasurements:\n  pcr0: [{pcr0}]\n")
         s.gateway_settings["worker_timeout"] = "500ms"
         s.start_gateway()
-        s.wait_ready()
+        s.wait_all_ready()
         assert chat(s.port, "gpt-test").status == 200
         s.workers[0].stop()
         s.workers[0] = s.start_worker(0, image="another-image")
@@ -237,20 +236,6 @@ def _():
         assert len(s.engine.of("endless-killed")) == 1
         s.workers = [w for w in s.workers if w is not busy[0]]
         assert chat(s.port, "gpt-test").status == 200
-
-
-def stepwise(state):
-    """A stream of which each event is said when something of the one before has been seen on the wire, so
-    that each is in a frame of its own."""
-    async def script(call):
-        call.head(200, SSE)
-        for p in chat_events(call, [f"w{i} " for i in range(6)]):
-            before = state["seen"]
-            call.put(p)
-            while state["seen"] == before:
-                await asyncio.sleep(0.002)
-        call.end()
-    return script
 
 
 def through_proxy(**more):
