@@ -294,14 +294,15 @@ err responses_reply_usage(struct responses_reply *r, const struct json *usage)
     struct json_out j = JSON_OUT(&r->usage);
     uint64_t in = count_of(usage, "prompt_tokens");
     uint64_t out = count_of(usage, "completion_tokens");
+    const struct json *details = json_get(usage, "prompt_tokens_details");
     if (json_kind(usage) != JSON_KIND_OBJECT)
         return OK;
     buf_truncate(&r->usage, 0);
     json_begin_object(&j, NULL);
     json_put_u64(&j, "input_tokens", in);
     json_begin_object(&j, "input_tokens_details");
-    json_put_u64(&j, "cached_tokens",
-                 count_of(json_get(usage, "prompt_tokens_details"), "cached_tokens"));
+    json_put_u64(&j, "cached_tokens", count_of(details, "cached_tokens"));
+    json_put_u64(&j, "cache_write_tokens", count_of(details, "cache_write_tokens"));
     json_close(&j);
     json_put_u64(&j, "output_tokens", out);
     json_begin_object(&j, "output_tokens_details");

@@ -113,7 +113,8 @@ def output_of(body):
 def responses_events(body):
     """Short, but in the order that clients expect."""
     output = output_of(body)
-    usage = {"input_tokens": 7, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 10,
+    usage = {"input_tokens": 7, "output_tokens": 10,
+             "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
              "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 17}
     whole = {"id": "resp_1", "object": "response", "created_at": 1700000000, "model": body["model"],
              "status": "in_progress", "output": [], "usage": None, "error": None,

@@ -23,6 +23,7 @@ TEXT = "grüß dich 🙂"
 PATCH = f"*** Begin Patch\n*** Add File: hello.txt\n+{TEXT}\n*** End Patch\n"
 LIBRARIES = {"Agents SDK for Python": ("openai-agents", "agents_sdk_python.py"),
              "Pydantic AI": ("pydantic-ai-slim[openai]", "pydantic_ai_python.py"),
+             "the types of OpenAI's package": ("openai", "responses_types_python.py"),
              "Instructor": ("instructor", "instructor_python.py"),
              "LlamaIndex": ("llama-index-llms-openai", "llama_index_python.py",
                             "llama-index-llms-openai-like", "llama-index-embeddings-openai")}

@@ -114,7 +114,7 @@ static void forget(struct record *r)
 #define FINISH(why) "data: {'choices':[{'index':0,'delta':{},'finish_reason':'" why "'}]}\n\n"
 #define USAGE                                                                                      \
     "data: {'choices':[],'usage':{'prompt_tokens':3,'completion_tokens':4,'total_tokens':7,"       \
-    "'prompt_tokens_details':{'cached_tokens':1},"                                                 \
+    "'prompt_tokens_details':{'cached_tokens':1,'cache_write_tokens':2},"                          \
     "'completion_tokens_details':{'reasoning_tokens':2}}}\n\n"
 #define DONE "data: [DONE]\n\n"
 #define BEGUN "created\nin_progress\n"
@@ -199,7 +199,8 @@ static void says_text_in_the_whole_order_of_events(void **state)
           "output_item.done 0 message\ncompleted\n[DONE]",
           "{'id':'resp_00','object':'response','created_at':1700000000,'completed_at':1700000005,"
           "'status':'completed','error':null,'incomplete_details':null,'usage':{'input_tokens':3,"
-          "'input_tokens_details':{'cached_tokens':1},'output_tokens':4,'output_tokens_details':"
+          "'input_tokens_details':{'cached_tokens':1,'cache_write_tokens':2},'output_tokens':4,'"
+          "output_tokens_details':"
           "{'reasoning_tokens':2},'total_tokens':7},'output':[{'id':'msg_00000','type':'message',"
           "'status':'completed','role':'assistant','content':[{'type':'output_text','text':"
           "'Hello ü','annotations':[],'logprobs':[]}]}],'model':'m'}");
