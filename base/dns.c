@@ -110,8 +110,8 @@ struct dns_question {
     atomic_bool cancelled;
     enum dns_wanted wanted;
     char name[DNS_NAME_MAX + 1];
-    bool has_server;
-    struct sockaddr_in server;
+    struct sockaddr_in server; /* one of the two has a family; none: those of /etc/resolv.conf */
+    struct sockaddr_in6 server6;
     struct dns_answer targets; /* services, before their addresses */
     struct dns_answer answer;
     err outcome;
@@ -186,17 +186,31 @@ static err ask_services(struct dns_question *q, res_state resolver)
     return OK;
 }
 
-static err ask_with(struct dns_question *q, res_state resolver)
+static err ask_wanted(struct dns_question *q, res_state resolver)
 {
-    resolver->retrans = ASK_S;
-    resolver->retry = ASK_TIMES;
-    if (q->has_server) {
-        resolver->nscount = 1;
-        resolver->nsaddr_list[0] = q->server;
-    }
     if (q->wanted == DNS_SERVICES)
         return ask_services(q, resolver);
     return ask_addresses(q, resolver, q->name, &q->answer);
+}
+
+/* The list of servers has room for IPv4; one of IPv6 stands beside it, where glibc looks when the list's
+ * family is 0. Ours is taken away again before the resolver frees what it has put there itself. */
+static err ask_with(struct dns_question *q, res_state resolver)
+{
+    int servers = resolver->nscount;
+    struct sockaddr_in6 *theirs = resolver->_u._ext.nsaddrs[0];
+    resolver->retrans = ASK_S;
+    resolver->retry = ASK_TIMES;
+    if (q->server.sin_family == 0 && q->server6.sin6_family == 0)
+        return ask_wanted(q, resolver);
+    resolver->nscount = 1;
+    resolver->nsaddr_list[0] = q->server;
+    resolver->_u._ext.nscount = 0; /* what it knew of its servers is out of date */
+    resolver->_u._ext.nsaddrs[0] = &q->server6;
+    err e = ask_wanted(q, resolver);
+    resolver->_u._ext.nsaddrs[0] = theirs;
+    resolver->nscount = servers;
+    return e;
 }
 
 static void on_work(struct loop_job *job)
@@ -227,10 +241,13 @@ static err fill(struct dns_question *q, const struct dns_ask *ask)
     q->wanted = ask->wanted;
     if (ask->server == NULL)
         return OK;
-    q->has_server = true;
-    q->server.sin_family = AF_INET;
-    q->server.sin_port = htons(ask->server_port);
-    ENSURE(inet_pton(AF_INET, ask->server, &q->server.sin_addr) == 1, CONFIG);
+    q->server.sin_port = q->server6.sin6_port = htons(ask->server_port);
+    if (inet_pton(AF_INET, ask->server, &q->server.sin_addr) == 1)
+        q->server.sin_family = AF_INET;
+    else if (inet_pton(AF_INET6, ask->server, &q->server6.sin6_addr) == 1)
+        q->server6.sin6_family = AF_INET6;
+    else
+        FAIL(CONFIG);
     return OK;
 }
 

@@ -53,7 +53,7 @@ enum dns_wanted { DNS_ADDRESSES = 0, DNS_SERVICES };
 struct dns_ask {
     enum dns_wanted wanted;
     const char *name;
-    const char *server; /* an IPv4 address; NULL: those of /etc/resolv.conf */
+    const char *server; /* an address of IPv4 or IPv6; NULL: those of /etc/resolv.conf */
     uint16_t server_port;
 };
 

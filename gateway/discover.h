@@ -41,7 +41,7 @@ extern const char *const discover_state_words[DISCOVER_STATES];
 /* Borrowed. */
 struct discover_settings {
     const struct config_list *sources; /* as gateway/sources.h says */
-    const char *dns_server;            /* IPV4:PORT; NULL: those of /etc/resolv.conf */
+    const char *dns_server;            /* IP:PORT; NULL: those of /etc/resolv.conf */
     uint64_t refresh_ms;
     struct log *log;
     /* There is another set: discover_set(). Not called for the first one. */

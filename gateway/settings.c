@@ -69,8 +69,10 @@ static const struct config_row ROWS[] = {
     { ROW(workers_refresh), .type = CONFIG_MILLIS, .fallback = "30s", .min = 100, .max = 86400000,
       .help = "How often at least names in workers are looked up again; sooner when their time to "
               "live is shorter." },
-    { ROW(dns_server), .type = CONFIG_TEXT, .value = "IPV4:PORT",
-      .help = "The name server for names in workers; without it those of /etc/resolv.conf." },
+    { ROW(dns_server), .type = CONFIG_TEXT, .value = "IP:PORT",
+      .help =
+          "The name server for names in workers, such as 10.0.0.53:53 or [fd00::53]:53; without "
+          "it those of /etc/resolv.conf." },
     { ROW(policy), .type = CONFIG_TEXT, .value = "FILE",
       .help = "Which evidence to accept: a policy file, or the word simulated to accept any "
               "simulated worker (no protection; for trying out). Without a policy no worker is "
@@ -109,7 +111,7 @@ static const struct config_row ROWS[] = {
           "at all." },
     { ROW(worker_ping), .type = CONFIG_MILLIS, .fallback = "5s", .min = 100, .max = 600000,
       .help = "Silence after which a worker is asked for a sign. Without one for as long again its "
-              "connection counts as lost." },
+              "connection counts as lost, and what it was asked fails." },
     { ROW(worker_probe), .type = CONFIG_MILLIS, .fallback = "10s", .max = 3600000,
       .help =
           "How often each of several workers is asked for its models, which also tells whether it "
@@ -227,12 +229,14 @@ static err check_base(const struct config *c, const char *name, const char *url,
                          "is not an address; write https://HOST[:PORT][/PATH]");
 }
 
-static bool is_ipv4(const char *text)
+static bool is_ip(const char *text)
 {
     struct sock_addr addr;
-    struct in_addr room;
+    struct in6_addr room;
     return sock_addr_read(bytes_str(text), &addr).code == ERR_OK && addr.kind == SOCK_KIND_TCP &&
-           !addr.tls && addr.port > 0 && inet_pton(AF_INET, addr.host, &room) == 1;
+           !addr.tls && addr.port > 0 &&
+           (inet_pton(AF_INET, addr.host, &room) == 1 ||
+            inet_pton(AF_INET6, addr.host, &room) == 1);
 }
 
 static err check_mode(const struct config *c, const struct gateway_settings *s, struct buf *message)
@@ -272,9 +276,9 @@ err gateway_settings_check(const struct config *c, const struct gateway_settings
                                  "file:///PATH",
                                  s->workers.at[i]);
     }
-    if (s->dns_server != NULL && !is_ipv4(s->dns_server))
+    if (s->dns_server != NULL && !is_ip(s->dns_server))
         return config_refuse(c, &gateway_program, "dns_server", message,
-                             "is not an address; write IPV4:PORT");
+                             "is not an address; write IP:PORT");
     if ((s->tls_cert == NULL) != (s->tls_key == NULL))
         return config_refuse(c, &gateway_program, "tls_cert", message,
                              "tls_cert and tls_key go together");

@@ -36,10 +36,11 @@ class NameServer:
             threading.Thread(target=serve, daemon=True).start()
 
     def open_both(self, port):
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         while True:
-            self.tcp = socket.create_server((self.host, port))
+            self.tcp = socket.create_server((self.host, port), family=family)
             self.port = self.tcp.getsockname()[1]
-            self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.udp = socket.socket(family, socket.SOCK_DGRAM)
             try:
                 self.udp.bind((self.host, self.port))
                 return
@@ -51,7 +52,7 @@ class NameServer:
 
     @property
     def address(self):
-        return f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def times(self, name):
         return sum(n == name for n, _ in list(self.asked))

@@ -302,18 +302,20 @@ def _():
             s.gateway = None
 
 
-@test("an address of IPv6 is one like any other")
+@test("an address of IPv6 is one like any other, of a name server, too")
 def _():
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError as why:
         raise Skip(f"there is no IPv6 here: {why}") from why
-    with fleet() as s:
+    names = NameServer(host="::1")
+    with fleet(gateway={"dns_server": names.address}) as s:
         s.fleet.start(1, listen=f"[::1]:{s.fleet.port}")
-        s.names.records["w.test", "AAAA"] = ["::1"]
+        names.records["w.test", "AAAA"] = ["::1"]
         start(s, [f"dns://w.test:{s.fleet.port}"])
         until_trusted(s, [f"[::1]:{s.fleet.port}"])
         assert chat(s.port, "gpt-test").status == 200
+        names.close()
 
 
 @test("without dns_server those of /etc/resolv.conf are asked, with its search list")

@@ -1,5 +1,6 @@
 /* Messages by hand; and the resolver of the C library against a name server on the same loop. */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,6 +181,7 @@ struct server {
     uint16_t port;
     struct loop_fd *udp_fd, *tcp_fd, *peer_fd;
     unsigned asked, by_tcp;
+    const char *host;
     bool finished;
     err outcome;
 };
@@ -257,7 +259,7 @@ static void reply(struct server *s, bytes request, struct buf *out, bool udp)
 static void on_udp(void *owner, unsigned ready)
 {
     struct server *s = owner;
-    struct sockaddr_in from;
+    struct sockaddr_storage from;
     socklen_t len = sizeof from;
     uint8_t in[512];
     BUF_AUTO out = BUF(ROOM * 5);
@@ -309,13 +311,17 @@ static void on_guard(struct loop_timer *t)
 /* One port for both. */
 static bool bind_both(struct server *s)
 {
-    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-    socklen_t len = sizeof at;
-    s->tcp = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    s->udp = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int family = strchr(s->host, ':') != NULL ? AF_INET6 : AF_INET;
+    struct sockaddr_in6 at = { .sin6_family = (sa_family_t)family };
+    struct sockaddr_in *at4 = (void *)&at;
+    socklen_t len = family == AF_INET ? sizeof *at4 : sizeof at;
+    void *host = family == AF_INET ? (void *)&at4->sin_addr : &at.sin6_addr;
+    CHECK(inet_pton(family, s->host, host) == 1);
+    s->tcp = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    s->udp = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     CHECK(bind(s->tcp, (struct sockaddr *)&at, len) == 0 && listen(s->tcp, 8) == 0);
     CHECK(getsockname(s->tcp, (struct sockaddr *)&at, &len) == 0);
-    s->port = ntohs(at.sin_port);
+    s->port = ntohs(at.sin6_port); /* which both families have in one place */
     if (bind(s->udp, (struct sockaddr *)&at, len) == 0)
         return true;
     (void)close(s->tcp);
@@ -323,9 +329,9 @@ static bool bind_both(struct server *s)
     return false;
 }
 
-static void server_open(struct server *s)
+static void server_open_at(struct server *s, const char *host)
 {
-    *s = (struct server){ 0 };
+    *s = (struct server){ .host = host };
     CHECK_OK(loop_new(&s->loop));
     while (!bind_both(s))
         continue;
@@ -334,6 +340,11 @@ static void server_open(struct server *s)
     CHECK_OK(loop_fd_open(&s->tcp_fd, s->loop, s->tcp, on_tcp, s));
     CHECK_OK(loop_fd_want(s->tcp_fd, LOOP_READ));
     loop_timer_start(s->loop, &s->guard, GUARD_MS, on_guard);
+}
+
+static void server_open(struct server *s)
+{
+    server_open_at(s, "127.0.0.1");
 }
 
 static void server_close(struct server *s)
@@ -362,7 +373,7 @@ static err ask(struct server *s, enum dns_wanted wanted, const char *name)
 {
     struct dns_question *q;
     const struct dns_ask asked = {
-        .wanted = wanted, .name = name, .server = "127.0.0.1", .server_port = s->port
+        .wanted = wanted, .name = name, .server = s->host, .server_port = s->port
     };
     s->finished = false;
     CHECK_OK(dns_ask(&q, s->loop, &asked, on_done, s));
@@ -380,6 +391,44 @@ static void finds_the_addresses_of_both_families(void **state)
     CHECK_OK(ask(&s, DNS_ADDRESSES, "two.test"));
     CHECK(got.n == 3 && got.ttl_s == 10 && s.asked == 2 && s.by_tcp == 0);
     CHECK(strcmp(got.at[0].address, "127.0.0.1") == 0 && strcmp(got.at[2].address, "::1") == 0);
+    server_close(&s);
+}
+
+static size_t open_files(void)
+{
+    size_t n = 0;
+    for (int fd = 0; fd < 1024; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+static bool has_ipv6(void)
+{
+    const struct sockaddr_in6 at = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool has = fd >= 0 && bind(fd, (const struct sockaddr *)&at, sizeof at) == 0;
+    if (fd >= 0)
+        (void)close(fd);
+    return has;
+}
+
+static void asks_a_server_of_ipv6(void **state)
+{
+    (void)state;
+    struct server s;
+    if (!has_ipv6())
+        skip();
+    server_open_at(&s, "::1");
+    CHECK_OK(ask(&s, DNS_ADDRESSES, "two.test"));
+    CHECK(got.n == 3 && s.asked == 2);
+    size_t files = open_files();
+    CHECK_OK(ask(&s, DNS_SERVICES, "_s._tcp.test"));
+    CHECK(got.n == 4);
+    CHECK_ERR(ask(&s, DNS_ADDRESSES, "unknown.test"), NOT_FOUND);
+    CHECK_ERR(ask(&s, DNS_ADDRESSES, "broken.test"), UNAVAILABLE);
+    CHECK(open_files() == files);
+    CHECK_OK(ask(&s, DNS_ADDRESSES, "large.test"));
+    CHECK(got.n == 200 && s.by_tcp == 1);
     server_close(&s);
 }
 
@@ -472,7 +521,7 @@ static void refuses_what_cannot_be_asked(void **state)
     asked.name = "";
     CHECK_ERR(dns_ask(&q, s.loop, &asked, on_done, &s), CONFIG);
     asked.name = "a";
-    asked.server = "::1";
+    asked.server = "localhost";
     CHECK_ERR(dns_ask(&q, s.loop, &asked, on_done, &s), CONFIG);
     server_close(&s);
 }
@@ -487,6 +536,7 @@ int main(void)
         cmocka_unit_test(every_prefix_is_refused),
         cmocka_unit_test(refuses_what_is_no_address_and_no_host),
         cmocka_unit_test(finds_the_addresses_of_both_families),
+        cmocka_unit_test(asks_a_server_of_ipv6),
         cmocka_unit_test(finds_by_tcp_what_udp_has_no_room_for),
         cmocka_unit_test(one_family_is_enough),
         cmocka_unit_test(finds_services_and_the_addresses_of_their_targets),
