@@ -10,7 +10,9 @@ struct h2_client {
     struct relay_caller caller;
     struct relay_shard *shard;
     struct link_stream *stream; /* NULL once it is over */
-    struct loop_task broken;    /* after we gave the stream up, which tells nobody */
+    struct link *link;
+    uint64_t cost;           /* of that connection's tally */
+    struct loop_task broken; /* after we gave the stream up, which tells nobody */
 };
 
 static struct h2_client *h2_of(const struct relay_pass *p)
@@ -48,11 +50,19 @@ static void on_broken(struct loop_task *t)
     relay_pass_gone(&CONTAINER_OF(t, struct h2_client, broken)->pass, false);
 }
 
+/* While there is a stream: its connection may be gone afterwards. */
+static void forget_cost(struct h2_client *h)
+{
+    *link_tally(h->link) -= h->cost;
+    h->cost = 0;
+}
+
 static void break_off(struct relay_pass *p)
 {
     struct h2_client *h = h2_of(p);
     if (h->stream == NULL)
         return;
+    forget_cost(h);
     link_stream_reset(h->stream, LINK_INTERNAL);
     h->stream = NULL;
     loop_defer(p->host->loop, &h->broken, on_broken);
@@ -75,14 +85,24 @@ static const struct relay_client_ops OPS = { .respond = respond,
 
 /* ---- what the listener tells ---- */
 
+/* Answers that nobody had to be asked for cost us alone, and may never be read. */
+static void count_own(struct h2_client *h)
+{
+    if (!h->pass.answered || h->stream == NULL)
+        return;
+    h->cost = RELAY_PAGE_COST + link_stream_queued(h->stream);
+    *link_tally(h->link) += h->cost;
+}
+
 static void on_request(struct link *k, void *owner, struct link_stream *s,
                        const struct link_request *request)
 {
     struct h2_client *h;
-    if (mem_new(&h).code != ERR_OK) {
+    if (*link_tally(k) >= RELAY_UNREAD_MAX || mem_new(&h).code != ERR_OK) {
         link_stream_reset(s, LINK_REFUSE);
         return;
     }
+    h->link = k;
     h->shard = owner;
     h->stream = s;
     h->pass.client = &OPS;
@@ -90,6 +110,7 @@ static void on_request(struct link *k, void *owner, struct link_stream *s,
     h->caller.peer = link_peer(k);
     link_stream_set_owner(s, h);
     relay_enter(h->shard, &h->pass, &h->caller, request);
+    count_own(h);
 }
 
 static void on_data(struct link_stream *s, bytes in)
@@ -114,6 +135,7 @@ static void on_closed(struct link_stream *s, enum link_close why)
 {
     struct h2_client *h = link_stream_owner(s);
     h->stream = NULL;
+    forget_cost(h);
     relay_pass_gone(&h->pass, why == LINK_DONE);
 }
 

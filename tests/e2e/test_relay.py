@@ -6,14 +6,16 @@ import json
 import pathlib
 import signal
 import socket
+import struct
 import threading
 import time
 from http.client import HTTPConnection
 
+from chaos_attacks import END_HEADERS, END_STREAM, frame, greeting
 from client import Conn, PROMPT_CANARY, chat, chat_body, hangs_s, http, wait_for
 from engine import ANSWER_CANARY
-from proxy import DATA, PREFACE, Cut, Proxy, frames_of
-from stack import Program, Stack, flags, free_port, is_open
+from proxy import DATA, HEADERS, PREFACE, RST, Cut, Proxy, frames_of
+from stack import Options, Program, Stack, flags, free_port, is_open
 from suite import test
 
 SEALED = "/.well-known/ohttp-gateway"
@@ -433,3 +435,33 @@ def _():
         until_said(s, "worker taken out")
         assert metric(s, "sealgate_worker_outs_total", state="open") == 1
         assert connections(s, "open") == connections(s, "half_open") == 0
+
+
+def ask_unread(port, path, n):
+    """n questions on one connection that takes no answer: how many were refused, once all were told."""
+    head = b"\x82\x86\x04" + bytes([len(path)]) + path + b"\x41\x01x"
+    with socket.create_connection(("127.0.0.1", port), 20 * Options.patience) as s:
+        s.sendall(greeting(struct.pack(">HI", 4, 0)))  # SETTINGS_INITIAL_WINDOW_SIZE
+        s.sendall(b"".join(frame(HEADERS, END_HEADERS | END_STREAM, 2 * i + 1, head) for i in range(n)))
+        data, told = b"", {}
+        while len(told) < n:
+            piece = s.recv(65536)
+            assert piece, (len(told), n)
+            data += piece
+            frames, data = frames_of(data)
+            for f in frames:
+                if f.kind in (HEADERS, RST):
+                    told[f.stream] = f.kind
+                    assert f.kind == HEADERS or f.payload == struct.pack(">I", 7), f.payload
+    return sum(kind == RST for kind in told.values())
+
+
+@test("what is not read takes so much of a connection and no more, at a relay and at a worker", 30)
+def _():
+    with relayed(gateway=False) as s:
+        for port in (s.relay_h2, s.ports[0]):
+            # Pages are taken to need 4 KiB each at the least, and there is 1 MiB.
+            assert ask_unread(port, b"/healthz", 200) == 0
+            refused = ask_unread(port, b"/healthz", 300)
+            assert 300 - 256 <= refused <= 300 - 250, refused
+            assert ask_unread(port, b"/healthz", 200) == 0
