@@ -75,6 +75,24 @@ void clock_utc_text(int64_t wall_ms, char out[static CLOCK_UTC_TEXT_LEN])
     *out = 0;
 }
 
+static int64_t ahead_s(void)
+{
+    return clock_wall_s() - (int64_t)(clock_steady_ms() / 1000);
+}
+
+void clock_watch_begin(struct clock_watch *w)
+{
+    w->ahead_s = ahead_s();
+}
+
+bool clock_watch_was_set(struct clock_watch *w)
+{
+    int64_t before_s = w->ahead_s;
+    w->ahead_s = ahead_s();
+    int64_t by_s = w->ahead_s - before_s;
+    return by_s > CLOCK_SET_S || by_s < -CLOCK_SET_S;
+}
+
 uint64_t clock_cpu_us(void)
 {
     return read_us(CLOCK_PROCESS_CPUTIME_ID);

@@ -13,6 +13,7 @@
 #include "crypto/init.h"
 #include "crypto/tls.h"
 #include "gateway/account.h"
+#include "gateway/census.h"
 #include "gateway/fleet.h"
 #include "gateway/keeper.h"
 #include "gateway/probe.h"
@@ -23,7 +24,7 @@
 #include "gateway/tracer.h"
 #include "gateway/trust.h"
 
-enum { AGE_EVERY_MS = 1000, CLOCK_SET_S = 5, REPLY_MAX = 256 * 1024 };
+enum { AGE_EVERY_MS = 1000, REPLY_MAX = 256 * 1024 };
 
 struct program {
     struct config config;
@@ -49,7 +50,7 @@ struct program {
     struct trust *trust;
     struct trust_view *view; /* the latest */
     struct loop_timer age;
-    int64_t ahead_s; /* of the wall clock before the steady one */
+    struct clock_watch clock;
     struct shards shards;
 };
 
@@ -126,58 +127,26 @@ static err open_supply(struct program *p, struct buf *message)
 
 /* ---- control ---- */
 
-static int64_t clock_ahead_s(void)
-{
-    return clock_wall_s() - (int64_t)(clock_steady_ms() / 1000);
-}
-
 /* Evidence is judged by its dates. When the clock was set, or the machine slept, what was accepted may
  * have ended, and who was refused for them need not wait for his next turn. */
 static void look_at_clock(struct program *p)
 {
-    int64_t ahead_s = clock_ahead_s();
-    int64_t by_s = ahead_s - p->ahead_s;
-    p->ahead_s = ahead_s;
-    if (by_s <= CLOCK_SET_S && by_s >= -CLOCK_SET_S)
+    if (!clock_watch_was_set(&p->clock))
         return;
     LOG_WARN(p->log, "the clock was set: verifying all workers anew");
     trust_use_policy(p->trust, keeper_policy(p->keeper));
 }
 
-/* The age shown is that of the oldest verdict in use. */
 static void on_age(struct loop_timer *t)
 {
     struct program *p = CONTAINER_OF(t, struct program, age);
     look_at_clock(p);
-    int64_t now = clock_wall_s();
-    int64_t oldest = 0;
-    for (size_t i = 0; p->view != NULL && i < p->view->set->n; i++) {
-        const struct trusted *w = p->view->workers[i];
-        if (w != NULL && now - w->verified_at > oldest)
-            oldest = now - w->verified_at;
-    }
-    metrics_gauge_set(p->block, p->metering.age, 0, 0, oldest);
+    if (p->view != NULL)
+        census_age(&p->metering, p->block, p->view, clock_wall_s());
     if (p->tracer != NULL)
         metrics_gauge_set(p->block, p->metering.spans_dropped, 0, 0,
                           (int64_t)tracer_dropped(p->tracer));
     loop_timer_start(p->loop, t, AGE_EVERY_MS, on_age);
-}
-
-static void count_workers(struct program *p, const struct trust_view *view)
-{
-    int64_t trusted = 0;
-    int64_t reasons[QUARANTINE_REASONS] = { 0 };
-    for (size_t i = 0; i < view->set->n; i++) {
-        trusted += view->workers[i] != NULL;
-        reasons[view->quarantine[i]]++;
-    }
-    metrics_gauge_set(p->block, p->metering.workers, 0, 0, (int64_t)view->set->n);
-    metrics_gauge_set(p->block, p->metering.trusted, 0, 0, trusted);
-    for (unsigned i = 0; i < DISCOVER_STATES; i++)
-        metrics_gauge_set(p->block, p->metering.sources, i, 0,
-                          (int64_t)discover_count(p->discover, i));
-    for (unsigned i = QUARANTINE_NONE + 1; i < QUARANTINE_REASONS; i++)
-        metrics_gauge_set(p->block, p->metering.quarantined, i, 0, reasons[i]);
 }
 
 static void on_published(void *owner, struct trust_view *view)
@@ -186,7 +155,10 @@ static void on_published(void *owner, struct trust_view *view)
     trust_view_ref(view);
     trust_view_unref(p->view);
     p->view = view;
-    count_workers(p, view);
+    census_workers(&p->metering, p->block, view);
+    for (unsigned i = 0; i < DISCOVER_STATES; i++)
+        metrics_gauge_set(p->block, p->metering.sources, i, 0,
+                          (int64_t)discover_count(p->discover, i));
     shards_post_view(&p->shards, view);
     fleet_note(p->fleet, view);
     probe_update(p->probe, view);
@@ -414,7 +386,7 @@ static err run(struct program *p)
     TRY(sock_addr_read(bytes_str(p->settings.listen), &addr));
     TRY(loop_on_signal(p->loop, SIGHUP, on_reload, p));
     TRY(shards_start(&p->shards));
-    p->ahead_s = clock_ahead_s();
+    clock_watch_begin(&p->clock);
     on_age(&p->age);
     LOG_INFO(p->log, "ready", F_ADDR("listen", &addr), F_U64("shards", p->shards.n));
     notify_manager(NOTIFY_READY);

@@ -64,6 +64,26 @@ static void is_turned_by_hand(void **state)
     CHECK(clock_wall_s() < s + 1000000);
 }
 
+/* Whole seconds of two clocks: what is seen of a step may be one second off. */
+static void notices_once_that_the_clock_was_set(void **state)
+{
+    (void)state;
+    struct clock_watch w;
+    clock_watch_begin(&w);
+    CHECK(!clock_watch_was_set(&w));
+    clock_shift_wall_s(CLOCK_SET_S - 1);
+    CHECK(!clock_watch_was_set(&w));
+    clock_shift_wall_s(3 * CLOCK_SET_S);
+    CHECK(clock_watch_was_set(&w));
+    CHECK(!clock_watch_was_set(&w));
+    clock_shift_wall_s(0); /* back */
+    CHECK(clock_watch_was_set(&w));
+    clock_shift_wall_s(1000);
+    clock_watch_begin(&w);
+    CHECK(!clock_watch_was_set(&w));
+    clock_shift_wall_s(0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -71,6 +91,7 @@ int main(void)
         cmocka_unit_test(clamps_dates_of_more_than_four_digits),
         cmocka_unit_test(never_steps_back),
         cmocka_unit_test(is_turned_by_hand),
+        cmocka_unit_test(notices_once_that_the_clock_was_set),
     };
     return cmocka_run_group_tests_name("base/clock", tests, NULL, NULL);
 }
