@@ -201,7 +201,6 @@ void keeper_reload(struct keeper *k)
     struct policy_opened new;
     file_watch_read(&k->watch);
     obtain(k, &new, NULL);
-    metrics_add(k->settings.block, k->settings.metering->policy_loads, k->latest, 0, 1);
     if (k->latest != POLICY_ACCEPTED) {
         LOG_ERROR(k->settings.log, "policy refused, what is in force stays",
                   F_WORD_OF("why", OUTCOMES[k->latest]), F_U64("version", new.facts.version));
@@ -214,6 +213,7 @@ void keeper_reload(struct keeper *k)
     } else {
         replace(k, &new);
     }
+    metrics_add(k->settings.block, k->settings.metering->policy_loads, k->latest, 0, 1);
 }
 
 /* ---- following ---- */
