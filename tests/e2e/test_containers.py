@@ -1,5 +1,6 @@
 """Containers: images with nothing but the programs, and the fleet of deploy/container/compose.yaml"""
 import contextlib
+import fcntl
 import functools
 import json
 import os
@@ -53,6 +54,9 @@ class Podman:
         self.at = pathlib.Path(tempfile.mkdtemp(prefix="sealgate-podman-"))
         self.store = installs.CACHE / "podman-store"
         self.store.mkdir(parents=True, exist_ok=True)
+        # One run at a time: what is in the store, and running there, belongs to it alone.
+        self.lock = open(f"{self.store}.lock", "wb")
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
         (self.at / "containers.conf").write_text(CONF.format(at=self.at))
         (self.at / "storage.conf").write_text(STORAGE.format(at=self.at, store=self.store))
         self.env = {**os.environ, "CONTAINERS_CONF": str(self.at / "containers.conf"),
@@ -90,6 +94,7 @@ class Podman:
         self.keeper.kill()
         self.keeper.wait()
         self.forget()
+        self.lock.close()
         shutil.rmtree(self.at, ignore_errors=True)
 
 

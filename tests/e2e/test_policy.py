@@ -549,6 +549,7 @@ def _():
                 assert time.time() >= over
                 refused(s)
                 assert s.metric("sealgate_policy_in_force") == 0
+                wait_for(lambda: lines(s, "policy has expired"))
                 assert len(lines(s, "policy has expired")) == 1
                 page = s.http("GET", "/v1/attestation").json
                 assert not page["policy"]["in_force"] and not page["data"][0]["trusted"], page

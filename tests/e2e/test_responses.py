@@ -576,7 +576,7 @@ def _():
 
 @test("what is kept goes after its time, and the oldest first when there is no room")
 def _():
-    with Stack(worker={"responses_life": "1s", "responses_store": "40KiB"}) as s:
+    with Stack(worker={"responses_life": "5s", "responses_store": "40KiB"}) as s:
         first = ask("gpt-test", port=s.port).json["id"]
         for _i in range(20):
             last = ask("gpt-test", port=s.port).json["id"]
@@ -588,9 +588,15 @@ def _():
         assert ask("gpt-test", port=s.port, background=True).json["error"]["param"] == "background"
 
 
+def all_there(s):
+    wait_for(lambda: s.metric("sealgate_workers_trusted") == len(s.workers))
+    s.wait_all_ready()
+
+
 @test("follow-ups reach the worker that keeps the response, also after the gateway was started anew")
 def _():
     with Stack(workers=3) as s:
+        all_there(s)
         names = [ask("gpt-test", port=s.port).json["id"] for _i in range(9)]
         for _again in range(2):
             for name in names:
@@ -600,8 +606,7 @@ def _():
                 assert ask("gpt-test", port=s.port, input=[item]).status == 200
             s.gateway.stop()
             s.start_gateway()
-            s.wait_ready()
-            wait_for(lambda: all(get(n, port=s.port).status == 200 for n in names))
+            all_there(s)
 
 
 @test("several engines of one worker keep their responses together")
