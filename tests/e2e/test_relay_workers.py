@@ -9,6 +9,7 @@ from stack import Program, Stack, free_port
 from suite import test
 from test_balance import OwnEngine, good, in_use, share, some
 from test_relay import start_relay
+from test_replicas import Pool
 
 LIST = "/.well-known/sealgate-workers"
 TAGS = re.compile(rb"([0-9a-f]{16}\n)+")
@@ -77,6 +78,11 @@ def until_alone(s):
              in_use(s) == 1)
 
 
+def signers(s, answers):
+    return {s.http("GET", f"/v1/receipts/{a.header('x-receipt-id')}").json["signing_key"]
+            for a in answers}
+
+
 @test("all workers behind a relay are verified, each by itself, and get requests")
 def _():
     with fleet() as s:
@@ -86,9 +92,7 @@ def _():
         answers = some(s, 60)
         good(answers)
         assert all(n >= 5 for n in share(s)) and sum(share(s)) == 60, share(s)
-        keys = {s.http("GET", f"/v1/receipts/{a.header('x-receipt-id')}").json["signing_key"]
-                for a in answers}
-        assert len(keys) == 3, keys
+        assert len(signers(s, answers)) == 3
         assert s.metric("sealgate_requests_resent_total") == 0
 
 
@@ -244,6 +248,25 @@ def chat_is_fine(s):
     a = chat(s.port, "gpt-test")
     assert a.status == 200, a.body
     return True
+
+
+@test("workers that share their keys are told apart behind a relay: each receipt is by who was asked")
+def _():
+    with Pool(workers=3) as p:
+        s = p.stack
+        open_relay(s)
+        try:
+            s.gateway.stop()
+            s.gateway_settings.update(workers=[f"127.0.0.1:{s.relay_h2}"], shards="1")
+            s.start_gateway()
+            until_used(s, 3)
+            answers = some(s, 60)
+            good(answers)
+            assert len(signers(s, answers)) == 3
+            s.relay.stop()
+        finally:
+            if s.relay in Program.living:
+                s.relay.kill()
 
 
 @test("two relays in front of the same workers are two ways to each")
