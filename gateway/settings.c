@@ -62,10 +62,12 @@ static const struct config_row ROWS[] = {
       .min = 1,
       .max = 64,
       .value = "ADDRESS",
-      .help = "Workers to verify and use: HOST:PORT, tls://HOST:PORT, unix:PATH or vsock:CID:PORT; "
-              "or where to find them while running: dns://NAME:PORT (each address of the name), "
-              "srv://NAME (each service behind it), both also as dns+tls:// and srv+tls://, "
-              "file:///PATH (one address per line). At most 64 are used at a time." },
+      .help =
+          "Workers to verify and use: HOST:PORT, tls://HOST:PORT, unix:PATH or vsock:CID:PORT; "
+          "or where to find them while running: dns://NAME:PORT (each address of the name), "
+          "srv://NAME (each service behind it), both also as dns+tls:// and srv+tls://, "
+          "file:///PATH (one address per line). Behind a relay's address all of its workers are "
+          "used. At most 64 at a time." },
     { ROW(workers_refresh), .type = CONFIG_MILLIS, .fallback = "30s", .min = 100, .max = 86400000,
       .help = "How often at least names in workers are looked up again; sooner when their time to "
               "live is shorter." },
