@@ -67,7 +67,8 @@ struct log_id {
 /* False, and *id made empty, when the text is anything else. */
 bool log_id_set(struct log_id *id, bytes text);
 
-/* A text that stands in this program's source: made by WORD("...") and nothing else. */
+/* A text that stands in this program's source: made by WORD("..."), or of one that a header of ours says
+ * is static, and of nothing else. */
 struct word {
     const char *text;
 };

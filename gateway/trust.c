@@ -91,6 +91,39 @@ static struct watch *watch_of(struct trust *t, size_t place)
 
 /* ---- telling ---- */
 
+/* A connection that is not there knows best what is wrong with it. */
+static bool is_down(const struct watch *w)
+{
+    return w->trouble.code == ERR_UNAVAILABLE && !link_is_up(w->link) &&
+           link_why(w->link).code != ERR_OK;
+}
+
+static err trouble_of(const struct watch *w)
+{
+    return is_down(w) ? link_why(w->link) : w->trouble;
+}
+
+/* For people. */
+static const char *trouble_text(const struct watch *w)
+{
+    static const struct {
+        enum err_code code;
+        const char *text;
+    } DOWN[] = {
+        { ERR_NOT_FOUND, "its name is not known here" },
+        { ERR_UNTRUSTED,
+          "its certificate is not one that worker_ca, or the system, vouches for "
+          "under that name" },
+        { ERR_CRYPTO, "TLS was not agreed on; does it listen without?" },
+        { ERR_CLOSED, "it closed the connection; does it listen with TLS, and is it a worker?" },
+    };
+    for (size_t i = 0; is_down(w) && i < ARRAY_LEN(DOWN); i++) {
+        if (DOWN[i].code == link_why(w->link).code)
+            return DOWN[i].text;
+    }
+    return err_text(w->trouble);
+}
+
 static void write_worker(struct json_out *j, struct watch *w)
 {
     BUF_AUTO verdict = BUF(64 * 1024);
@@ -110,7 +143,7 @@ static void write_worker(struct json_out *j, struct watch *w)
     if (w->trusted == NULL)
         json_put_str(j, "quarantine", quarantine_words[w->quarantine]);
     if (w->trouble.code != ERR_OK)
-        json_put_str(j, "trouble", err_text(w->trouble));
+        json_put_str(j, "trouble", trouble_text(w));
     if (w->trusted != NULL) {
         json_put_i64(j, "verified_at", w->trusted->verified_at);
         json_put_i64(j, "keys_expire_at", w->trusted->not_after);
@@ -212,6 +245,22 @@ static void end_look(struct watch *w)
     proof_clear(&w->seen);
 }
 
+#define F_WORKER(w) F_U64("worker", (w)->at.place), F_ADDR("address", &(w)->at.wish.addr)
+
+/* What of the evidence met no rule. A verdict's words are static. */
+#define F_FAILURE(w)                                                                               \
+    F_WORD_OF("check", quarantine_word((w)->quarantine)),                                          \
+        F_WORD_OF("reason", (struct word){ failure(w)->reason }),                                  \
+        F_WORD_OF("subject", (struct word){ failure(w)->subject }),                                \
+        F_WORD_OF("advice", (struct word){ failure(w)->advice })
+
+static const struct verdict_check *failure(const struct watch *w)
+{
+    static const struct verdict_check NONE = { .name = NULL };
+    return w->quarantine >= QUARANTINE_CHECK ? &w->verdict.checks[w->quarantine - QUARANTINE_CHECK]
+                                             : &NONE;
+}
+
 /* True when it was not there for that reason: one line in the log tells it, however often it is asked
  * again. */
 static bool put_in_quarantine(struct watch *w, enum quarantine reason)
@@ -238,9 +287,8 @@ static void look_failed(struct watch *w, err why)
     }
     bool changed = put_in_quarantine(w, quarantine_of(why));
     if (changed || !again)
-        LOG_WARN(w->trust->settings.log, "worker cannot be verified now",
-                 F_U64("worker", w->at.place),
-                 F_WORD_OF("quarantine", quarantine_word(w->quarantine)), F_ERR(why));
+        LOG_WARN(w->trust->settings.log, "worker cannot be verified now", F_WORKER(w),
+                 F_WORD_OF("quarantine", quarantine_word(w->quarantine)), F_ERR(trouble_of(w)));
     trust_publish(w->trust);
     look_again(w);
 }
@@ -252,8 +300,7 @@ static void refuse(struct watch *w)
     w->trouble = OK;
     w->is_false = quarantine_is_false(&w->verdict);
     if (put_in_quarantine(w, quarantine_of_verdict(&w->verdict)))
-        LOG_ERROR(w->trust->settings.log, "worker refused", F_U64("worker", w->at.place),
-                  F_WORD_OF("check", quarantine_word(w->quarantine)));
+        LOG_ERROR(w->trust->settings.log, "worker refused", F_WORKER(w), F_FAILURE(w));
     trust_publish(w->trust);
     look_again(w);
 }
@@ -285,14 +332,13 @@ static void accept(struct watch *w)
     w->retry_ms = RETRY_MIN_MS;
     end_look(w);
     if (first)
-        LOG_INFO(w->trust->settings.log, "worker verified", F_U64("worker", w->at.place),
+        LOG_INFO(w->trust->settings.log, "worker verified", F_WORKER(w),
                  F_HEX("document", w->document, sizeof w->document));
     if (first && w->verdict.trust != TRUST_HARDWARE && w->verdict.trust != TRUST_SIMULATED)
-        LOG_WARN(w->trust->settings.log, "evidence below hardware accepted by policy",
-                 F_U64("worker", w->at.place));
+        LOG_WARN(w->trust->settings.log, "evidence below hardware accepted by policy", F_WORKER(w));
     if (first && w->verdict.trust == TRUST_SIMULATED)
         LOG_WARN(w->trust->settings.log, "SIMULATED TEE accepted by policy: no protection",
-                 F_U64("worker", w->at.place));
+                 F_WORKER(w));
     trust_publish(w->trust);
     look_in(w, until_next_look_ms(w));
 }
@@ -546,8 +592,8 @@ static void judge_again(struct watch *w)
     trusted_withdraw(w->trusted);
     drop_trusted(w);
     (void)put_in_quarantine(w, quarantine_of_verdict(&w->verdict));
-    LOG_ERROR(w->trust->settings.log, "worker does not fit the new policy",
-              F_U64("worker", w->at.place), F_WORD_OF("check", quarantine_word(w->quarantine)));
+    LOG_ERROR(w->trust->settings.log, "worker does not fit the new policy", F_WORKER(w),
+              F_FAILURE(w));
 }
 
 static void accept_nobody(struct watch *w)

@@ -2,6 +2,7 @@
 import asyncio
 import concurrent.futures
 import contextlib
+import json
 import signal
 import threading
 import time
@@ -215,7 +216,9 @@ def _():
         s.workers[1] = s.start_worker(1, name="w0")
         wait_for(lambda: s.metric("sealgate_workers_trusted") == 2)
         assert s.metric("sealgate_workers_quarantined", reason="worker") == 0
-        assert s.gateway.log.count('"worker refused"') == 1, s.gateway.log
+        said = [json.loads(line) for line in s.gateway.log.splitlines() if '"worker refused"' in line]
+        assert len(said) == 1 and said[0]["check"] == "worker" and said[0]["reason"] == "mismatch" and \
+            said[0]["address"] == f"127.0.0.1:{s.ports[1]}" and "policy" in said[0]["advice"], said
 
 
 def wait_for_lists(s):

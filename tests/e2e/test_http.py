@@ -459,6 +459,8 @@ def _():
         s.gateway_settings.update(worker_ca=other, worker_timeout="300ms")
         s.start_gateway()
         assert chat(s.port, "gpt-test").status == 503
+        wait_for(lambda: "worker_ca" in
+                 s.http("GET", "/v1/attestation").json["data"][0].get("trouble", ""))
 
 
 @test("worker and gateway also talk over a unix socket, and the gateway listens on one")
