@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/attr.h"
 #include "base/text.h"
 
 enum { PART = 64 * 1024 };
@@ -29,7 +30,7 @@ static err read_all(struct buf *out, int fd)
     }
 }
 
-err file_read(struct buf *out, const char *path)
+static err open_to_read(const char *path, int *out)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT)
@@ -37,9 +38,52 @@ err file_read(struct buf *out, const char *path)
     if (fd < 0 && errno == EACCES)
         FAIL(DENIED);
     ENSURE(fd >= 0, SYSTEM);
+    *out = fd;
+    return OK;
+}
+
+err file_read(struct buf *out, const char *path)
+{
+    int fd;
+    TRY(open_to_read(path, &fd));
     err e = read_all(out, fd);
     (void)close(fd);
     return e;
+}
+
+const char *file_trouble(err e)
+{
+    static const struct {
+        enum err_code code;
+        const char *text;
+    } KNOWN[] = {
+        { ERR_NOT_FOUND, "cannot be read: there is no such file" },
+        { ERR_DENIED, "cannot be read: this user may not" },
+        { ERR_LIMIT, "cannot be read: it is longer than it may be" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(KNOWN); i++) {
+        if (KNOWN[i].code == e.code)
+            return KNOWN[i].text;
+    }
+    return "cannot be read";
+}
+
+err file_complain(struct buf *message, const char *path, const char *setting, err why)
+{
+    TRY(buf_addf(message, "%s: %s (%s)", path, file_trouble(why), setting));
+    FAIL(CONFIG);
+}
+
+err file_check(struct buf *message, const char *path, const char *setting)
+{
+    int fd;
+    if (path == NULL)
+        return OK;
+    err e = open_to_read(path, &fd);
+    if (e.code != ERR_OK)
+        return file_complain(message, path, setting, e);
+    (void)close(fd);
+    return OK;
 }
 
 err file_read_line(struct buf *out, const char *path)

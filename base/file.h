@@ -12,6 +12,15 @@ err file_read(struct buf *out, const char *path);
 /* Appends the first line without its line end and without blanks at its ends. */
 err file_read_line(struct buf *out, const char *path);
 
+/* What an error of file_read() means, for people, to stand behind the path. */
+const char *file_trouble(err e);
+/* Says what is wrong with the file of a setting: "a.yaml: cannot be read: there is no such file (policy)"
+ * at the end of *message. why: of file_read(). ERR_CONFIG, or ERR_NOMEM. */
+err file_complain(struct buf *message, const char *path, const char *setting, err why);
+/* Whether the file of a setting can be read, if it is set at all (path is not NULL): for those that a
+ * library will read, which cannot tell. Errors of file_complain(). */
+err file_check(struct buf *message, const char *path, const char *setting);
+
 /* Replaces the file by these bytes, for the owner only, in one step: others see the old one or the
  * new one. SYSTEM when that fails. */
 err file_write(const char *path, bytes content);

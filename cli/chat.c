@@ -140,8 +140,9 @@ static enum cli_exit ask(struct chat *c, const struct chat_options *o, const cha
     BUF_AUTO token = BUF(4096);
     BUF_AUTO message = BUF(1024);
     long status = 0;
-    if (o->token_file != NULL && file_read_line(&token, o->token_file).code != ERR_OK)
-        return cli_complain("%s cannot be read", o->token_file);
+    err e = o->token_file != NULL ? file_read_line(&token, o->token_file) : OK;
+    if (e.code != ERR_OK)
+        return cli_complain("%s %s", o->token_file, file_trouble(e));
     if (buf_addf(&url, "%s/v1/chat/completions", o->gateway).code != ERR_OK ||
         write_question(&body, o->model, question).code != ERR_OK)
         return cli_complain("the question is too long");
@@ -151,7 +152,7 @@ static enum cli_exit ask(struct chat *c, const struct chat_options *o, const cha
                              .body = buf_view(&body),
                              .piece = on_piece,
                              .owner = c };
-    err e = fetch_run(&f, &status, &message);
+    e = fetch_run(&f, &status, &message);
     if (e.code == ERR_UNAVAILABLE)
         return cli_complain("%s: %s; is it running? `sealgate up` starts one", o->gateway,
                             buf_str(&message));

@@ -44,9 +44,7 @@ enum cli_exit cli_complain(const char *format, ...)
 enum cli_exit cli_read(struct buf *to, const char *path)
 {
     err e = file_read(to, path);
-    if (e.code == ERR_LIMIT)
-        return cli_complain("%s is too large", path);
-    return e.code == ERR_OK ? CLI_OK : cli_complain("%s cannot be read", path);
+    return e.code == ERR_OK ? CLI_OK : cli_complain("%s %s", path, file_trouble(e));
 }
 
 bool cli_time(const char *text, int64_t *out)

@@ -115,7 +115,7 @@ static enum cli_exit take_input(const struct seal_options *o, struct buf *out)
     err e = o->in != NULL ? file_read(out, o->in) : read_input(out);
     if (e.code == ERR_LIMIT || (e.code == ERR_OK && out->len == out->max))
         return cli_complain("%s is longer than may be sealed", name);
-    return e.code == ERR_OK ? CLI_OK : cli_complain("%s cannot be read", name);
+    return e.code == ERR_OK ? CLI_OK : cli_complain("%s %s", name, file_trouble(e));
 }
 
 static enum cli_exit give_output(const struct seal_options *o, bytes b)

@@ -165,9 +165,9 @@ static enum cli_exit fetch_receipt(struct verification *v)
     BUF_AUTO token = BUF(4096);
     BUF_AUTO message = BUF(1024);
     long status = 0;
-    if (v->options.token_file != NULL &&
-        file_read_line(&token, v->options.token_file).code != ERR_OK)
-        return cli_complain("%s cannot be read", v->options.token_file);
+    err e = v->options.token_file != NULL ? file_read_line(&token, v->options.token_file) : OK;
+    if (e.code != ERR_OK)
+        return cli_complain("%s %s", v->options.token_file, file_trouble(e));
     if (buf_addf(&url, "%s/v1/receipts/%s", v->options.gateway, v->what).code != ERR_OK)
         return cli_complain("the URL is too long");
     const struct fetch f = { .url = buf_str(&url),
@@ -190,15 +190,15 @@ static enum cli_exit fetch_receipt(struct verification *v)
 static enum cli_exit read_files(struct verification *v)
 {
     BUF_AUTO raw = BUF(VIEW_MAX);
-    if (file_read(&raw, v->what).code != ERR_OK)
-        return cli_complain("%s cannot be read; is it an id? then name its --gateway", v->what);
+    err e = file_read(&raw, v->what);
+    if (e.code != ERR_OK)
+        return cli_complain("%s %s; is it an id? then name its --gateway", v->what,
+                            file_trouble(e));
     enum cli_exit exit = read_receipt(v, buf_view(&raw));
     if (exit != CLI_OK || v->options.evidence == NULL)
         return exit;
     buf_clear(&v->evidence);
-    if (file_read(&v->evidence, v->options.evidence).code != ERR_OK)
-        return cli_complain("%s cannot be read", v->options.evidence);
-    return CLI_OK;
+    return cli_read(&v->evidence, v->options.evidence);
 }
 
 static enum cli_exit hash_file(const char *path, bool sse, uint8_t out[static AIR_HASH_LEN])
@@ -208,7 +208,7 @@ static enum cli_exit hash_file(const char *path, bool sse, uint8_t out[static AI
     if (e.code == ERR_OK)
         transcript_of(buf_view(&content), sse, out);
     buf_clear(&content);
-    return e.code == ERR_OK ? CLI_OK : cli_complain("%s cannot be read", path);
+    return e.code == ERR_OK ? CLI_OK : cli_complain("%s %s", path, file_trouble(e));
 }
 
 static enum cli_exit read_policy(struct verification *v)

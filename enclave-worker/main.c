@@ -75,9 +75,13 @@ static err read_manifest(struct program *p, struct buf *message)
     p->manifest_file = BUF(MANIFEST_MAX);
     if (s->manifest == NULL)
         return OK;
-    if (file_read(&p->manifest_file, s->manifest).code != ERR_OK)
-        return setup_complain(message, s->manifest, "cannot be read (manifest)");
-    return manifest_read(&p->manifest, buf_view(&p->manifest_file), message);
+    err e = file_read(&p->manifest_file, s->manifest);
+    if (e.code != ERR_OK)
+        return file_complain(message, s->manifest, "manifest", e);
+    TRY(buf_addf(message, "%s: ", s->manifest));
+    TRY(manifest_read(&p->manifest, buf_view(&p->manifest_file), message));
+    buf_truncate(message, 0);
+    return OK;
 }
 
 static err open_keys(struct program *p)
@@ -187,8 +191,11 @@ static err listen_all(struct program *p, struct buf *message)
         .streams_max = (uint32_t)s->streams_max,
         .connections_max = (uint32_t)s->connections_max,
     };
+    TRY(file_check(message, s->tls_cert, "tls_cert"));
+    TRY(file_check(message, s->tls_key, "tls_key"));
     if (open_tls(p).code != ERR_OK)
-        return setup_complain(message, "tls_cert", "the certificate or key cannot be used");
+        return setup_complain(message, "tls_cert",
+                              "is no chain of certificates (PEM), or tls_key is not its key");
     for (size_t i = 0; i < s->listen.n; i++) {
         struct sock_addr addr;
         TRY(sock_addr_read(bytes_str(s->listen.at[i]), &addr));

@@ -68,8 +68,7 @@ err secrets_read(const struct secrets *s, const char *path, struct buf *out, str
     if (e.code == ERR_CRYPTO)
         return complain(message, path,
                         "is not sealed to this TEE under secrets_key_id, or was changed");
-    return complain(message, path,
-                    e.code == ERR_LIMIT ? "is longer than it may be" : "cannot be read");
+    return complain(message, path, file_trouble(e));
 }
 
 err secrets_read_line(const struct secrets *s, const char *path, struct buf *out,

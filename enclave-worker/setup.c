@@ -66,8 +66,9 @@ static err read_table(const struct worker_settings *s, struct engines **out, str
     BUF_AUTO text = BUF(YAML_INPUT_MAX);
     if (s->engines == NULL)
         return OK;
-    if (file_read(&text, s->engines).code != ERR_OK)
-        return setup_complain(message, s->engines, "cannot be read (engines)");
+    err e = file_read(&text, s->engines);
+    if (e.code != ERR_OK)
+        return file_complain(message, s->engines, "engines", e);
     TRY(engines_read(out, buf_view(&text), s->engines, message));
     for (size_t i = 0; i < (*out)->entries_n; i++) {
         if ((*out)->entries[i].token_file != NULL && s->secrets == SECRETS_SEALED)
@@ -128,7 +129,10 @@ static err read_tokens(struct worker *w, const struct secrets *secrets, struct b
     if (path == NULL)
         return OK;
     TRY(secrets_read(secrets, path, &tokens, message));
-    return token_set_read(&w->tokens, buf_view(&tokens), message);
+    TRY(buf_addf(message, "%s:", path));
+    TRY(token_set_read(&w->tokens, buf_view(&tokens), message));
+    buf_truncate(message, 0);
+    return OK;
 }
 
 /* Which key it is does not change with the platform, so whoever holds the disk must not have it. */

@@ -110,11 +110,9 @@ static bool is_simulated(const struct keeper *k)
     return strcmp(k->settings.path, "simulated") == 0;
 }
 
-static bool read_file(struct keeper *k, struct buf *file)
+static err read_file(struct keeper *k, struct buf *file)
 {
-    if (is_simulated(k))
-        return buf_add_str(file, SIMULATED).code == ERR_OK;
-    return file_read(file, k->settings.path).code == ERR_OK;
+    return is_simulated(k) ? buf_add_str(file, SIMULATED) : file_read(file, k->settings.path);
 }
 
 static void say(struct buf *message, const char *name, const char *what)
@@ -128,9 +126,11 @@ static void obtain(struct keeper *k, struct policy_opened *out, struct buf *mess
 {
     const char *name = k->settings.path;
     BUF_AUTO file = BUF(POLICY_BUNDLE_MAX);
-    err e = OK;
     *out = (struct policy_opened){ 0 };
-    if (read_file(k, &file))
+    err e = read_file(k, &file);
+    if (e.code != ERR_OK && message != NULL)
+        (void)file_complain(message, name, "policy", e);
+    if (e.code == ERR_OK)
         e = policy_open(&(struct policy_ask){ .file = buf_view(&file),
                                               .name = name,
                                               .keys = &k->keys,

@@ -74,7 +74,10 @@ static err read_tokens(struct program *p, struct buf *message)
     p->worker_authorization = BUF(8192);
     TRY(read_admit(p, &p->admit, message));
     if (s->worker_token_file != NULL) {
-        if (file_read_line(&token, s->worker_token_file).code != ERR_OK || token.len == 0)
+        err e = file_read_line(&token, s->worker_token_file);
+        if (e.code != ERR_OK)
+            return file_complain(message, s->worker_token_file, "worker_token_file", e);
+        if (token.len == 0)
             return setup_complain(message, s->worker_token_file, "has no token in its first line");
         TRY(buf_add_str(&p->worker_authorization, "Bearer "));
         TRY(buf_add(&p->worker_authorization, buf_view(&token)));
@@ -366,10 +369,11 @@ static err open_all(struct program *p, struct buf *message)
     TRY(metering_init(&p->metering));
     TRY(metrics_block(p->metering.set, &p->block));
     TRY(open_keeper(p, message));
+    TRY(setup_tls_files(&p->settings, message));
     TRY(read_tokens(p, message));
     if (setup_uses_tls(&p->settings.workers) &&
         tls_context_new(&p->worker_tls, &tls, false).code != ERR_OK)
-        return setup_complain(message, "worker_ca", "cannot be used");
+        return setup_complain(message, "worker_ca", "has no certificates (PEM) in it");
     TRY(open_store(p, message));
     TRY(open_tracer(p));
     TRY(open_shards(p, message));

@@ -103,12 +103,13 @@ static err open_tls(struct relay_common *c, struct buf *message)
     const struct tls_settings listen = { .cert_path = s->tls_cert,
                                          .key_path = s->tls_key,
                                          .alpn = "h2" };
+    TRY(setup_tls_files(s, message));
     if (setup_uses_tls(&s->workers) &&
         tls_context_new(&c->worker_tls, &worker, false).code != ERR_OK)
-        return setup_complain(message, "worker_ca", "cannot be used");
+        return setup_complain(message, "worker_ca", "has no certificates (PEM) in it");
     if (setup_uses_tls(&s->listen_h2) &&
         tls_context_new(&c->listen_tls, &listen, true).code != ERR_OK)
-        return setup_complain(message, "tls_cert", "the certificate or key cannot be used");
+        return setup_complain(message, "tls_cert", SETUP_BAD_CERTIFICATE);
     return OK;
 }
 
@@ -173,7 +174,7 @@ static err open_shards(struct relay *r, struct buf *message)
     for (r->common.shards = setup_shards(s); r->shards_n < r->common.shards; r->shards_n++) {
         err e = relay_shard_new(&r->shards[r->shards_n], &r->common);
         if (e.code == ERR_CONFIG)
-            return setup_complain(message, "tls_cert", "the certificate or key cannot be used");
+            return setup_complain(message, "tls_cert", SETUP_BAD_CERTIFICATE);
         if (e.code != ERR_OK)
             return setup_complain(message, "an address of listen or listen_h2",
                                   sock_listen_advice(e));

@@ -20,6 +20,13 @@ err setup_address(const char *address, struct buf *message)
     return e.code == ERR_OK ? OK : setup_complain(message, address, sock_listen_advice(e));
 }
 
+err setup_tls_files(const struct gateway_settings *s, struct buf *message)
+{
+    TRY(file_check(message, s->tls_cert, "tls_cert"));
+    TRY(file_check(message, s->tls_key, "tls_key"));
+    return file_check(message, s->worker_ca, "worker_ca");
+}
+
 size_t setup_shards(const struct gateway_settings *s)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -59,8 +66,9 @@ err setup_tokens(struct token_set *out, const struct gateway_settings *s, struct
     BUF_AUTO text = BUF(TOKEN_FILE_MAX);
     if (s->tokens_file == NULL)
         return OK;
-    if (file_read(&text, s->tokens_file).code != ERR_OK)
-        return setup_complain(message, s->tokens_file, "cannot be read (tokens_file)");
+    err e = file_read(&text, s->tokens_file);
+    if (e.code != ERR_OK)
+        return file_complain(message, s->tokens_file, "tokens_file", e);
     TRY(buf_addf(message, "%s:", s->tokens_file));
     TRY(token_set_read(out, buf_view(&text), message));
     buf_truncate(message, 0);

@@ -11,12 +11,17 @@
 
 enum { SETUP_SHARDS_MAX = 256 };
 
+#define SETUP_BAD_CERTIFICATE "is no chain of certificates (PEM), or tls_key is not its key"
+
 /* ERR_CONFIG, with "NAME: WHAT" appended to *message. */
 err setup_complain(struct buf *message, const char *name, const char *what);
 
 /* Whether this address may be listened on: ERR_CONFIG, and what to do in *message. Asked once, before the
  * shards listen, who share their address with each other and so would with another gateway. */
 err setup_address(const char *address, struct buf *message);
+
+/* Whether the files of TLS can be read: ERR_CONFIG, and what is wrong in *message. */
+err setup_tls_files(const struct gateway_settings *s, struct buf *message);
 
 /* How many threads serve clients. */
 size_t setup_shards(const struct gateway_settings *s);

@@ -18,7 +18,7 @@ err shards_open(struct shards *s, struct shard_common *common, struct buf *messa
     for (; s->n < n; s->n++) {
         err e = shard_new(&s->at[s->n], common);
         if (e.code == ERR_CONFIG)
-            return setup_complain(message, "tls_cert", "the certificate or key cannot be used");
+            return setup_complain(message, "tls_cert", SETUP_BAD_CERTIFICATE);
         if (e.code != ERR_OK)
             return setup_complain(message, settings->listen, sock_listen_advice(e));
     }

@@ -72,6 +72,7 @@ def _():
 @test("programs that cannot start say why in one line")
 def _():
     with Stack() as s:
+        empty, wrong = s.write("empty", ""), s.write("wrong", "no digest\n")
         for program, arguments, word in (
                 ("sealgate-gateway", flags({"listen": f"127.0.0.1:{s.ports[0]}", "policy": "simulated",
                                             "receipts": ":memory:"}), "is in use"),
@@ -81,16 +82,28 @@ def _():
                  f"{s.port}: is in use"),
                 ("sealgate-worker", flags({"listen": f"127.0.0.1:{s.ports[0]}",
                                            "platform": "simulated"}), "is in use"),
-                ("sealgate-gateway", flags({"policy": "/nowhere/a"}), "/nowhere/a: cannot be read (policy)"),
+                ("sealgate-gateway", flags({"policy": "/nowhere/a"}), "/nowhere/a: cannot be read: there is no such file (policy)"),
                 ("sealgate-gateway", flags({"policy": "simulated", "tokens_file": "/nowhere/a"}),
-                 "/nowhere/a: cannot be read (tokens_file)"),
+                 "/nowhere/a: cannot be read: there is no such file (tokens_file)"),
                 ("sealgate-gateway", flags({"policy": "simulated", "listen": "127.0.0.1:0",
                                             "receipts": "/nowhere/receipts"}), "/nowhere/receipts"),
                 ("sealgate-worker", flags({"engine": "ftp://x"}), "engine"),
                 ("sealgate-worker", flags({"manifest": "/nowhere/a"}),
-                 "/nowhere/a: cannot be read (manifest)"),
+                 "/nowhere/a: cannot be read: there is no such file (manifest)"),
+                ("sealgate-gateway", flags({"policy": "simulated", "worker_token_file": "/nowhere/a"}),
+                 "/nowhere/a: cannot be read: there is no such file (worker_token_file)"),
+                ("sealgate-gateway", flags({"policy": "simulated", "worker_ca": "/nowhere/a"}),
+                 "/nowhere/a: cannot be read: there is no such file (worker_ca)"),
+                ("sealgate-gateway", flags({"mode": "relay", "tls_cert": empty, "tls_key": "/nowhere/a",
+                                            "listen_h2": "tls://127.0.0.1:0"}),
+                 "/nowhere/a: cannot be read: there is no such file (tls_key)"),
+                ("sealgate-worker", flags({"listen": "tls://127.0.0.1:0", "platform": "simulated",
+                                           "tls_cert": empty, "tls_key": empty}), "tls_cert: is no chain"),
+                ("sealgate-worker", flags({"manifest": empty}), f"{empty}: the manifest is not"),
+                ("sealgate-worker", flags({"listen": "127.0.0.1:0", "platform": "simulated",
+                                           "tokens_file": wrong}), f"{wrong}:1: not a token"),
                 ("sealgate-worker", flags({"engines": "/nowhere/a", "platform": "simulated"}),
-                 "/nowhere/a: cannot be read (engines)")):
+                 "/nowhere/a: cannot be read: there is no such file (engines)")):
             status, out = run(program, *arguments)
             last = out.strip().splitlines()[-1]
             assert status == 1 and word in last and last.startswith(program), (program, out)

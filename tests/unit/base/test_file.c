@@ -59,6 +59,21 @@ static void says_that_a_file_is_not_there(void **state)
     CHECK_ERR(file_write("/nonexistent/file", BYTES_LIT("x")), SYSTEM);
 }
 
+static void says_of_which_setting_the_file_is_and_what_is_wrong_with_it(void **state)
+{
+    (void)state;
+    BUF_AUTO message = BUF(256);
+    CHECK_OK(file_check(&message, NULL, "policy"));
+    CHECK_OK(file_check(&message, "/dev/null", "policy"));
+    CHECK(message.len == 0);
+    CHECK_ERR(file_check(&message, "/nonexistent/file", "policy"), CONFIG);
+    CHECK_BYTES(buf_view(&message),
+                BYTES_LIT("/nonexistent/file: cannot be read: there is no such file "
+                          "(policy)"));
+    CHECK(strcmp(file_trouble((err){ ERR_DENIED }), file_trouble((err){ ERR_SYSTEM })) != 0);
+    CHECK(strcmp(file_trouble((err){ ERR_LIMIT }), file_trouble((err){ ERR_SYSTEM })) != 0);
+}
+
 static void a_file_that_changed_is_told_when_it_stands_still(void **state)
 {
     (void)state;
@@ -85,6 +100,7 @@ int main(void)
         cmocka_unit_test(reads_back_what_it_wrote),
         cmocka_unit_test(keeps_the_limit),
         cmocka_unit_test(says_that_a_file_is_not_there),
+        cmocka_unit_test(says_of_which_setting_the_file_is_and_what_is_wrong_with_it),
         cmocka_unit_test(a_file_that_changed_is_told_when_it_stands_still),
     };
     return cmocka_run_group_tests_name("base/file", tests, make_folder, remove_folder);
