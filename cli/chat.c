@@ -44,12 +44,21 @@ static const struct config_program PROGRAM = {
 struct chat {
     struct sse sse;
     struct buf other; /* an answer that is no stream: an error */
+    struct buf error; /* what a stream says of its failure */
     bool begun;
     bool streams;
     bool done;
-    bool failed;
     char id[129]; /* of the completion */
 };
+
+static err note_error(struct chat *c, const struct json *error)
+{
+    bytes message = BYTES_LIT("it says no more");
+    if (error == NULL || c->error.len > 0)
+        return OK;
+    (void)json_text(json_get(error, "message"), &message);
+    return buf_add(&c->error, message);
+}
 
 static void print(const struct json *text)
 {
@@ -78,12 +87,9 @@ static err on_event(void *owner, const struct sse_event *event)
     TRY(json_read(&root, event->data, DEPTH_MAX));
     note_id(c, root);
     print(json_get(json_get(json_at(json_get(root, "choices"), 0), "delta"), "content"));
-    if (json_get(root, "error") != NULL) {
-        c->failed = true;
-        print(json_get(json_get(root, "error"), "message"));
-    }
+    err e = note_error(c, json_get(root, "error"));
     json_free(root);
-    return OK;
+    return e;
 }
 
 static bool on_piece(void *owner, bytes in)
@@ -114,18 +120,27 @@ static err write_question(struct buf *body, const char *model, const char *quest
     return json_end(&j);
 }
 
-static enum cli_exit finish(struct chat *c, const struct chat_options *o, bool broken)
+static enum cli_exit say_refusal(struct chat *c)
 {
     struct json *root = NULL;
-    bytes text = { 0 };
-    (void)puts("");
-    if (c->other.len > 0 && json_read(&root, buf_view(&c->other), DEPTH_MAX).code == ERR_OK &&
-        json_text(json_get(json_get(root, "error"), "message"), &text))
-        (void)cli_complain("%.*s", (int)text.len, (const char *)text.at);
+    bytes text = BYTES_LIT("the answer is neither a stream nor an error of a gateway");
+    if (json_read(&root, buf_view(&c->other), DEPTH_MAX).code == ERR_OK)
+        (void)json_text(json_get(json_get(root, "error"), "message"), &text);
+    (void)cli_complain("%.*s", (int)text.len, (const char *)text.at);
     json_free(root);
-    if (c->other.len > 0 || c->failed || broken || !c->done)
-        return c->other.len > 0 ? CLI_NOT_DECIDED
-                                : cli_complain("the answer broke off; it is not complete");
+    return CLI_NOT_DECIDED;
+}
+
+static enum cli_exit finish(struct chat *c, const struct chat_options *o, bool broken)
+{
+    if (c->other.len > 0)
+        return say_refusal(c);
+    (void)puts("");
+    (void)fflush(stdout);
+    if (c->error.len > 0)
+        return cli_complain("the answer broke off: %s", buf_str(&c->error));
+    if (broken || !c->done)
+        return cli_complain("the answer broke off; it is not complete");
     (void)fprintf(stderr, "\nreceipt: sealgate verify --gateway %s%s%s%s%s %s\n", o->gateway,
                   o->token_file != NULL ? " --token-file " : "",
                   o->token_file != NULL ? o->token_file : "", o->ca != NULL ? " --ca " : "",
@@ -154,8 +169,8 @@ static enum cli_exit ask(struct chat *c, const struct chat_options *o, const cha
                              .owner = c };
     e = fetch_run(&f, &status, &message);
     if (e.code == ERR_UNAVAILABLE)
-        return cli_complain("%s: %s; is it running? `sealgate up` starts one", o->gateway,
-                            buf_str(&message));
+        return cli_complain("%s: %s; does a gateway listen there? `sealgate up` starts one",
+                            o->gateway, buf_str(&message));
     return finish(c, o, e.code != ERR_OK);
 }
 
@@ -163,7 +178,7 @@ enum cli_exit cli_chat(int argc, char **argv)
 {
     struct config config = { 0 };
     struct chat_options options = { 0 };
-    struct chat c = { .other = BUF(ANSWER_MAX) };
+    struct chat c = { .other = BUF(ANSWER_MAX), .error = BUF(ANSWER_MAX) };
     enum cli_exit exit;
     sse_init(&c.sse, false, on_event, &c);
     if (cli_load(&config, &PROGRAM, &options, argc, argv, &exit))
@@ -174,6 +189,7 @@ enum cli_exit cli_chat(int argc, char **argv)
                          "receipt?\"");
     sse_clear(&c.sse);
     buf_clear(&c.other);
+    buf_clear(&c.error);
     config_clear(&config);
     return exit;
 }

@@ -258,9 +258,11 @@ def _():
         status, out = run("sealgate", "verify", "--policy", "simulated", "--gateway", url, named)
         assert status == 0, out
         status, out = run("sealgate", "chat", "--gateway", url, "--model", "cut-4", "x")
-        assert status != 0, out
+        assert status == 2 and "\nsealgate: the answer broke off: " in out, out
         status, out = run("sealgate", "chat", "--gateway", url, "--model", "err-404", "x")
-        assert status != 0, out
+        assert status == 2 and out.startswith("sealgate: ") and len(out.splitlines()) == 1, out
+        status, out = run("sealgate", "chat", "--gateway", f"http://127.0.0.1:{s.ports[0]}", "x")
+        assert status == 2 and "does a gateway listen there?" in out, out
 
 
 @test("sealgate up serves the demo engine, and ends its programs with it")
