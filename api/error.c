@@ -109,7 +109,9 @@ static const struct row rows[ERROR_CAUSES] = {
                       WORD_INIT("insufficient_quota"), "The quota of this key is used up." },
     [ERROR_NO_ATTESTED_WORKER] = { 503, RETRY_LATER, false, UNAVAILABLE,
                                    WORD_INIT("no_attested_worker"),
-                                   "No worker is available whose attestation was verified." },
+                                   "No worker is available whose attestation was verified; the "
+                                   "gateway's "
+                                   "/v1/attestation says why." },
     [ERROR_OVERLOADED] = { 503, RETRY_LATER, false, UNAVAILABLE, WORD_INIT("server_overloaded"),
                            "The server is overloaded; try again later." },
     [ERROR_SHUTTING_DOWN] = { 503, RETRY_LATER, true, UNAVAILABLE,
@@ -120,7 +122,9 @@ static const struct row rows[ERROR_CAUSES] = {
                                    "The worker's attestation does not satisfy the policy; nothing "
                                    "was sent to it." },
     [ERROR_RECEIPT_FAILED] = { 502, RETRY_NEVER, false, ATTESTATION, WORD_INIT("receipt_failed"),
-                               "The answer came without a valid receipt and was withheld." },
+                               "The receipt of this answer could not be verified or stored, so the "
+                               "answer, or "
+                               "its end, is withheld; the gateway's log says why." },
     [ERROR_UPSTREAM_UNREACHABLE] = { 502, RETRY_AS_USUAL, false, SERVER,
                                      WORD_INIT("upstream_unreachable"),
                                      "The model server could not be reached." },

@@ -49,8 +49,10 @@ static void on_stored(struct loop_mail *mail)
                                     : record->refused     ? METERING_NOT_VERIFIED
                                                           : METERING_NOT_STORED;
     metrics_add(s->block, common->metering->receipts, outcome, 0, 1);
-    if (result.code != ERR_OK)
-        LOG_ERROR(common->log, "receipt failed", F_BOOL("refused", record->refused), F_ERR(result));
+    if (result.code != ERR_OK && record->refused)
+        LOG_ERROR(common->log, "receipt refused", F_ERR(result));
+    else if (result.code != ERR_OK)
+        LOG_ERROR(common->log, "receipt cannot be stored; is the disk full?", F_ERR(result));
     x->record = NULL;
     store_record_free(record);
     exchange_fail(x, ERROR_RECEIPT_FAILED, result.code == ERR_OK ? ON_PROVED : ON_UNPROVED);

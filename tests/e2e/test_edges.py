@@ -241,6 +241,7 @@ def _():
                     assert a.status == 502 and a.error["code"] == "receipt_failed"
                     assert a.header("x-should-retry") == "false"
             assert refused > 0
+            wait_for(lambda: "is the disk full?" in s.gateway.log)
             os.unlink(os.path.join(disk, "filler"))
             wait_for(lambda: chat(s.port, "gpt-test").status == 200)
             a = chat(s.port, "gpt-test", True)
