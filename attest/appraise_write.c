@@ -1,5 +1,6 @@
 /* What attest/appraise.h found, in words for people and as JSON. */
 #include "attest/appraise_parts.h"
+#include "attest/utc.h"
 #include "base/attr.h"
 #include "base/json.h"
 
@@ -76,8 +77,11 @@ static err write_line(struct buf *out, const char *name, enum verdict_status sta
 
 err appraise_text(const struct appraisal *a, struct buf *out)
 {
-    TRY(buf_addf(out, "%s: platform %s, as of %lld\n", outcome_heading(a->outcome),
-                 a->platform != NULL ? a->platform : "unknown", (long long)a->at));
+    TRY(buf_addf(out, "%s: platform %s, as of ", outcome_heading(a->outcome),
+                 a->platform != NULL ? a->platform : "unknown"));
+    if (utc_write(out, a->at).code != ERR_OK)
+        TRY(buf_addf(out, "%lld", (long long)a->at));
+    TRY(buf_add_u8(out, '\n'));
     for (unsigned i = 0; i < APPRAISE_ANSWERS; i++)
         TRY(write_line(out, appraise_answer_word((enum appraise_answer)i), a->answers[i].status,
                        a->answers[i].reason, a->answers[i].sentence));

@@ -54,7 +54,7 @@ void config_put_source(const struct config_program *program, const struct config
 {
     switch (source->from) {
     case CONFIG_FROM_DEFAULT:
-        (void)buf_addf(out, "%s: %s: ", program->name, row->name);
+        (void)buf_addf(out, "%s: ", row->name);
         return;
     case CONFIG_FROM_FILE:
         (void)buf_addf(out, "%s:%u: %s: ", file, source->line, row->name);

@@ -14,7 +14,8 @@ struct detect_options {
 };
 
 static const struct config_row ROWS[] = {
-    { .name = "root",
+    { .group = "Flags",
+      .name = "root",
       .offset = offsetof(struct detect_options, root),
       .type = CONFIG_PATH,
       .help = "Look below this folder instead of the root directory, such as a container's." },

@@ -363,6 +363,8 @@ enum cli_exit cli_policy_command(int argc, char **argv)
             return VERBS[i].run(argc - 1, argv + 1);
     }
     bool asked = strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0;
+    if (!asked && argc > 1)
+        (void)cli_complain("policy: unknown verb \"%s\"", verb);
     usage(asked ? stdout : stderr);
     return asked ? CLI_OK : CLI_NOT_DECIDED;
 }

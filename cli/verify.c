@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "attest/utc.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -322,6 +323,35 @@ static err write_json(const struct verification *v, struct buf *out)
     return buf_add_u8(out, '\n');
 }
 
+static err write_word(struct buf *out, const char *name, bytes text)
+{
+    TRY(buf_addf(out, "  %-9s ", name));
+    TRY(text_json_quote(out, text));
+    return buf_add_u8(out, '\n');
+}
+
+static err write_hash(struct buf *out, const char *name, const uint8_t hash[static AIR_HASH_LEN])
+{
+    TRY(buf_addf(out, "  %-9s SHA-256 ", name));
+    TRY(text_hex_encode(out, bytes_of(hash, AIR_HASH_LEN)));
+    return buf_add_u8(out, '\n');
+}
+
+static err write_claims(const struct air_claims *c, bool verified, struct buf *out)
+{
+    TRY(buf_add_str(out, verified ? "it says\n" : "it says, which is not proved\n"));
+    TRY(write_word(out, "worker", c->iss));
+    TRY(buf_add_str(out, "  at        "));
+    if (utc_write(out, (int64_t)c->iat).code != ERR_OK)
+        TRY(buf_addf(out, "%llu", (unsigned long long)c->iat));
+    TRY(buf_add_u8(out, '\n'));
+    TRY(write_word(out, "model", c->model_id));
+    TRY(write_word(out, "version", c->model_version));
+    TRY(write_word(out, "mode", c->security_mode));
+    TRY(write_hash(out, "request", c->request_hash));
+    return write_hash(out, "answer", c->response_hash);
+}
+
 static err write_text(const struct verification *v, struct buf *out)
 {
     static const char *const MEANINGS[] = {
@@ -331,6 +361,8 @@ static err write_text(const struct verification *v, struct buf *out)
         "a platform with the registers that the policy expects holds the key",
     };
     TRY(air_report_text(out, &v->report));
+    if (v->report.has_claims)
+        TRY(write_claims(&v->report.claims, v->report.verified, out));
     if (v->judged) {
         TRY(buf_add_str(out, "\nevidence\n"));
         TRY(verdict_explain(&v->verdict, out));
@@ -350,9 +382,11 @@ static enum cli_exit judge(struct verification *v)
 {
     BUF_AUTO text = BUF(1024 * 1024);
     find_key(v);
+    check_receipt(v);
+    if (v->key.len == 0 && !v->report.has_claims)
+        return cli_complain("%s is not a receipt, nor a gateway's view of one", v->what);
     if (v->key.len == 0)
         return cli_complain("no signing key: name it with --key, or its document with --evidence");
-    check_receipt(v);
     if (v->policy != NULL && v->evidence.len == 0)
         return cli_complain("no evidence to judge by the policy: name it with --evidence");
     err e = v->policy != NULL ? judge_evidence(v) : OK;

@@ -47,35 +47,38 @@ _Static_assert((int)ENCODING == (int)AIR_PART_ENCODING, "layer 1 is read part by
 static const struct {
     const char *name;
     int layer;
-    bool critical; /* not verified unless it passed */
+    bool critical;    /* not verified unless it passed */
+    const char *asks; /* for people */
 } checks[CHECKS] = {
-    [SIZE] = { "SIZE", 1, true },
-    [COSE_DECODE] = { "COSE_DECODE", 1, true },
-    [UNPROTECTED] = { "UNPROTECTED", 1, true },
-    [ALG] = { "ALG", 1, true },
-    [CONTENT_TYPE] = { "CONTENT_TYPE", 1, true },
-    [PAYLOAD] = { "PAYLOAD", 1, true },
-    [CLAIMS_DECODE] = { "CLAIMS_DECODE", 1, true },
-    [ENCODING] = { "ENCODING", 1, true },
-    [EAT_PROFILE] = { "EAT_PROFILE", 1, true },
-    [SIG] = { "SIG", 2, true },
-    [CTI] = { "CTI", 3, true },
-    [MHASH_PRESENT] = { "MHASH_PRESENT", 3, true },
-    [MEAS] = { "MEAS", 3, true },
-    [MTYPE] = { "MTYPE", 3, true },
-    [MHASH_SCHEME] = { "MHASH_SCHEME", 3, true },
-    [SECURITY_MODE] = { "SECURITY_MODE", 3, true },
-    [FRESH] = { "FRESH", 4, false },
-    [MHASH] = { "MHASH", 4, false },
-    [RHASH] = { "RHASH", 4, false },
-    [OHASH] = { "OHASH", 4, false },
-    [ADHASH] = { "ADHASH", 4, false },
-    [MODEL] = { "MODEL", 4, false },
-    [SECURITY_MODE_POLICY] = { "SECURITY_MODE_POLICY", 4, true },
-    [PLATFORM] = { "PLATFORM", 4, false },
-    [NONCE] = { "NONCE", 4, false },
-    [REPLAY] = { "REPLAY", 4, false },
-    [PROVENANCE] = { "PROVENANCE", 4, false },
+    [SIZE] = { "SIZE", 1, true, "it is no longer than a receipt may be" },
+    [COSE_DECODE] = { "COSE_DECODE", 1, true, "it is a signed receipt in the one accepted form" },
+    [UNPROTECTED] = { "UNPROTECTED", 1, true, "no field stands outside the signature" },
+    [ALG] = { "ALG", 1, true, "it is signed with Ed25519" },
+    [CONTENT_TYPE] = { "CONTENT_TYPE", 1, true, "it says that claims are inside" },
+    [PAYLOAD] = { "PAYLOAD", 1, true, "the claims are there" },
+    [CLAIMS_DECODE] = { "CLAIMS_DECODE", 1, true,
+                        "they are those of the format, each of its type" },
+    [ENCODING] = { "ENCODING", 1, true, "they are written in the one allowed order" },
+    [EAT_PROFILE] = { "EAT_PROFILE", 1, true, "its format is one that is known here" },
+    [SIG] = { "SIG", 2, true, "the key signed it" },
+    [CTI] = { "CTI", 3, true, "it has an id of its own" },
+    [MHASH_PRESENT] = { "MHASH_PRESENT", 3, true, "it names the model by a hash" },
+    [MEAS] = { "MEAS", 3, true, "registers of the TEE have their length" },
+    [MTYPE] = { "MTYPE", 3, true, "their platform is known" },
+    [MHASH_SCHEME] = { "MHASH_SCHEME", 3, true, "how the model was hashed is known" },
+    [SECURITY_MODE] = { "SECURITY_MODE", 3, true, "it says whether the TEE is a real one" },
+    [FRESH] = { "FRESH", 4, false, "it is neither too old nor from the future" },
+    [MHASH] = { "MHASH", 4, false, "the model has the hash that was asked for" },
+    [RHASH] = { "RHASH", 4, false, "the request is the one that was given" },
+    [OHASH] = { "OHASH", 4, false, "the answer is the one that was given" },
+    [ADHASH] = { "ADHASH", 4, false, "the evidence is the document that it names" },
+    [MODEL] = { "MODEL", 4, false, "the model is the one that was asked for" },
+    [SECURITY_MODE_POLICY] = { "SECURITY_MODE_POLICY", 4, true,
+                               "a simulated TEE is allowed, if it is one" },
+    [PLATFORM] = { "PLATFORM", 4, false, "the platform is the one that was asked for" },
+    [NONCE] = { "NONCE", 4, false, "it has the nonce that was sent" },
+    [REPLAY] = { "REPLAY", 4, false, "it was not seen before" },
+    [PROVENANCE] = { "PROVENANCE", 4, false, "hashes and registers are not all zero" },
 };
 
 static const char *const part_codes[AIR_PARTS] = {
@@ -354,6 +357,8 @@ err air_report_text(struct buf *out, const struct air_report *report)
         TRY(buf_addf(out, "%s  %d  %-20s", status_word(f->status), f->layer, f->check));
         if (f->status == FINDING_FAIL)
             TRY(text_failure(out, f));
+        else
+            TRY(buf_addf(out, "  %s", checks[i].asks));
         TRY(buf_add_u8(out, '\n'));
     }
     if (report->verified)

@@ -68,7 +68,7 @@ struct finding_help {
 };
 const struct finding_help *finding_help(const char *code);
 
-/* One line per finding, failures with why and fix, and a verdict line at the end. */
+/* One line per finding and what it asks, failures with why and fix, and a verdict line at the end. */
 err air_report_text(struct buf *out, const struct air_report *report);
 
 /* {"verified":bool,"failed_layer":n|null,"findings":[{check,layer,status,code,detail,why,fix}],

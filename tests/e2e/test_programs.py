@@ -82,6 +82,7 @@ def _():
                  f"{s.port}: is in use"),
                 ("sealgate-worker", flags({"listen": f"127.0.0.1:{s.ports[0]}",
                                            "platform": "simulated"}), "is in use"),
+                ("sealgate-gateway", [], "sealgate-gateway: policy: is not set"),
                 ("sealgate-gateway", flags({"policy": "/nowhere/a"}), "/nowhere/a: cannot be read: there is no such file (policy)"),
                 ("sealgate-gateway", flags({"policy": "simulated", "tokens_file": "/nowhere/a"}),
                  "/nowhere/a: cannot be read: there is no such file (tokens_file)"),
@@ -209,7 +210,7 @@ def _():
         other = s.http("GET", chat(s.port, "gpt-test").header("x-receipt-url")).json
         s.gateway.stop()
         status, out = run("sealgate", "verify", "--policy", "simulated", save)
-        assert status == 0, out
+        assert status == 0 and '\n  model     "gpt-test"\n' in out, out
         status, out = run("sealgate", "verify", "--json", "--policy", "simulated", save)
         assert status == 0 and json.loads(out), out
         refusals = (("--request", str(response)), ("--response", request), ("--model", "other"),
@@ -226,7 +227,11 @@ def _():
         status, out = run("sealgate", "verify", "--key", other["signing_key"], str(broken))
         assert status == 1, out
         status, out = run("sealgate", "verify", "--policy", "simulated", f"{s.folder}/not-there")
-        assert status == 2, out
+        assert status == 2 and "no such file" in out, out
+        status, out = run("sealgate", "verify", request)
+        assert status == 2 and "neither a receipt nor" in out, out
+        status, out = run("sealgate", "verify", "/etc/passwd")
+        assert status == 2 and "not a receipt" in out, out
         status, out = run("sealgate", "verify", "--gateway", url, rid)
         assert status == 2, out
         response.write_bytes(b"")

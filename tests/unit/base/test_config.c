@@ -502,7 +502,7 @@ static void refuses_what_the_caller_finds_wrong(void **state)
                         "demo.yaml:2: listen: \"nowhere\" is no address; write HOST:PORT");
     buf_truncate(&l.message, 0);
     CHECK_ERR(config_refuse(&l.c, &PROGRAM, "idle", &l.message, "no"), CONFIG);
-    assert_string_equal(buf_str(&l.message), "demo: idle: no");
+    assert_string_equal(buf_str(&l.message), "idle: no");
     CHECK_ERR(config_refuse(&l.c, &PROGRAM, "none", &l.message, "no"), INTERNAL);
 }
 
