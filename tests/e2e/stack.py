@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -41,6 +42,14 @@ def is_free(port):
         except OSError:
             return False
         return True
+
+
+def take_build(folder):
+    """The folder with the programs, as a command line names it."""
+    Options.build = pathlib.Path(folder).resolve()
+    if not (Options.build / "sealgate-gateway").exists():
+        sys.exit(f"{Options.build}: there are no programs; build them first: "
+                 "deploy/quickstart --build-only && ninja -C build")
 
 
 def free_port():
