@@ -56,6 +56,7 @@ void session_free(struct session *s)
     settle(s);
     use_up(s);
     loop_timer_stop(&s->timer);
+    loop_timer_stop(&s->unread);
     loop_defer_cancel(&s->flush);
     pool_question_forget(&s->question);
     engine_cancel(s->call);
@@ -74,6 +75,7 @@ static void leave(struct session *s)
 {
     s->visit.stream = NULL;
     session_worker(s)->streams_n--;
+    loop_timer_stop(&s->unread);
     loop_defer_cancel(&s->flush);
     if (s->call == NULL || s->state != SESSION_LINGERING)
         session_free(s);
@@ -83,6 +85,41 @@ static void drop_stream(struct session *s, enum link_code code)
 {
     link_stream_reset(s->visit.stream, code);
     leave(s);
+}
+
+/* ---- answers that are not read ---- */
+
+/* But for an offset that stays the same. */
+static uint64_t delivered(const struct session *s)
+{
+    return s->door->sent - link_stream_queued(s->visit.stream);
+}
+
+static void on_unread(struct loop_timer *t)
+{
+    struct session *s = CONTAINER_OF(t, struct session, unread);
+    uint64_t now = delivered(s);
+    bool stuck = link_stream_queued(s->visit.stream) > 0 && now == s->delivered;
+    s->delivered = now;
+    if (!stuck) {
+        loop_timer_start(session_worker(s)->loop, t, session_worker(s)->settings->stall_timeout,
+                         on_unread);
+        return;
+    }
+    if (s->state != SESSION_LINGERING)
+        s->outcome = WORKER_CLIENT_GONE;
+    engine_cancel(s->call);
+    s->call = NULL;
+    drop_stream(s, LINK_CANCEL);
+}
+
+static void watch_reader(struct session *s)
+{
+    if (loop_timer_active(&s->unread))
+        return;
+    s->delivered = delivered(s);
+    loop_timer_start(session_worker(s)->loop, &s->unread,
+                     session_worker(s)->settings->stall_timeout, on_unread);
 }
 
 /* ---- sealing ---- */
@@ -208,6 +245,7 @@ static void on_flush(struct loop_task *t)
             return;
         }
     }
+    watch_reader(s);
     if (s->state == SESSION_LINGERING) {
         use_up(s);
         linger(s);
@@ -336,6 +374,8 @@ void session_refuse_in_clear(struct session *s, const struct door_refusal *r)
     pool_question_forget(&s->question);
     if (worker_refuse(s->visit.stream, r->status, r->type, r->title).code != ERR_OK)
         drop_stream(s, LINK_INTERNAL);
+    else
+        watch_reader(s);
 }
 
 void session_refuse_unopened(struct session *s, enum err_code why)

@@ -57,6 +57,8 @@ struct session {
 
     struct loop_task flush;
     struct loop_timer timer;
+    struct loop_timer unread; /* since it has begun to answer */
+    uint64_t delivered;       /* when that was last looked at */
     uint64_t opened_ms;
 };
 

@@ -216,6 +216,9 @@ static const struct config_row ROWS[] = {
       .help = "Connections at a time." },
     { ROW(request_timeout), .type = CONFIG_MILLIS, .fallback = "30s", .min = 100,
       .help = "How long a sealed request may take to arrive." },
+    { ROW(stall_timeout), .type = CONFIG_MILLIS, .fallback = "5m", .min = 100,
+      .help = "How long nothing may be read of an answer that has more; then it is given up, up to "
+              "as long again later." },
     { ROW(padding), .type = CONFIG_WORD, .words = PADDINGS, .fallback = "size",
       .help = "Padding of answers against analysis of lengths: size fills every sealed chunk of a "
               "stream to a multiple of 512 bytes and whole answers to a bucket. It does not hide "

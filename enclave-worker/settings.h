@@ -70,6 +70,7 @@ struct worker_settings {
     uint64_t streams_max;
     uint64_t connections_max;
     uint64_t request_timeout;
+    uint64_t stall_timeout;
     unsigned padding;
     uint64_t drain_timeout;
     unsigned log_level;

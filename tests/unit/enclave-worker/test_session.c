@@ -506,6 +506,42 @@ static void lets_go_of_what_it_refuses(void **state)
     stage_close(&s);
 }
 
+static bool is_given_up(struct stage *s, void *arg)
+{
+    const struct stage_ask *ask = arg;
+    return ask->closed && s->worker.streams_n == 0;
+}
+
+/* Refusals in the clear and under the seal, and what an engine says. */
+static void gives_up_what_nobody_reads(void **state)
+{
+    (void)state;
+    struct stage s;
+    struct stage_ask asks[3];
+    static const char *const flags[] = { "--stall-timeout=100ms", NULL };
+    static const struct stage_request late = { .body = BYTES_LIT(BODY), .date_off = -125 };
+    stage_open(&s, flags);
+    stage_redial(&s, 1);
+    stage_seal(&s, &asks[0], OHTTP_CHUNKED, &PLAIN);
+    asks[0].sealed.at[asks[0].sealed.len - 1] ^= 1;
+    stage_seal(&s, &asks[1], OHTTP_CHUNKED, &late);
+    stage_seal(&s, &asks[2], OHTTP_CHUNKED, &PLAIN);
+    for (size_t i = 0; i < ARRAY_LEN(asks); i++) {
+        asks[i].holds = true;
+        stage_send(&s, &asks[i], 0, asks[i].sealed.len, true);
+    }
+    stage_until_asked(&s, 1);
+    stage_head(&s, 200, "text/event-stream", -1);
+    stage_body(&s, EVENT("a"));
+    for (size_t i = 0; i < ARRAY_LEN(asks); i++) {
+        stage_until(&s, is_given_up, &asks[i]);
+        CHECK(asks[i].outer != 0 && asks[i].why == LINK_RESET);
+        stage_ask_clear(&asks[i]);
+    }
+    CHECK(s.cancels == 1 && s.worker.sessions_n == 0);
+    stage_close(&s);
+}
+
 static void refuses_paths_that_are_not_the_engines(void **state)
 {
     (void)state;
@@ -980,6 +1016,7 @@ int main(void)
         cmocka_unit_test(holds_no_more_that_it_cannot_open_than_allowed),
         cmocka_unit_test(an_answer_in_one_piece_counts_as_held),
         cmocka_unit_test(lets_go_of_what_it_refuses),
+        cmocka_unit_test(gives_up_what_nobody_reads),
         cmocka_unit_test(refuses_paths_that_are_not_the_engines),
         cmocka_unit_test(says_so_when_the_engine_takes_no_more),
         cmocka_unit_test(blames_the_client_for_what_cannot_be_asked),
