@@ -1,4 +1,6 @@
-#include <stdio.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -128,20 +130,19 @@ static void where_nobody_listens_is_unavailable(void **state)
     CHECK(u.answers == 1 && u.why.code == ERR_UNAVAILABLE);
 }
 
+/* Bound, so that nobody else has the port, but not listening. */
 static void a_port_that_refuses_is_unavailable(void **state)
 {
     struct fixture *f = *state;
     struct user u = { .f = f };
-    int fd = -1;
-    struct sock_addr closed = { 0 };
-    /* A port that was free a moment ago, on an address that answers at once. */
-    CHECK_OK(sock_addr_read(BYTES_LIT("127.0.0.1:0"), &closed));
-    CHECK_OK(sock_listen(&closed, 0, &fd));
-    CHECK_OK(sock_bound(fd, &closed));
-    sock_close(&fd);
-    f->conns.addr = closed;
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(fd >= 0 && bind(fd, (const struct sockaddr *)&at, sizeof at) == 0);
+    CHECK_OK(sock_addr_read(BYTES_LIT("127.0.0.1:0"), &f->conns.addr));
+    CHECK_OK(sock_bound(fd, &f->conns.addr));
     dial(&u);
     CHECK(u.why.code == ERR_UNAVAILABLE);
+    sock_close(&fd);
 }
 
 static void an_address_is_looked_up_and_connected_to(void **state)
