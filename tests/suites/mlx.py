@@ -114,5 +114,5 @@ def parts():
             ("responses are made of its chat completions in a stream", responses_in_a_stream),
             ("a response goes on from the one before", a_conversation),
             ("errors are errors", errors),
-            ("leaving closes the connection to the engine within two seconds", leaving),
+            ("leaving closes the connection to the engine", leaving),
             ("the programs end cleanly", the_end)]
