@@ -16,7 +16,7 @@ import air
 import recorded
 from client import PROMPT_CANARY, chat, http, wait_for
 from engine import WORDS
-from proxy import DATA, PREFACE, Proxy, frames_of
+from proxy import DATA, END_STREAM, PREFACE, Proxy, frames_of
 from stack import Options, Program, Stack, flags, free_port, is_open, run
 from suite import test
 
@@ -502,13 +502,15 @@ def bundle_of_a_worker():
     """One that was good once, for another question: the answer that is a CBOR map."""
     with Stack(between=Proxy) as s:
         for link in s.proxies[0].links:
-            bodies = {}
+            bodies, whole = {}, set()
             for f in frames_of(link.to_gateway)[0]:
                 if f.kind == DATA:
                     bodies[f.stream] = bodies.get(f.stream, b"") + f.payload
-            for _stream, body in sorted(bodies.items()):
-                if body[:1] == b"\xa7":
-                    return body
+                    whole |= {f.stream} if f.flags & END_STREAM else set()
+            # One that was given up in the middle, for another question, is no bundle.
+            for stream in sorted(whole):
+                if bodies[stream][:1] == b"\xa7":
+                    return bodies[stream]
     raise AssertionError("nobody was asked")
 
 
