@@ -95,7 +95,8 @@ static void what_is_no_engine_is_refused(void **state)
 static void a_file_that_is_not_there_is_refused(void **state)
 {
     struct fixture *f = *state;
-    refused(f, "engines: /no/such/file\n", "/no/such/file: cannot be read: there is no such file (engines)");
+    refused(f, "engines: /no/such/file\n",
+            "/no/such/file: cannot be read: there is no such file (engines)");
 }
 
 static const char two_engines[] =
