@@ -66,6 +66,7 @@ struct link_stream {
     bool over; /* dead to its user */
     bool head_left, head_given, ended, sent_all;
     bool got_head, got_all;
+    bool got_reset;
     bool deferred, was_full, to_tell;
 };
 

@@ -232,6 +232,13 @@ static void got_data_frame(struct h2 *h, const nghttp2_frame *frame)
         got_all(s);
 }
 
+static void got_reset(struct h2 *h, const nghttp2_frame *frame)
+{
+    struct link_stream *s = h2_stream_of(h, frame->hd.stream_id);
+    if (s != NULL)
+        s->got_reset = true;
+}
+
 static void got_settings(struct h2 *h, const nghttp2_frame *frame)
 {
     if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0 || h->ready)
@@ -285,6 +292,9 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     case NGHTTP2_DATA:
         got_data_frame(h, frame);
         break;
+    case NGHTTP2_RST_STREAM:
+        got_reset(h, frame);
+        break;
     case NGHTTP2_SETTINGS:
         got_settings(h, frame);
         break;
@@ -315,12 +325,19 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     return 0;
 }
 
+/* HAProxy says REFUSED_STREAM of a request, too, that it passed on whole, when who had it is gone. Streams
+ * above GOAWAY's last id are closed with the same code. */
+static bool is_undone(const struct link_stream *s, uint32_t code)
+{
+    return code == NGHTTP2_REFUSED_STREAM && !s->got_head && !(s->got_reset && s->sent_all);
+}
+
 static enum link_close why_closed(const struct link_stream *s, uint32_t code)
 {
     bool server = s->h2->settings.server;
     if (code == NGHTTP2_NO_ERROR && (server ? s->sent_all : s->got_all))
         return LINK_DONE;
-    if (code == NGHTTP2_REFUSED_STREAM && !server && !s->got_head)
+    if (!server && is_undone(s, code))
         return LINK_REFUSED;
     return LINK_RESET;
 }

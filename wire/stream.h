@@ -58,8 +58,9 @@ struct link_request {
 enum link_close {
     LINK_LOST = 0, /* the connection died; the peer may have acted on the request */
     LINK_RESET,    /* the peer gave it up; its HTTP/2 error code by link_stream_code() */
-    LINK_REFUSED,  /* client: provably not processed, may be sent again elsewhere */
-    LINK_DONE,     /* both sides said all they had to say */
+    LINK_REFUSED, /* client: provably not processed, may be sent again elsewhere: it was not sent, it was
+                    * above GOAWAY's last id, or REFUSED_STREAM came before its end was sent */
+    LINK_DONE, /* both sides said all they had to say */
 };
 
 /* Why we give a stream up, as told to the peer. */

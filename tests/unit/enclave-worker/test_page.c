@@ -277,7 +277,7 @@ static void holds_so_much_for_one_that_does_not_read(void **state)
         asks[i].holds = true;
     stage_get(&s, &more, "GET", PATH_HEALTHZ, (bytes){ 0 });
     stage_until(&s, is_closed, &more);
-    CHECK(more.outer == 0 && more.why == LINK_REFUSED);
+    CHECK(more.outer == 0 && more.why == LINK_RESET);
     stage_ask_clear(&more);
     for (size_t i = 0; i < UNREAD; i++) {
         CHECK(asks[i].outer == 403 && !asks[i].ended);

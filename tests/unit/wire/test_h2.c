@@ -465,11 +465,20 @@ static void tells_refused_from_reset(void **state)
     struct pair p = { 0 };
     struct link_stream *s;
     open_pair(&p);
-    CHECK_OK(h2_submit(p.client.h2, &get, &s, NULL));
+    CHECK_OK(h2_submit(p.client.h2, &post, &s, NULL));
+    CHECK_OK(h2_stream_write(s, BYTES_LIT("abc"), false));
     CHECK_OK(talk(&p, 1 << 20));
     h2_stream_reset(p.server.stream, LINK_REFUSE);
     CHECK_OK(talk(&p, 1 << 20));
     CHECK(p.client.why == LINK_REFUSED);
+
+    /* A whole request may have been passed on by who refuses it. */
+    CHECK_OK(h2_submit(p.client.h2, &post, &s, NULL));
+    CHECK_OK(h2_stream_write(s, BYTES_LIT("abc"), true));
+    CHECK_OK(talk(&p, 1 << 20));
+    h2_stream_reset(p.server.stream, LINK_REFUSE);
+    CHECK_OK(talk(&p, 1 << 20));
+    CHECK(p.client.why == LINK_RESET);
 
     /* With a head it is not "not processed", whatever the peer says. */
     CHECK_OK(h2_submit(p.client.h2, &get, &s, NULL));
