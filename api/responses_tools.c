@@ -377,6 +377,8 @@ err responses_tools_read(struct responses_tools *t, const struct json *tools,
         t->allowed = json_get(choice, "tools");
         if (json_kind(t->allowed) != JSON_KIND_ARRAY)
             return responses_blame(fault, ERROR_INVALID_TYPE, "tool_choice.tools");
+        if (json_len(t->allowed) > RESPONSES_TOOLS_MAX)
+            return responses_blame(fault, ERROR_INVALID_VALUE, "tool_choice.tools");
     }
     TRY(buf_add_u8(&t->echo, '['));
     TRY(buf_add_u8(&t->chat, '['));

@@ -143,7 +143,7 @@ static struct pool_worker *choose(const struct exchange *x, size_t avoid)
     bytes id = kept_id(x);
     size_t prefix = text_find(id, BYTES_LIT("_"));
     if (prefix < id.len) {
-        struct pool_worker *w = pool_find(pool, bytes_slice(id, prefix + 1, POOL_TAG_LEN));
+        struct pool_worker *w = pool_find(pool, bytes_slice(id, prefix + 1, POOL_TAG_LEN), avoid);
         if (w != NULL)
             return pool_worker_usable(w) ? w : NULL;
     }

@@ -392,15 +392,25 @@ static bool has_tag(const struct trusted *t, bytes tag)
            bytes_starts(buf_view(&identity), tag);
 }
 
-struct pool_worker *pool_find(struct pool *p, bytes tag)
+static unsigned rank_of(const struct pool_worker *w, size_t avoid, int64_t now)
+{
+    if (!is_usable(w, now))
+        return 1;
+    return w->at.place == avoid ? 2 : 3;
+}
+
+struct pool_worker *pool_find(struct pool *p, bytes tag, size_t avoid)
 {
     int64_t now = clock_wall_s();
+    struct pool_worker *best = NULL;
     for (size_t i = 0; i < p->n; i++) {
         struct pool_worker *w = p->seats[i];
-        if (w != NULL && is_trusted(w, now) && has_tag(w->trusted, tag))
-            return w;
+        if (w == NULL || !is_trusted(w, now) || !has_tag(w->trusted, tag))
+            continue;
+        if (best == NULL || rank_of(w, avoid, now) > rank_of(best, avoid, now))
+            best = w;
     }
-    return NULL;
+    return best;
 }
 
 bool pool_worker_usable(const struct pool_worker *w)

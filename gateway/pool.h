@@ -65,9 +65,9 @@ struct pool_worker *pool_choose(struct pool *p, const struct pool_want *want);
 /* Whether there would be one for somebody. */
 bool pool_has_room(const struct pool *p);
 
-/* The worker that gave ids with this tag, whether or not it can be used now; NULL: none that is
- * trusted. tag: the first hex digits of its identity, at least eight. */
-struct pool_worker *pool_find(struct pool *p, bytes tag);
+/* The worker that gave ids with this tag, whether or not it can be used now; of several ways to it, as by
+ * two relays, one that can, and rather not the place to avoid. NULL: none that is trusted. tag: the first hex digits of its identity, at least eight. */
+struct pool_worker *pool_find(struct pool *p, bytes tag, size_t avoid);
 /* The same worker as pool_choose() would want one. */
 bool pool_worker_usable(const struct pool_worker *w);
 /* Nothing is known against it, or it is due to be tried. */

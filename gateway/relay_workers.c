@@ -539,7 +539,7 @@ size_t relay_workers_choose(struct relay_workers *all, const struct relay_want *
     uint64_t seats = fitting(all, want, &best);
     if (best == FIT_ANY && (want->hint.len > 0 || want->key_id >= 0))
         hurry(all);
-    if (worker_tag_is(&want->tag) && best < FIT_HINT)
+    if (worker_tag_is(&want->tag) && best != FIT_TAG)
         return SIZE_MAX;
     seats = best == FIT_ANY ? first_of(all, seats) : seats;
     return want->sticky ? choose_near(all, seats, want->near)

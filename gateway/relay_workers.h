@@ -66,10 +66,10 @@ size_t relay_workers_up(const struct relay_workers *w);
 /* Those that are connected and have said their tags. */
 void relay_workers_roster(const struct relay_workers *w, struct roster *out);
 
-/* Which worker: the one with that tag, if it is connected; else of a key hint (the x-ohttp-key field), else of a key id; else, with `sticky`, the
- * same one for the same `near` as long as it is connected and well; else as gateway/balance.h has it, by
- * the streams there are, and by what became of those before: of key lists, too, which are asked for all
- * the time. */
+/* Which worker: the one with that tag and no other; without a tag, of a key hint (the x-ohttp-key
+ * field), else of a key id; else, with `sticky`, the same one for the same `near` as long as it is
+ * connected and well; else as gateway/balance.h has it, by the streams there are, and by what became of
+ * those before: of key lists, too, which are asked for all the time. */
 struct relay_want {
     struct worker_tag tag; /* zero: not said */
     bytes hint;            /* empty: not said */
@@ -81,8 +81,9 @@ struct relay_want {
 
 /* The connected worker that fits best; a hint or an id that nobody has
  * published asks for new lists and is no reason to refuse: the worker that gets the request says so
- * itself. A tag is one: who asks for somebody's evidence is not to be shown another's. The number of its seat, which is somebody else's once it has left and is done; SIZE_MAX: none
- * is connected, or not the one with that tag. */
+ * itself. A tag is one: who asks for somebody's evidence is not to be shown another's, and of those
+ * that share their keys another would sign the receipt. The number of its seat, which is somebody else's
+ * once it has left and is done; SIZE_MAX: none is connected, or not the one with that tag. */
 size_t relay_workers_choose(struct relay_workers *w, const struct relay_want *want);
 
 /* A stream to the worker in that seat. u->ops is set by the caller. Errors of link_submit(). */

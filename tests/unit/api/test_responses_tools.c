@@ -230,9 +230,24 @@ static void takes_as_many_tools_as_there_may_be(void **state)
     }
 }
 
+static void takes_as_many_allowed_tools_as_tools(void **state)
+{
+    (void)state;
+    for (size_t n = RESPONSES_TOOLS_MAX; n <= RESPONSES_TOOLS_MAX + 1; n++) {
+        BUF_AUTO choice = BUF(CASE_MAX);
+        CHECK_OK(buf_add_str(&choice, "{'type':'allowed_tools','mode':'auto','tools':["));
+        for (size_t i = 0; i < n; i++)
+            CHECK_OK(buf_add_str(&choice, i > 0 ? ",{'name':'f'}" : "{'name':'f'}"));
+        CHECK_OK(buf_add_str(&choice, "]}"));
+        check_fault("[" F "]", buf_str(&choice),
+                    n <= RESPONSES_TOOLS_MAX ? "" : "invalid_value tool_choice.tools ");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(takes_as_many_allowed_tools_as_tools),
         cmocka_unit_test(nests_functions),
         cmocka_unit_test(makes_a_custom_tool_a_function_with_one_text),
         cmocka_unit_test(names_the_tools_of_a_namespace_after_it),

@@ -23,6 +23,7 @@ struct fixture {
     size_t ready, want, accepted, lost;
     enum balance_state states[SERVERS]; /* as told */
     uint8_t salt;                       /* of identities */
+    bool one_identity;                  /* several ways to one worker */
 };
 
 static void on_guard(struct loop_timer *t)
@@ -154,7 +155,7 @@ static void trust(struct fixture *f, const int64_t *life_s)
             continue;
         struct verdict v;
         verdict_plain(&v, life_s[i]);
-        v.identity[1] = (uint8_t)i;
+        v.identity[1] = f->one_identity ? 0 : (uint8_t)i;
         v.identity[2] = f->salt;
         CHECK_OK(trusted_new(&view->workers[i], f->set->at[i].place, &v, document, clock_wall_s()));
         verdict_clear(&v);
@@ -220,7 +221,7 @@ static void requests_are_spread_over_all(void **state)
 
 static struct pool_worker *second(struct fixture *f)
 {
-    return pool_find(f->pool, BYTES_LIT("07010000"));
+    return pool_find(f->pool, BYTES_LIT("07010000"), SIZE_MAX);
 }
 
 static void take_second_out(struct fixture *f)
@@ -368,7 +369,7 @@ static void one_that_is_sick_by_a_probes_word_gets_nothing(void **state)
 
 static bool second_is_down(struct fixture *f)
 {
-    return !pool_worker_usable(pool_find(f->pool, BYTES_LIT("07010000")));
+    return !pool_worker_usable(pool_find(f->pool, BYTES_LIT("07010000"), SIZE_MAX));
 }
 
 static void the_one_that_gave_an_id_is_found_by_its_tag(void **state)
@@ -377,16 +378,38 @@ static void the_one_that_gave_an_id_is_found_by_its_tag(void **state)
     struct fixture f;
     set_up(&f, 100);
     trust_and_connect(&f, (const int64_t[]){ 100, 100, 0 });
-    CHECK(place_of(pool_find(f.pool, BYTES_LIT("07000000"))) == 0);
-    CHECK(place_of(pool_find(f.pool, BYTES_LIT("07010000"))) == 1);
-    CHECK(pool_worker_usable(pool_find(f.pool, BYTES_LIT("07010000"))));
-    CHECK(pool_find(f.pool, BYTES_LIT("07020000")) == NULL);
-    CHECK(pool_find(f.pool, BYTES_LIT("0701000")) == NULL);
-    CHECK(pool_find(f.pool, (bytes){ 0 }) == NULL);
+    CHECK(place_of(pool_find(f.pool, BYTES_LIT("07000000"), SIZE_MAX)) == 0);
+    CHECK(place_of(pool_find(f.pool, BYTES_LIT("07010000"), SIZE_MAX)) == 1);
+    CHECK(pool_worker_usable(pool_find(f.pool, BYTES_LIT("07010000"), SIZE_MAX)));
+    CHECK(pool_find(f.pool, BYTES_LIT("07020000"), SIZE_MAX) == NULL);
+    CHECK(pool_find(f.pool, BYTES_LIT("0701000"), SIZE_MAX) == NULL);
+    CHECK(pool_find(f.pool, (bytes){ 0 }, SIZE_MAX) == NULL);
     link_listener_free(f.servers[1]);
     f.servers[1] = NULL;
     until(&f, second_is_down);
-    CHECK(pool_find(f.pool, BYTES_LIT("07010000")) != NULL);
+    CHECK(pool_find(f.pool, BYTES_LIT("07010000"), SIZE_MAX) != NULL);
+    tear_down(&f);
+}
+
+static bool first_is_down(struct fixture *f)
+{
+    return place_of(pool_find(f->pool, BYTES_LIT("07000000"), SIZE_MAX)) != 0;
+}
+
+static void of_several_ways_to_it_one_is_found_that_can_be_used(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f, 100);
+    f.one_identity = true;
+    trust_and_connect(&f, (const int64_t[]){ 100, 100, 0 });
+    CHECK(place_of(pool_find(f.pool, BYTES_LIT("07000000"), SIZE_MAX)) == 0);
+    CHECK(place_of(pool_find(f.pool, BYTES_LIT("07000000"), 1)) == 0);
+    CHECK(place_of(pool_find(f.pool, BYTES_LIT("07000000"), 0)) == 1);
+    link_listener_free(f.servers[0]);
+    f.servers[0] = NULL;
+    until(&f, first_is_down);
+    CHECK(place_of(pool_find(f.pool, BYTES_LIT("07000000"), 1)) == 1);
     tear_down(&f);
 }
 
@@ -545,7 +568,7 @@ static void who_left_finishes_and_gets_nothing_new(void **state)
         turns(&f);
         CHECK(f.lost == 0 && link_is_up(pool_worker_link(w)));
         CHECK(place_of(choose(&f, 1)) == 1); /* the last resort: there is no other */
-        CHECK(pool_find(f.pool, BYTES_LIT("07000000")) != w);
+        CHECK(pool_find(f.pool, BYTES_LIT("07000000"), SIZE_MAX) != w);
     }
     pool_worker_add(w, -1);
     turns(&f);
@@ -647,6 +670,7 @@ int main(void)
         cmocka_unit_test(those_of_a_later_priority_wait_until_the_first_are_not_well),
         cmocka_unit_test(of_the_first_who_weighs_more_gets_more),
         cmocka_unit_test(the_one_that_gave_an_id_is_found_by_its_tag),
+        cmocka_unit_test(of_several_ways_to_it_one_is_found_that_can_be_used),
         cmocka_unit_test(the_one_to_avoid_is_the_last_resort),
         cmocka_unit_test(who_is_trusted_no_more_is_cut_off),
         cmocka_unit_test(nothing_goes_to_who_was_withdrawn_before_the_next_view),
