@@ -15,6 +15,7 @@ struct page {
     struct buf body;
     struct prove_job *job;
     bool wants_body;
+    struct loop_timer timer; /* the end of patience with the body */
     struct link *link;
     uint64_t cost; /* of that connection's tally */
 };
@@ -26,6 +27,7 @@ static struct page *page_of(struct visit *v)
 
 static void page_free(struct page *p)
 {
+    loop_timer_stop(&p->timer);
     if (p->job != NULL)
         prove_forget(p->job);
     *link_tally(p->link) -= p->cost;
@@ -268,15 +270,27 @@ static err get(struct page *p, bytes path)
     return answer_error(p->visit.stream, ERROR_UNKNOWN_URL, path);
 }
 
+static void refuse_question(struct page *p, unsigned status, const char *title)
+{
+    p->wants_body = false;
+    loop_timer_stop(&p->timer);
+    if (worker_refuse(p->visit.stream, status, "about:blank", title).code != ERR_OK)
+        give_up(p);
+}
+
+/* What is waited for counts for all who share the connection, as at a relay's. */
+static void on_too_slow(struct loop_timer *t)
+{
+    refuse_question(CONTAINER_OF(t, struct page, timer), 408,
+                    "the question did not arrive in time");
+}
+
 static void on_data(struct visit *v, bytes in)
 {
     struct page *p = page_of(v);
     link_stream_consume(v->stream, in.len);
-    if (p->wants_body && buf_add(&p->body, in).code != ERR_OK) {
-        p->wants_body = false;
-        if (worker_refuse(v->stream, 413, "about:blank", "the question is too long").code != ERR_OK)
-            give_up(p);
-    }
+    if (p->wants_body && buf_add(&p->body, in).code != ERR_OK)
+        refuse_question(p, 413, "the question is too long");
 }
 
 static void on_end(struct visit *v)
@@ -285,6 +299,7 @@ static void on_end(struct visit *v)
     if (!p->wants_body)
         return;
     p->wants_body = false;
+    loop_timer_stop(&p->timer);
     if (prove(p).code != ERR_OK)
         give_up(p);
 }
@@ -304,14 +319,22 @@ static const struct visit_ops OPS = {
     .data = on_data, .end = on_end, .writable = on_writable, .closed = on_closed
 };
 
+static void await_question(struct page *p)
+{
+    const struct worker *w = p->visit.worker;
+    p->wants_body = true;
+    loop_timer_start(w->loop, &p->timer, w->settings->request_timeout, on_too_slow);
+}
+
 static err start(struct page *p, const struct link_request *req)
 {
     if (bytes_equal(req->method, BYTES_LIT("GET")))
         return get(p, req->path);
-    p->wants_body = bytes_equal(req->method, BYTES_LIT("POST")) &&
-                    bytes_equal(req->path, BYTES_LIT(PATH_ATTESTATION));
-    if (p->wants_body)
+    if (bytes_equal(req->method, BYTES_LIT("POST")) &&
+        bytes_equal(req->path, BYTES_LIT(PATH_ATTESTATION))) {
+        await_question(p);
         return OK;
+    }
     if (bytes_starts(req->path, BYTES_LIT("/v1/")))
         return answer_error(p->visit.stream, ERROR_SEAL_REQUIRED, req->path);
     return answer_error(p->visit.stream, ERROR_UNKNOWN_URL, req->path);

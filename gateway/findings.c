@@ -109,6 +109,7 @@ err findings_add(struct findings *f, const struct worker_finding *finding)
 {
     ENSURE(f->n < WORKERS_MAX, LIMIT);
     struct worker_finding *to = &f->at[f->n];
+    to->place = finding->place;
     memcpy(to->identity, finding->identity, sizeof to->identity);
     to->sick = finding->sick;
     err e = copy_list(&to->models, &finding->models);
@@ -120,11 +121,12 @@ err findings_add(struct findings *f, const struct worker_finding *finding)
     return OK;
 }
 
-const struct worker_finding *findings_of(const struct findings *f,
+const struct worker_finding *findings_of(const struct findings *f, size_t place,
                                          const uint8_t identity[static VERDICT_KEY_LEN])
 {
     for (size_t i = 0; f != NULL && i < f->n; i++) {
-        if (bytes_equal(BYTES_ARRAY(f->at[i].identity), bytes_of(identity, VERDICT_KEY_LEN)))
+        if (f->at[i].place == place &&
+            bytes_equal(BYTES_ARRAY(f->at[i].identity), bytes_of(identity, VERDICT_KEY_LEN)))
             return &f->at[i];
     }
     return NULL;

@@ -34,6 +34,7 @@ bool model_list_has(const struct model_list *l, bytes model);
 bool model_list_equal(const struct model_list *a, const struct model_list *b);
 
 struct worker_finding {
+    size_t place; /* one worker may be asked in several ways, of which one may fail */
     uint8_t identity[VERDICT_KEY_LEN];
     bool sick;
     struct model_list models;
@@ -51,6 +52,6 @@ void findings_unref(struct findings *f);           /* NULL is allowed */
 
 /* Before it is shown to anybody. Copies. ERR_LIMIT above WORKERS_MAX. */
 err findings_add(struct findings *f, const struct worker_finding *finding);
-/* NULL: nothing is known. f may be NULL. */
-const struct worker_finding *findings_of(const struct findings *f,
+/* Of that worker at that place. NULL: nothing is known. f may be NULL. */
+const struct worker_finding *findings_of(const struct findings *f, size_t place,
                                          const uint8_t identity[static VERDICT_KEY_LEN]);

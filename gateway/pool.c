@@ -232,7 +232,9 @@ static void update_findings(struct pool *p)
         struct pool_worker *w = p->seats[i];
         if (w == NULL)
             continue;
-        w->finding = w->trusted != NULL ? findings_of(p->findings, w->trusted->identity) : NULL;
+        w->finding = NULL;
+        if (w->trusted != NULL)
+            w->finding = findings_of(p->findings, w->at.place, w->trusted->identity);
         balance_set_sick(&p->balance, i, w->finding != NULL && w->finding->sick, now_ms(p));
     }
 }

@@ -312,6 +312,7 @@ static err watch_new(struct watch **out, struct probe *p, const struct worker_en
     w->at = *at;
     w->trusted = trusted_ref(trusted);
     w->body = BUF(FINDINGS_LIST_MAX);
+    w->finding.place = at->place;
     memcpy(w->finding.identity, trusted->identity, sizeof w->finding.identity);
     worker_link(&w->at, p->settings.tls, &settings);
     err e = link_open(&w->link, p->loop, &settings, &EVENTS, w);

@@ -241,6 +241,25 @@ static void refuses_what_ought_to_be_sealed_and_knows_nothing_else(void **state)
     stage_close(&s);
 }
 
+static void gives_up_on_questions_that_do_not_come(void **state)
+{
+    (void)state;
+    struct stage s;
+    struct stage_ask ask;
+    static const char *const flags[] = { "--request-timeout=100ms", NULL };
+    static const struct stage_request nothing = { .body = BYTES_LIT("{}") };
+    static const struct link_request question = { .method = BYTES_LIT("POST"),
+                                                  .authority = BYTES_LIT("w1"),
+                                                  .path = BYTES_LIT(PATH_ATTESTATION) };
+    stage_open(&s, flags);
+    stage_seal(&s, &ask, OHTTP_CHUNKED, &nothing);
+    CHECK_OK(link_submit(s.link, &question, &ask.stream, &ask));
+    stage_answer(&s, &ask);
+    CHECK(ask.outer == 408);
+    stage_ask_clear(&ask);
+    stage_close(&s);
+}
+
 static void shows_its_metrics(void **state)
 {
     (void)state;
@@ -302,6 +321,7 @@ int main(void)
         cmocka_unit_test(limits_how_often_it_is_asked),
         cmocka_unit_test(survives_those_who_leave_before_their_evidence),
         cmocka_unit_test(refuses_what_ought_to_be_sealed_and_knows_nothing_else),
+        cmocka_unit_test(gives_up_on_questions_that_do_not_come),
         cmocka_unit_test(shows_its_metrics),
         cmocka_unit_test(holds_so_much_for_one_that_does_not_read),
     };

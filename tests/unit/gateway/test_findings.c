@@ -70,12 +70,12 @@ static void as_many_as_there_may_be_and_one_more(void **state)
     model_list_clear(&l);
 }
 
-static void findings_are_known_by_identity_and_kept_by_reference(void **state)
+static void findings_are_known_by_place_and_identity_and_kept_by_reference(void **state)
 {
     (void)state;
     struct findings *f;
     struct worker_finding one = { .identity = { 1 }, .sick = true };
-    struct worker_finding two = { .identity = { 2 } };
+    struct worker_finding two = { .place = 1, .identity = { 2 } };
     const uint8_t other[VERDICT_KEY_LEN] = { 3 };
     CHECK_OK(model_list_read(&two.models, BYTES_LIT("{\"data\":[{\"id\":\"a\"}]}")));
     CHECK_OK(findings_new(&f));
@@ -83,10 +83,11 @@ static void findings_are_known_by_identity_and_kept_by_reference(void **state)
     CHECK_OK(findings_add(f, &two));
     findings_unref(findings_ref(f));
     model_list_clear(&two.models);
-    CHECK(findings_of(f, one.identity)->sick && !findings_of(f, one.identity)->models.known);
-    CHECK(!findings_of(f, two.identity)->sick);
-    CHECK(model_list_has(&findings_of(f, two.identity)->models, BYTES_LIT("a")));
-    CHECK(findings_of(f, other) == NULL && findings_of(NULL, other) == NULL);
+    CHECK(findings_of(f, 0, one.identity)->sick && !findings_of(f, 0, one.identity)->models.known);
+    CHECK(!findings_of(f, 1, two.identity)->sick);
+    CHECK(model_list_has(&findings_of(f, 1, two.identity)->models, BYTES_LIT("a")));
+    CHECK(findings_of(f, 0, other) == NULL && findings_of(NULL, 0, other) == NULL);
+    CHECK(findings_of(f, 1, one.identity) == NULL && findings_of(f, 0, two.identity) == NULL);
     while (f->n < WORKERS_MAX)
         CHECK_OK(findings_add(f, &one));
     CHECK_ERR(findings_add(f, &one), LIMIT);
@@ -122,7 +123,7 @@ int main(void)
         cmocka_unit_test(an_empty_list_is_known),
         cmocka_unit_test(what_is_no_list_changes_nothing),
         cmocka_unit_test(as_many_as_there_may_be_and_one_more),
-        cmocka_unit_test(findings_are_known_by_identity_and_kept_by_reference),
+        cmocka_unit_test(findings_are_known_by_place_and_identity_and_kept_by_reference),
         cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

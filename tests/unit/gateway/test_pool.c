@@ -303,7 +303,9 @@ static void of_the_first_who_weighs_more_gets_more(void **state)
 /* What a probe found out about the worker at that place; NULL: it has no list. */
 static void find_out(struct findings *f, size_t place, bool sick, const char *models)
 {
-    struct worker_finding finding = { .identity = { 7, (uint8_t)place }, .sick = sick };
+    struct worker_finding finding = { .place = place,
+                                      .identity = { 7, (uint8_t)place },
+                                      .sick = sick };
     if (models != NULL)
         CHECK_OK(model_list_read(&finding.models, bytes_str(models)));
     CHECK_OK(findings_add(f, &finding));

@@ -255,7 +255,7 @@ static int close_stage(void **state)
 static const struct worker_finding *finding(const struct stage *s, size_t i)
 {
     uint8_t identity[VERDICT_KEY_LEN] = { 7, (uint8_t)i };
-    return findings_of(s->found, identity);
+    return findings_of(s->found, i, identity);
 }
 
 static bool has(const struct stage *s, size_t i, const char *model)
