@@ -19,9 +19,9 @@
 
 #include "base/attr.h"
 #include "base/buf.h"
+#include "base/curl_loop.h"
 #include "base/loop.h"
 #include "base/mem.h"
-#include "enclave-worker/curl_loop.h"
 #include "enclave-worker/engine_http_ask.h"
 #include "enclave-worker/engine_http_base.h"
 #include "enclave-worker/engine_http_head.h"
@@ -484,7 +484,8 @@ static err set_up(struct engine_http *e, const struct engine_http_settings *s)
         TRY(buf_add_str(&e->ca_path, s->ca_path));
         ENSURE(buf_str(&e->ca_path) != NULL, NOMEM);
     }
-    return curl_loop_new(&e->curl, e->loop, e->to.calls_max, on_done);
+    const struct curl_loop_settings settings = { .kept_max = e->to.calls_max, .done = on_done };
+    return curl_loop_new(&e->curl, e->loop, &settings);
 }
 
 err engine_http_new(struct engine **out, struct loop *loop,

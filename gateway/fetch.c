@@ -1,18 +1,16 @@
 /*
- * One multi handle on the loop: libcurl says which sockets and which moment it waits for, the loop
- * tells it when they come. Owners are only called from reap(), when libcurl is not at work, so they
- * may start and cancel what they like.
+ * Each fetch is a transfer of one curl_loop. Owners are only called from finish(), when libcurl is not
+ * at work, so they may start and cancel what they like.
  */
 #include "gateway/fetch.h"
 
 #include <curl/curl.h>
-#include <pthread.h>
 #include <unistd.h>
 
 #include "base/attr.h"
 #include "base/clock.h"
+#include "base/curl_loop.h"
 #include "base/httpdate.h"
-#include "base/loop.h"
 #include "base/mem.h"
 #include "base/text.h"
 
@@ -23,15 +21,6 @@ enum {
     HOST_CONNECTIONS = 8, /* to one service; the rest waits its turn */
     RETRY_AFTER_S_MAX = 86400,
     MEDIA_MAX = 128
-};
-
-/* A socket that libcurl waits for. */
-struct watch {
-    struct fetcher *fetcher;
-    struct loop_fd *fd;
-    curl_socket_t socket;
-    struct watch *next;
-    struct watch **prev;
 };
 
 struct fetch {
@@ -51,11 +40,7 @@ struct fetch {
 };
 
 struct fetcher {
-    struct loop *loop;
-    CURLM *multi;
-    struct loop_timer timer;
-    struct loop_task kick;
-    struct watch *watches;
+    struct curl_loop *curl;
     struct fetch *running;
     size_t running_n;
     uint64_t connect_ms, whole_ms;
@@ -71,7 +56,7 @@ static void release(struct fetch *f)
         if (f->next != NULL)
             f->next->prev = f->prev;
         f->fetcher->running_n--;
-        (void)curl_multi_remove_handle(f->fetcher->multi, f->easy);
+        curl_loop_remove(f->fetcher->curl, f->easy);
     }
     if (f->easy != NULL)
         curl_easy_cleanup(f->easy);
@@ -88,11 +73,11 @@ void fetch_cancel(struct fetch *fetch)
         release(fetch);
 }
 
-static err meaning(const struct fetch *f, CURLcode result)
+static err meaning(const struct fetch *f, int result)
 {
     if (!err_is_ok(f->why))
         return f->why;
-    switch ((int)result) {
+    switch (result) {
     case CURLE_OK:
         return OK;
     case CURLE_OPERATION_TIMEDOUT:
@@ -117,8 +102,9 @@ static err meaning(const struct fetch *f, CURLcode result)
     }
 }
 
-static void finish(struct fetch *f, CURLcode result)
+static void finish(void *transfer, int result)
 {
+    struct fetch *f = transfer;
     long status = 0;
     err e = meaning(f, result);
     (void)curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &status);
@@ -132,114 +118,9 @@ static void finish(struct fetch *f, CURLcode result)
         f->next->prev = f->prev;
     f->prev = NULL;
     f->fetcher->running_n--;
-    (void)curl_multi_remove_handle(f->fetcher->multi, f->easy);
+    curl_loop_remove(f->fetcher->curl, f->easy);
     f->done(f->owner, e, err_is_ok(e) ? &answer : NULL);
     release(f);
-}
-
-/* ---- libcurl at work ---- */
-
-static void reap(struct fetcher *f)
-{
-    int left;
-    for (CURLMsg *m; (m = curl_multi_info_read(f->multi, &left)) != NULL;) {
-        if (m->msg != CURLMSG_DONE)
-            continue;
-        char *at = NULL;
-        CURLcode result = m->data.result;
-        (void)curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &at);
-        finish((struct fetch *)(void *)at, result);
-    }
-}
-
-static void act(struct fetcher *f, curl_socket_t socket, int ready)
-{
-    int running;
-    (void)curl_multi_socket_action(f->multi, socket, ready, &running);
-    reap(f);
-}
-
-static void on_ready(void *owner, unsigned ready)
-{
-    struct watch *w = owner;
-    int bits = 0;
-    if (ready & (LOOP_READ | LOOP_HANGUP))
-        bits |= CURL_CSELECT_IN;
-    if (ready & LOOP_WRITE)
-        bits |= CURL_CSELECT_OUT;
-    act(w->fetcher, w->socket, bits);
-}
-
-static void on_time(struct loop_timer *t)
-{
-    act(CONTAINER_OF(t, struct fetcher, timer), CURL_SOCKET_TIMEOUT, 0);
-}
-
-static void on_kick(struct loop_task *t)
-{
-    act(CONTAINER_OF(t, struct fetcher, kick), CURL_SOCKET_TIMEOUT, 0);
-}
-
-static int set_timer(CURLM *multi, long timeout_ms, void *owner)
-{
-    (void)multi;
-    struct fetcher *f = owner;
-    loop_timer_stop(&f->timer);
-    loop_defer_cancel(&f->kick);
-    if (timeout_ms == 0)
-        loop_defer(f->loop, &f->kick, on_kick);
-    else if (timeout_ms > 0)
-        loop_timer_start(f->loop, &f->timer, (uint64_t)timeout_ms, on_time);
-    return 0;
-}
-
-static void close_watch(struct watch *w)
-{
-    loop_fd_close(w->fd);
-    *w->prev = w->next;
-    if (w->next != NULL)
-        w->next->prev = w->prev;
-    mem_free(w);
-}
-
-static struct watch *open_watch(struct fetcher *f, curl_socket_t socket)
-{
-    struct watch *w = mem_alloc(sizeof *w);
-    if (w == NULL)
-        return NULL;
-    *w = (struct watch){ .fetcher = f, .socket = socket };
-    if (!err_is_ok(loop_fd_open(&w->fd, f->loop, socket, on_ready, w))) {
-        mem_free(w);
-        return NULL;
-    }
-    w->next = f->watches;
-    w->prev = &f->watches;
-    if (w->next != NULL)
-        w->next->prev = &w->next;
-    f->watches = w;
-    (void)curl_multi_assign(f->multi, socket, w);
-    return w;
-}
-
-static int set_socket(CURL *easy, curl_socket_t socket, int what, void *owner, void *at)
-{
-    (void)easy;
-    struct watch *w = at;
-    if (what == CURL_POLL_REMOVE) {
-        if (w != NULL)
-            close_watch(w);
-        return 0;
-    }
-    if (w == NULL)
-        w = open_watch(owner, socket);
-    if (w == NULL)
-        return -1;
-    unsigned want = 0;
-    if (what & CURL_POLL_IN)
-        want |= LOOP_READ;
-    if (what & CURL_POLL_OUT)
-        want |= LOOP_WRITE;
-    return err_is_ok(loop_fd_want(w->fd, want)) ? 0 : -1;
 }
 
 /* ---- what comes ---- */
@@ -417,8 +298,8 @@ err fetch_start(struct fetch **out, struct fetcher *f, const struct fetch_reques
     made->done = done;
     made->owner = owner;
     err e = prepare(made, request);
-    if (err_is_ok(e) && curl_multi_add_handle(f->multi, made->easy) != CURLM_OK)
-        e = err_raise(ERR_NOMEM, __FILE__, __func__, __LINE__);
+    if (err_is_ok(e))
+        e = curl_loop_add(f->curl, made->easy);
     if (!err_is_ok(e)) {
         release(made);
         return e;
@@ -429,31 +310,6 @@ err fetch_start(struct fetch **out, struct fetcher *f, const struct fetch_reques
 }
 
 /* ---- the fetcher ---- */
-
-static void *alloc_for_curl(size_t n, size_t size)
-{
-    return mem_alloc_array(n, size);
-}
-
-static char *strdup_for_curl(const char *text)
-{
-    return mem_strdup(text);
-}
-
-static CURLcode global_result;
-
-static void init_once(void)
-{
-    global_result = curl_global_init_mem(CURL_GLOBAL_DEFAULT, mem_alloc, mem_free, mem_realloc,
-                                         strdup_for_curl, alloc_for_curl);
-}
-
-static err init_curl(void)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    ENSURE(pthread_once(&once, init_once) == 0 && global_result == CURLE_OK, SYSTEM);
-    return OK;
-}
 
 bool fetch_is_base(const char *text)
 {
@@ -471,24 +327,12 @@ bool fetch_is_base(const char *text)
     return good;
 }
 
-static err set_multi(struct fetcher *f)
+static err set_up(struct fetcher *f, struct loop *loop, const struct fetcher_settings *s)
 {
-    f->multi = curl_multi_init();
-    ENSURE(f->multi != NULL, NOMEM);
-    bool good =
-        curl_multi_setopt(f->multi, CURLMOPT_SOCKETFUNCTION, set_socket) == CURLM_OK &&
-        curl_multi_setopt(f->multi, CURLMOPT_SOCKETDATA, f) == CURLM_OK &&
-        curl_multi_setopt(f->multi, CURLMOPT_TIMERFUNCTION, set_timer) == CURLM_OK &&
-        curl_multi_setopt(f->multi, CURLMOPT_TIMERDATA, f) == CURLM_OK &&
-        curl_multi_setopt(f->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS) == CURLM_OK &&
-        curl_multi_setopt(f->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)HOST_CONNECTIONS) ==
-            CURLM_OK;
-    ENSURE(good, INTERNAL);
-    return OK;
-}
-
-static err set_up(struct fetcher *f, const struct fetcher_settings *s)
-{
+    const struct curl_loop_settings settings = { .kept_max = KEPT_CONNECTIONS,
+                                                 .host_max = HOST_CONNECTIONS,
+                                                 .multiplexes = true,
+                                                 .done = finish };
     f->connect_ms = s->connect_ms > 0 ? s->connect_ms : CONNECT_MS;
     f->whole_ms = s->whole_ms > 0 ? s->whole_ms : WHOLE_MS;
     ENSURE(f->connect_ms <= INT32_MAX && f->whole_ms <= INT32_MAX, CONFIG);
@@ -497,17 +341,15 @@ static err set_up(struct fetcher *f, const struct fetcher_settings *s)
         TRY(buf_add_str(&f->ca_path, s->ca_path));
         ENSURE(buf_str(&f->ca_path) != NULL, NOMEM);
     }
-    TRY(init_curl());
-    return set_multi(f);
+    return curl_loop_new(&f->curl, loop, &settings);
 }
 
 err fetcher_new(struct fetcher **out, struct loop *loop, const struct fetcher_settings *settings)
 {
     struct fetcher *f;
     TRY(mem_new(&f));
-    f->loop = loop;
     f->ca_path = BUF(FETCH_URL_MAX);
-    err e = set_up(f, settings);
+    err e = set_up(f, loop, settings);
     if (!err_is_ok(e)) {
         fetcher_free(f);
         return e;
@@ -522,12 +364,7 @@ void fetcher_free(struct fetcher *f)
         return;
     while (f->running != NULL)
         release(f->running);
-    if (f->multi != NULL)
-        (void)curl_multi_cleanup(f->multi);
-    while (f->watches != NULL)
-        close_watch(f->watches);
-    loop_timer_stop(&f->timer);
-    loop_defer_cancel(&f->kick);
+    curl_loop_free(f->curl);
     buf_clear(&f->ca_path);
     mem_free(f);
 }

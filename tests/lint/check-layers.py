@@ -12,7 +12,7 @@ NEVER = {("api", "crypto")}
 HOME = {"uv.h": {"base"}, "jansson": {"base"}, "cbor": {"base"}, "yaml": {"base"},
         "sodium": {"crypto"}, "openssl/": {"crypto"}, "sqlite3": {"receipts"},
         "nghttp2/": {"wire"}, "microhttpd": {"gateway"},
-        "curl/": {"gateway", "enclave-worker", "cli"},
+        "curl/": {"base", "gateway", "enclave-worker", "cli"},
         "pthread": {"base", "gateway", "receipts", "enclave-worker"},
         "stdatomic": {"base", "gateway", "receipts", "enclave-worker"}}
 # Parts of the C library: they may stand in a header.

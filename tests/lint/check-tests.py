@@ -26,6 +26,7 @@ ELSEWHERE = {
     "base/config_loader": "tests/unit/base/test_config.c reads what it says of each source",
     "base/config_show": "tests/unit/base/test_config.c prints all that it shows",
     "base/config_value": "tests/unit/base/test_config.c reads every type through config_load()",
+    "base/curl_loop": "tests/unit/gateway/test_fetch.c and enclave-worker/test_engine_http.c run on it",
     "base/loop_fd": "tests/unit/base/test_loop.c watches descriptors",
     "base/loop_turn": "tests/unit/base/test_loop.c has every order of tasks and hooks",
     "base/loop_work": "tests/unit/base/test_loop.c has jobs done and names looked up",

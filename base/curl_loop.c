@@ -1,4 +1,4 @@
-#include "enclave-worker/curl_loop.h"
+#include "base/curl_loop.h"
 
 #include <curl/curl.h>
 #include <pthread.h>
@@ -185,36 +185,37 @@ static err init_curl(void)
     return OK;
 }
 
-static err set_multi(struct curl_loop *l, size_t transfers_max)
+static err set_multi(struct curl_loop *l, const struct curl_loop_settings *s)
 {
     l->multi = curl_multi_init();
     ENSURE(l->multi != NULL, NOMEM);
-    long kept = (long)transfers_max;
+    long pipelining = s->multiplexes ? (long)CURLPIPE_MULTIPLEX : (long)CURLPIPE_NOTHING;
     bool good =
         curl_multi_setopt(l->multi, CURLMOPT_SOCKETFUNCTION, set_socket) == CURLM_OK &&
         curl_multi_setopt(l->multi, CURLMOPT_SOCKETDATA, l) == CURLM_OK &&
         curl_multi_setopt(l->multi, CURLMOPT_TIMERFUNCTION, set_timer) == CURLM_OK &&
         curl_multi_setopt(l->multi, CURLMOPT_TIMERDATA, l) == CURLM_OK &&
-        curl_multi_setopt(l->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING) == CURLM_OK &&
-        curl_multi_setopt(l->multi, CURLMOPT_MAXCONNECTS, kept) == CURLM_OK;
+        curl_multi_setopt(l->multi, CURLMOPT_PIPELINING, pipelining) == CURLM_OK &&
+        curl_multi_setopt(l->multi, CURLMOPT_MAXCONNECTS, (long)s->kept_max) == CURLM_OK &&
+        curl_multi_setopt(l->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)s->host_max) == CURLM_OK;
     ENSURE(good, INTERNAL);
     return OK;
 }
 
-static err set_up(struct curl_loop *l, size_t transfers_max)
+static err set_up(struct curl_loop *l, const struct curl_loop_settings *s)
 {
     TRY(init_curl());
-    return set_multi(l, transfers_max);
+    return set_multi(l, s);
 }
 
-err curl_loop_new(struct curl_loop **out, struct loop *loop, size_t transfers_max,
-                  curl_loop_done_fn *done)
+err curl_loop_new(struct curl_loop **out, struct loop *loop,
+                  const struct curl_loop_settings *settings)
 {
     struct curl_loop *l;
     TRY(mem_new(&l));
     l->loop = loop;
-    l->done = done;
-    err e = set_up(l, transfers_max);
+    l->done = settings->done;
+    err e = set_up(l, settings);
     if (e.code != ERR_OK) {
         curl_loop_free(l);
         return e;

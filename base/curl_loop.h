@@ -1,5 +1,5 @@
 /*
- * enclave-worker/curl_loop.h - libcurl's multi interface on the loop: libcurl says which sockets and
+ * base/curl_loop.h - libcurl's multi interface on the loop: libcurl says which sockets and
  * which moment it waits for, the loop tells it when they come.
  *
  * Transfers are CURL handles. Memory of libcurl comes from base/mem.
@@ -18,9 +18,16 @@ struct curl_loop;
  * while libcurl is at work: the transfer may be removed, others added. */
 typedef void curl_loop_done_fn(void *transfer, int result);
 
-/* Borrows the loop. Keeps as many connections open as there are transfers at most. */
-err curl_loop_new(struct curl_loop **out, struct loop *loop, size_t transfers_max,
-                  curl_loop_done_fn *done);
+struct curl_loop_settings {
+    size_t kept_max;  /* connections that stay open; 0: as libcurl has it */
+    size_t host_max;  /* to one service, the rest waits its turn; 0: any number */
+    bool multiplexes; /* several transfers on one connection of HTTP/2 */
+    curl_loop_done_fn *done;
+};
+
+/* Borrows the loop. NOMEM, SYSTEM when libcurl cannot be set up. */
+err curl_loop_new(struct curl_loop **out, struct loop *loop,
+                  const struct curl_loop_settings *settings);
 
 /* All transfers have been removed. NULL is allowed. */
 void curl_loop_free(struct curl_loop *l);
